@@ -1,0 +1,91 @@
+# Activations: one token stream, read by every model state row by row; and the completions of the tuned models.
+
+
+rule build_stream:
+    input:
+        tokenizer=rules.make_tokenizer.output,
+        models=[path for state in study.stream.sampled_models for path in checkpoint(state, "{seed}")],
+    output:
+        "<results>/activations/seed{seed}/stream.safetensors",
+    log:
+        "<logs>/build_stream/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/build_stream/seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cfg=cfg("build_stream"),
+        code=code("build_stream"),
+    message:
+        "Token stream of documents and sampled completions, seed {wildcards.seed}"
+    shell:
+        "python scripts/build_stream.py --cfg {params.cfg:q} --tokenizer $(dirname {input.tokenizer} | uniq)"
+        " --models $(dirname {input.models} | uniq) --output {output} > {log} 2>&1"
+
+
+# One rule per model, because each has its own states to read.
+for model in filter(study.harvested, study.models):
+
+    rule:
+        name:
+            f"harvest_{model}"
+        input:
+            stream=rules.build_stream.output,
+            models=[path for state in harvested(model) for path in checkpoint(state, "{seed}")],
+        output:
+            activations(harvested(model), "{seed}"),
+        log:
+            f"<logs>/harvest/{model}_seed{{seed}}.log",
+        benchmark:
+            f"<benchmarks>/harvest/{model}_seed{{seed}}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            gpu=1,
+            mem_mb=2000,
+            runtime=30,
+        params:
+            cfg=cfg("harvest", model=model),
+            code=code("harvest"),
+        message:
+            f"Activations of {model} on the token stream, seed {{wildcards.seed}}"
+        shell:
+            "python scripts/harvest.py --cfg {params.cfg:q} --stream {input.stream}"
+            " --models $(dirname {input.models} | uniq) --outputs $(dirname {output} | uniq) > {log} 2>&1"
+
+
+rule harvest_completions:
+    input:
+        reference=checkpoint(study.roles.reference, "{seed}"),
+        tuned=lambda w: checkpoint(w.model, w.seed),
+        reference_behaviour=f"<results>/behaviour/{study.roles.reference}/seed{{seed}}.parquet",
+        tuned_behaviour="<results>/behaviour/{model}/seed{seed}.parquet",
+        tasks=expand(rules.make_task.output.samples, task=study.tasks.role_of()),
+    output:
+        "<results>/activations/seed{seed}/completions/{model}.safetensors",
+    log:
+        "<logs>/harvest_completions/{model}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/harvest_completions/{model}_seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cfg=cfg("harvest_completions"),
+        code=code("harvest_completions"),
+    message:
+        "Activations on the completions of {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        "python scripts/harvest_completions.py --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
+        " --tuned $(dirname {input.tuned} | uniq) --reference-behaviour {input.reference_behaviour}"
+        " --tuned-behaviour {input.tuned_behaviour} --tasks {input.tasks} --output {output} > {log} 2>&1"

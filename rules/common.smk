@@ -1,0 +1,181 @@
+# What all rules share: the checked study, settings and code of a rule, places of artifacts.
+from inspect import signature
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from rlgen import page_slices, slices
+from rlgen.code_digest import code_digest
+from rlgen.config import ConfigError, load
+from rlgen.files import canonical_json
+
+try:
+    study = load(dict(config))
+except ConfigError as error:
+    raise WorkflowError(f"The study cannot run:\n{error}")
+
+RESULTS = f"results/{study.study}"
+SEEDS = study.seeds
+
+
+pathvars:
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
+
+
+wildcard_constraints:
+    seed=r"\d+",
+    model="|".join(map(re.escape, study.models)),
+    task="|".join(map(re.escape, study.tasks.role_of())),
+    dictionary="|".join(map(re.escape, study.dictionaries)),
+    recipe="|".join(map(re.escape, study.recipes)),
+    procedure="|".join(map(re.escape, study.procedures)),
+
+
+# Jobs find the interpreter that runs Snakemake, hash alike, and use the study's threads, whatever the machine has.
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+shell.prefix(
+    f"set -euo pipefail; export PYTHONHASHSEED=0 OMP_NUM_THREADS={study.threads} MKL_NUM_THREADS={study.threads} "
+    f"OPENBLAS_NUM_THREADS={study.threads} TOKENIZERS_PARALLELISM=false; "
+)
+
+
+def cfg(rule, **fixed):
+    """All settings a rule obeys, as one canonical JSON text, for `params: cfg=`."""
+    slice_of = getattr(slices, rule, None) or getattr(page_slices, rule)
+
+    def text(wildcards):
+        known = fixed | dict(wildcards.items())
+        return canonical_json(
+            slice_of(study, **{k: v for k, v in known.items() if k in signature(slice_of).parameters})
+        )
+
+    return text
+
+
+def code(script):
+    """Digest of a script and the library modules it imports, for `params: code=`."""
+    return code_digest(f"{workflow.basedir}/scripts/{script}.py")
+
+
+# Places of artifacts whose files belong together. A state is a model at a checkpoint: `rl` (the last one), `rl@2`.
+
+CHECKPOINT = ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+DICTIONARY = ["sae_weights.safetensors", "cfg.json", "normalisation.safetensors"]
+
+
+def checkpoint_folder(state, seed):
+    model, _, number = study.state(state).partition("@")
+    return f"{RESULTS}/models/{model}/seed{seed}/checkpoint{number}"
+
+
+def checkpoint(state, seed):
+    """Files of one model state."""
+    return [f"{checkpoint_folder(state, seed)}/{name}" for name in CHECKPOINT]
+
+
+def checkpoints(model, seed):
+    """Files of all states of a model."""
+    return [path for i in study.checkpoints(model) for path in checkpoint(f"{model}@{i}", seed)]
+
+
+def activations_folder(state, seed):
+    return f"{RESULTS}/activations/seed{seed}/{study.state(state)}"
+
+
+def activations(states, seed):
+    """Manifests and shards of model states."""
+    names = ["manifest.json", *(f"shard{i:03d}.safetensors" for i in range(study.stream.shards))]
+    return [f"{activations_folder(state, seed)}/{name}" for state in states for name in names]
+
+
+def harvested(model):
+    """States of a model whose activations are kept."""
+    return [f"{model}@{i}" for i in study.harvested(model)]
+
+
+def members(dictionary):
+    """States that a dictionary reads together."""
+    return study.dictionaries[dictionary].members
+
+
+def dictionary_folder(dictionary, recipe, seed):
+    return f"{RESULTS}/dictionaries/{dictionary}/{recipe}/seed{seed}"
+
+
+def dictionary_files(dictionary, recipe, seed, *names):
+    """Files of a trained dictionary, and further files beside them."""
+    return [f"{dictionary_folder(dictionary, recipe, seed)}/{name}" for name in [*DICTIONARY, *names]]
+
+
+def of_procedure(procedure, seed, *names):
+    """Files of the dictionary that a procedure reads."""
+    settings = study.procedures[procedure]
+    return dictionary_files(settings.dictionary, settings.recipe, seed, *names)
+
+
+def completions_of(procedure, seed):
+    """Activations on the completions of the model that a procedure explains."""
+    model = study.tuned_state(study.procedures[procedure].dictionary).partition("@")[0]
+    return f"{RESULTS}/activations/seed{seed}/completions/{model}.safetensors"
+
+
+def of_dynamics(dictionary, seed):
+    """Files of a dictionary that the dynamics read."""
+    return dictionary_files(dictionary, study.features.course_recipe, seed, "features.parquet")
+
+
+# Artifacts of all seeds, in the order in which their slices list what they belong to.
+
+
+def of_dictionaries(*names):
+    places = [(d, r, seed) for d, r in study.trained_dictionaries() for seed in SEEDS]
+    return [f"{dictionary_folder(*place)}/{name}" for place in places for name in names]
+
+
+def of_mediation(name):
+    pattern = "<results>/features/mediation/{procedure}/seed{seed}/" + name
+    return expand(pattern, procedure=study.procedures, seed=SEEDS)
+
+
+PAGES = {f"fig{i}": [f"fig{i}.pdf", f"fig{i}.png"] for i in range(1, 9)}
+PAGES |= {f"table{i}": [f"table{i}.csv", f"table{i}.tex"] for i in range(1, 4)}
+LEFT_OUT = page_slices.left_out(study)
+for page, reason in LEFT_OUT.items():
+    logger.info(f"{page} is left out: {reason}")
+
+
+def pages(folder):
+    """Every figure and table that the study has the inputs for."""
+    return [f"{folder}/{name}" for page, names in PAGES.items() if page not in LEFT_OUT for name in names]
+
+
+def every_artifact():
+    """Every file that the rules of this study make: a deleted one comes back through `snakemake all`."""
+    tuned = {completions_of(procedure, seed) for procedure in study.procedures for seed in SEEDS}
+    measured = ["curves.csv", "quality.csv", "features.parquet", "contexts.parquet"]
+    return [
+        *rules.make_tokenizer.output,
+        *expand(rules.make_task.output, task=study.tasks.role_of()),
+        *expand(rules.make_training_set.output, seed=SEEDS),
+        *[path for model in study.models for seed in SEEDS for path in checkpoints(model, seed)],
+        *rules.summarise_behaviour.input,
+        *rules.summarise_behaviour.output,
+        *expand(rules.build_stream.output, seed=SEEDS),
+        *[path for model in study.models for seed in SEEDS for path in activations(harvested(model), seed)],
+        *sorted(tuned),
+        *of_dictionaries(*DICTIONARY, *measured),
+        *rules.summarise_dictionaries.output,
+        *rules.summarise_dynamics.input,
+        *rules.summarise_dynamics.output,
+        *rules.summarise_mediation.input,
+        *rules.summarise_mediation.output,
+        *expand(rules.measure_truth.output, seed=SEEDS),
+        *rules.summarise_interventions.input,
+        *rules.summarise_interventions.output,
+        *rules.summarise_recovery.input,
+        *rules.summarise_recovery.output,
+        *pages(f"{RESULTS}/figures"),
+        *pages("figures"),
+    ]

@@ -1,0 +1,88 @@
+# Dictionaries: sparse crosscoders over the activations of several model states, and how good they are.
+
+
+rule train_dictionary:
+    input:
+        lambda w: activations(members(w.dictionary), w.seed),
+    output:
+        dictionary_files("{dictionary}", "{recipe}", "{seed}"),
+        curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/curves.csv",
+    log:
+        "<logs>/train_dictionary/{dictionary}_{recipe}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/train_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cfg=cfg("train_dictionary"),
+        code=code("train_dictionary"),
+    message:
+        "Dictionary {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}"
+    shell:
+        "python scripts/train_dictionary.py --cfg {params.cfg:q} --shards $(dirname {input} | uniq)"
+        " --output $(dirname {output.curves}) > {log} 2>&1"
+
+
+rule measure_dictionary:
+    input:
+        dictionary=dictionary_files("{dictionary}", "{recipe}", "{seed}"),
+        shards=lambda w: activations(members(w.dictionary), w.seed),
+        stream=rules.build_stream.output,
+        models=lambda w: [path for state in members(w.dictionary) for path in checkpoint(state, w.seed)],
+    output:
+        quality="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/quality.csv",
+        features="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/features.parquet",
+        contexts="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/contexts.parquet",
+    log:
+        "<logs>/measure_dictionary/{dictionary}_{recipe}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/measure_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cfg=cfg("measure_dictionary"),
+        code=code("measure_dictionary"),
+    message:
+        "Quality and features of {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}"
+    shell:
+        "python scripts/measure_dictionary.py --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        " --shards $(dirname {input.shards} | uniq) --models $(dirname {input.models} | uniq) --stream {input.stream}"
+        " --quality {output.quality} --features {output.features} --contexts {output.contexts} > {log} 2>&1"
+
+
+rule summarise_dictionaries:
+    input:
+        quality=of_dictionaries("quality.csv"),
+        features=of_dictionaries("features.parquet"),
+    output:
+        quality="<results>/dictionaries/quality.csv",
+        features="<results>/dictionaries/features.parquet",
+    log:
+        "<logs>/summarise_dictionaries.log",
+    benchmark:
+        "<benchmarks>/summarise_dictionaries.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cfg=cfg("summarise_dictionaries"),
+        code=code("summarise_dictionaries"),
+    message:
+        "Quality and features of all dictionaries in one table each"
+    shell:
+        "python scripts/summarise_dictionaries.py --cfg {params.cfg:q} --quality {input.quality}"
+        " --features {input.features} --all-quality {output.quality} --all-features {output.features} > {log} 2>&1"

@@ -1,0 +1,116 @@
+# Features: how the tuned-specific ones come and go in training, and which carry the change on critical samples.
+
+
+rule measure_dynamics:
+    input:
+        courses=[path for name in study.courses().values() for path in of_dynamics(name, "{seed}")],
+        joint=of_dynamics(study.joint(), "{seed}") if study.joint() else [],
+        shards=activations(slices.course_states(study), "{seed}"),
+    output:
+        "<results>/features/dynamics/seed{seed}.csv",
+    log:
+        "<logs>/measure_dynamics/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/measure_dynamics/seed{seed}.tsv"
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cfg=cfg("measure_dynamics"),
+        code=code("measure_dynamics"),
+    message:
+        "Tuned-specific features over training, seed {wildcards.seed}"
+    shell:
+        "python scripts/measure_dynamics.py --cfg {params.cfg:q} --courses $(dirname {input.courses} | uniq)"
+        " --joint $(dirname {input.joint} | uniq) --shards $(dirname {input.shards} | uniq)"
+        " --output {output} > {log} 2>&1"
+
+
+rule summarise_dynamics:
+    input:
+        expand(rules.measure_dynamics.output, seed=SEEDS),
+    output:
+        "<results>/features/dynamics.csv",
+    log:
+        "<logs>/summarise_dynamics.log",
+    benchmark:
+        "<benchmarks>/summarise_dynamics.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cfg=cfg("summarise_dynamics"),
+        code=code("summarise_dynamics"),
+    message:
+        "Dynamics of all seeds in one table"
+    shell:
+        "python scripts/summarise_dynamics.py --cfg {params.cfg:q} --tables {input} --output {output} > {log} 2>&1"
+
+
+rule score_features:
+    input:
+        dictionary=lambda w: of_procedure(w.procedure, w.seed, "features.parquet"),
+        completions=lambda w: completions_of(w.procedure, w.seed),
+    output:
+        scores="<results>/features/mediation/{procedure}/seed{seed}/scores.parquet",
+        chosen="<results>/features/mediation/{procedure}/seed{seed}/set.json",
+        overlap="<results>/features/mediation/{procedure}/seed{seed}/overlap.csv",
+    log:
+        "<logs>/score_features/{procedure}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/score_features/{procedure}_seed{seed}.tsv"
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: study.threads
+    resources:
+        gpu=0,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cfg=cfg("score_features"),
+        code=code("score_features"),
+    message:
+        "Mediating features by {wildcards.procedure}, seed {wildcards.seed}"
+    shell:
+        "python scripts/score_features.py --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        " --completions {input.completions} --scores {output.scores} --set {output.chosen}"
+        " --overlap {output.overlap} > {log} 2>&1"
+
+
+rule summarise_mediation:
+    input:
+        scores=of_mediation("scores.parquet"),
+        sets=of_mediation("set.json"),
+        overlap=of_mediation("overlap.csv"),
+    output:
+        scores="<results>/features/mediation/scores.parquet",
+        sets="<results>/features/mediation/sets.csv",
+        overlap="<results>/features/mediation/overlap.csv",
+    log:
+        "<logs>/summarise_mediation.log",
+    benchmark:
+        "<benchmarks>/summarise_mediation.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cfg=cfg("summarise_mediation"),
+        code=code("summarise_mediation"),
+    message:
+        "Mediating features of all procedures in one table each"
+    shell:
+        "python scripts/summarise_mediation.py --cfg {params.cfg:q} --scores {input.scores} --sets {input.sets}"
+        " --overlap {input.overlap} --all-scores {output.scores} --all-sets {output.sets}"
+        " --all-overlap {output.overlap} > {log} 2>&1"

@@ -1,0 +1,171 @@
+# Interventions: the planted truth, edits inside generation with their controls and rivals, and what they change.
+
+
+rule measure_truth:
+    input:
+        checkpoint(study.roles.reference, "{seed}"),
+    output:
+        "<results>/interventions/truth/seed{seed}.safetensors",
+    log:
+        "<logs>/measure_truth/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/measure_truth/seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cfg=cfg("measure_truth"),
+        code=code("measure_truth"),
+    message:
+        "Planted direction from careless to careful authors, seed {wildcards.seed}"
+    shell:
+        "python scripts/measure_truth.py --cfg {params.cfg:q} --model $(dirname {input} | uniq)"
+        " --output {output} > {log} 2>&1"
+
+
+rule intervene:
+    input:
+        dictionary=lambda w: of_procedure(w.procedure, w.seed, "features.parquet"),
+        chosen=rules.score_features.output.chosen,
+        completions=lambda w: completions_of(w.procedure, w.seed),
+        models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in checkpoint(s, w.seed)],
+        tasks=expand(rules.make_task.output.samples, task=study.tasks.role_of()),
+    output:
+        "<results>/interventions/{procedure}/seed{seed}.parquet",
+    log:
+        "<logs>/intervene/{procedure}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/intervene/{procedure}_seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=2000,
+        runtime=60,
+    params:
+        cfg=cfg("intervene"),
+        code=code("intervene"),
+    message:
+        "Edits by {wildcards.procedure} and matched random sets, seed {wildcards.seed}"
+    shell:
+        "python scripts/intervene.py --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+        " --tasks {input.tasks} --output {output} > {log} 2>&1"
+
+
+rule steer:
+    input:
+        truth=rules.measure_truth.output,
+        completions=f"<results>/activations/seed{{seed}}/completions/{study.roles.target}.safetensors",
+        models=[path for state in slices.steered_states(study) for path in checkpoint(state, "{seed}")],
+        tasks=expand(rules.make_task.output.samples, task=study.tasks.role_of()),
+    output:
+        "<results>/interventions/steering/seed{seed}.parquet",
+    log:
+        "<logs>/steer/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/steer/seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=1,
+        mem_mb=2000,
+        runtime=60,
+    params:
+        cfg=cfg("steer"),
+        code=code("steer"),
+    message:
+        "Steering with the planted direction, mean shifts and random directions, seed {wildcards.seed}"
+    shell:
+        "python scripts/steer.py --cfg {params.cfg:q} --truth {input.truth} --completions {input.completions}"
+        " --models $(dirname {input.models} | uniq)"
+        " --tasks {input.tasks} --output {output} > {log} 2>&1"
+
+
+rule measure_recovery:
+    input:
+        truth=rules.measure_truth.output,
+        dictionaries=[of_procedure(name, "{seed}")[0] for name in study.procedures],
+        beside=[p for name in study.procedures for p in of_procedure(name, "{seed}", "features.parquet")[1:]],
+        sets=expand(rules.score_features.output.chosen, procedure=study.procedures, allow_missing=True),
+        completions=[completions_of(name, "{seed}") for name in study.procedures],
+    output:
+        "<results>/interventions/recovery/seed{seed}.csv",
+    log:
+        "<logs>/measure_recovery/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/measure_recovery/seed{seed}.tsv"
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: study.threads
+    resources:
+        gpu=0,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cfg=cfg("measure_recovery"),
+        code=code("measure_recovery"),
+    message:
+        "Chosen features against the planted direction, seed {wildcards.seed}"
+    shell:
+        "python scripts/measure_recovery.py --cfg {params.cfg:q} --truth {input.truth}"
+        " --dictionaries $(dirname {input.dictionaries}) --sets {input.sets}"
+        " --completions {input.completions} --output {output} > {log} 2>&1"
+
+
+rule summarise_interventions:
+    input:
+        interventions=expand(rules.intervene.output, procedure=slices.edited_procedures(study), seed=SEEDS),
+        steering=expand(rules.steer.output, seed=SEEDS),
+    output:
+        "<results>/interventions/effects.csv",
+    log:
+        "<logs>/summarise_interventions.log",
+    benchmark:
+        "<benchmarks>/summarise_interventions.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: study.threads
+    resources:
+        gpu=0,
+        mem_mb=2000,
+        runtime=30,
+    params:
+        cfg=cfg("summarise_interventions"),
+        code=code("summarise_interventions"),
+    message:
+        "Effects of all edits with intervals"
+    shell:
+        "python scripts/summarise_interventions.py --cfg {params.cfg:q} --interventions {input.interventions}"
+        " --steering {input.steering} --output {output} > {log} 2>&1"
+
+
+rule summarise_recovery:
+    input:
+        expand(rules.measure_recovery.output, seed=SEEDS),
+    output:
+        "<results>/interventions/recovery.csv",
+    log:
+        "<logs>/summarise_recovery.log",
+    benchmark:
+        "<benchmarks>/summarise_recovery.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=1000,
+        runtime=10,
+    params:
+        cfg=cfg("summarise_recovery"),
+        code=code("summarise_recovery"),
+    message:
+        "Recovery of the planted truth in all seeds"
+    shell:
+        "python scripts/summarise_recovery.py --cfg {params.cfg:q} --tables {input} --output {output} > {log} 2>&1"

@@ -1,0 +1,126 @@
+# The models. One rule per entry of the study's `models`, because each keeps its own number of checkpoints.
+
+for model in study.made_by("pretrain"):
+
+    rule:
+        name:
+            f"pretrain_{model}"
+        input:
+            rules.make_tokenizer.output,
+        output:
+            checkpoints(model, "{seed}"),
+            curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
+        log:
+            f"<logs>/pretrain/{model}_seed{{seed}}.log",
+        benchmark:
+            f"<benchmarks>/pretrain/{model}_seed{{seed}}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            gpu=1,
+            mem_mb=2000,
+            runtime=30,
+        params:
+            cfg=cfg("pretrain", model=model),
+            code=code("pretrain"),
+        message:
+            f"Pretraining {model} from scratch, seed {{wildcards.seed}}"
+        shell:
+            "python scripts/pretrain.py --cfg {params.cfg:q} --tokenizer $(dirname {input} | uniq)"
+            " --output $(dirname {output.curves}) > {log} 2>&1"
+
+
+for model in study.made_by("continue_pretraining"):
+
+    rule:
+        name:
+            f"continue_pretraining_{model}"
+        input:
+            checkpoint(study.models[model].parent, "{seed}"),
+        output:
+            checkpoints(model, "{seed}"),
+            curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
+        log:
+            f"<logs>/continue_pretraining/{model}_seed{{seed}}.log",
+        benchmark:
+            f"<benchmarks>/continue_pretraining/{model}_seed{{seed}}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            gpu=1,
+            mem_mb=2000,
+            runtime=30,
+        params:
+            cfg=cfg("continue_pretraining", model=model),
+            code=code("continue_pretraining"),
+        message:
+            f"Pretraining {model} further, seed {{wildcards.seed}}"
+        shell:
+            "python scripts/continue_pretraining.py --cfg {params.cfg:q} --parent $(dirname {input} | uniq)"
+            " --output $(dirname {output.curves}) > {log} 2>&1"
+
+
+for model in study.made_by("sft"):
+
+    rule:
+        name:
+            f"train_sft_{model}"
+        input:
+            parent=checkpoint(study.models[model].parent, "{seed}"),
+            training=rules.make_training_set.output,
+        output:
+            checkpoints(model, "{seed}"),
+            curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
+        log:
+            f"<logs>/train_sft/{model}_seed{{seed}}.log",
+        benchmark:
+            f"<benchmarks>/train_sft/{model}_seed{{seed}}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            gpu=1,
+            mem_mb=2000,
+            runtime=30,
+        params:
+            cfg=cfg("train_sft", model=model),
+            code=code("train_sft"),
+        message:
+            f"Supervised fine-tuning of {model}, seed {{wildcards.seed}}"
+        shell:
+            "python scripts/train_sft.py --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
+            " --training {input.training} --output $(dirname {output.curves}) > {log} 2>&1"
+
+
+for model in study.made_by("grpo"):
+
+    rule:
+        name:
+            f"train_grpo_{model}"
+        input:
+            parent=checkpoint(study.models[model].parent, "{seed}"),
+            training=rules.make_training_set.output,
+        output:
+            checkpoints(model, "{seed}"),
+            curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
+        log:
+            f"<logs>/train_grpo/{model}_seed{{seed}}.log",
+        benchmark:
+            f"<benchmarks>/train_grpo/{model}_seed{{seed}}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            gpu=1,
+            mem_mb=2000,
+            runtime=30,
+        params:
+            cfg=cfg("train_grpo", model=model),
+            code=code("train_grpo"),
+        message:
+            f"Reinforcement learning of {model}, seed {{wildcards.seed}}"
+        shell:
+            "python scripts/train_grpo.py --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
+            " --training {input.training} --output $(dirname {output.curves}) > {log} 2>&1"

@@ -1,0 +1,1 @@
+"""Why does RL generalize where SFT forgets? The library behind the workflow (arXiv 2604.25011)."""

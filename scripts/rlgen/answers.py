@@ -1,0 +1,14 @@
+"""What counts as the answer of a completion: one rule for the reward, the evaluation and the lm-eval tasks."""
+
+
+def final_answer(completion: str, marker: str) -> str | None:
+    """The word after the first answer marker, or None where there is none.
+
+    >>> final_answer("7 3 8 4 ; 4 .", ";")
+    '4'
+    """
+    words = completion.split()
+    if marker not in words:
+        return None
+    place = words.index(marker) + 1
+    return words[place] if place < len(words) else None

@@ -1,0 +1,44 @@
+"""Accuracy of every model state per task and role, with bootstrap intervals over prompts (docs/method.md, 2)."""
+
+import numpy as np
+import pandas as pd
+
+from rlgen.seeds import stream_seed
+from rlgen.stats import Interval, mean_interval, resamples, task_mean_interval
+from rlgen.tables import METRICS, ROLE_MEAN, prompts_by_condition
+
+COLUMNS = ["model", "state", "checkpoint", "steps_share", "seed", "role", "task", "half", "n", "metric"]
+COLUMNS += ["value", "lo", "hi"]
+MEASURED = [metric for metric in METRICS if metric != "kl"]
+
+
+def accuracy_table(rows: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
+    """Summary of one model's per-sample rows in one seed: one row per state, task (or role mean), half and metric.
+
+    `rows` holds model, state, checkpoint, steps_share, role, task, half, sample and the metrics' columns. Prompts are
+    resampled within a task, with the same draws for all models and states of a seed; tasks weigh the same in a mean.
+    """
+    states = rows[["model", "state", "checkpoint", "steps_share"]].drop_duplicates().sort_values("checkpoint")
+    parts = []
+    for (role, half), cell in rows.groupby(["role", "half"], sort=False):
+        tasks = {task: group for task, group in cell.groupby("task", sort=False)}
+        weights_DN = [
+            resamples(
+                group["sample"].nunique(), draws, np.random.default_rng(stream_seed(seed, "bootstrap", task, half))
+            )
+            for task, group in tasks.items()
+        ]
+        for metric in MEASURED:
+            values_NC = [
+                prompts_by_condition(group, "checkpoint", METRICS[metric]).to_numpy() for group in tasks.values()
+            ]
+            names = {"seed": seed, "role": role, "half": half, "metric": metric}
+            for task, v_NC, w_DN in zip(tasks, values_NC, weights_DN, strict=True):
+                parts.append(_rows(states, names | {"task": task, "n": len(v_NC)}, mean_interval(v_NC, w_DN)))
+            names |= {"task": ROLE_MEAN, "n": sum(map(len, values_NC))}
+            parts.append(_rows(states, names, task_mean_interval(values_NC, weights_DN)))
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
+
+
+def _rows(states: pd.DataFrame, names: dict[str, object], interval: Interval) -> pd.DataFrame:
+    return states.assign(**names, value=interval.value, lo=interval.lo, hi=interval.hi)

@@ -1,0 +1,75 @@
+"""Digest of the code behind a script, so that an edit re-runs exactly the rules that use the edited module.
+
+Workflow engines compare scripts by modification time and do not see imported modules. A rule that carries this digest
+among its parameters re-runs when the script, or any `rlgen` module it imports directly or through others, changes its
+meaning. Comments, layout, docstrings and descriptions of settings change nothing.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from rlgen.files import digest
+
+PACKAGE = "rlgen"
+
+
+def code_digest(script: str | Path) -> str:
+    """Hex digest (16 characters) of a script and of every package module it reaches."""
+    return digest({name: _meaning(path.read_text()) for name, path in sources(script).items()})[:16]
+
+
+def sources(script: str | Path) -> dict[str, Path]:
+    """Name -> file of a script (named `script`) and of all package modules it imports, directly or through others.
+
+    The package lies beside the script. Imports inside functions count.
+    Raises FileNotFoundError for a script that does not exist, ValueError for a relative import.
+    """
+    script = Path(script)
+    found, waiting = {"script": script}, [script]
+    while waiting:
+        for name in _imports(waiting.pop().read_text()):
+            path = _file(script.parent, name)
+            if path and name not in found:
+                found[name] = path
+                waiting.append(path)
+    return dict(sorted(found.items()))
+
+
+@cache
+def _imports(text: str) -> frozenset[str]:
+    """Dotted names that a source text may import from the package, and the packages around them."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"line {node.lineno}: relative import, expected 'from {PACKAGE}... import ...'")
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    parts = [name.split(".") for name in names]
+    return frozenset(".".join(p[:n]) for p in parts if p[0] == PACKAGE for n in range(1, len(p) + 1))
+
+
+def _file(root: Path, module: str) -> Path | None:
+    """File of a package module; None where the name is something inside a module."""
+    base = root.joinpath(*module.split("."))
+    return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
+
+
+@cache
+def _meaning(text: str) -> str:
+    """A source text's syntax tree without what only people read."""
+    return ast.dump(_WithoutProse().visit(ast.parse(text)))
+
+
+class _WithoutProse(ast.NodeTransformer):
+    """Drops docstrings, and the `description` of settings fields."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
+        return super().generic_visit(node)

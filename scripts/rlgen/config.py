@@ -1,0 +1,297 @@
+"""A study: everything a config file says, checked as a whole before any job is planned."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from rlgen.settings.analysis import Features, Interventions, Procedure
+from rlgen.settings.data import Evaluation, OrganismData, Stream, TaskRoles
+from rlgen.settings.dictionaries import Dictionary, Recipe
+from rlgen.settings.models import GRPO, SFT, Architecture, Model
+from rlgen.settings.strict import Strict
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class ConfigError(Exception):
+    """A study that cannot be run: one line per problem, each with field, value and expectation."""
+
+
+class Roles(Strict):
+    """Which model plays which part."""
+
+    reference: str = Field(description="the model before post-training")
+    target: str = Field(description="the model whose generalization is explained")
+    contrast: str | None = Field(None, description="a model trained on the same prompts that does not generalize")
+
+
+class Study(Strict):
+    """One study. Every name under `models`, `recipes`, `dictionaries` and `procedures` is the study's own."""
+
+    study: str = Field(description="name of the study: its results lie in results/{study}")
+    seeds: list[int] = Field(min_length=1, description="repetitions of the whole study, all of them shown")
+    threads: int = Field(1, ge=1, description="threads of numeric work, the same on every machine")
+    roles: Roles
+    data: OrganismData
+    tasks: TaskRoles
+    evaluation: Evaluation = Evaluation()
+    models: dict[str, Model] = Field(min_length=1, description="model name -> how it comes to be")
+    stream: Stream
+    recipes: dict[str, Recipe] = Field(min_length=1, description="recipe name -> how a dictionary is trained")
+    dictionaries: dict[str, Dictionary] = Field(description="dictionary name -> the model states it reads together")
+    procedures: dict[str, Procedure] = Field(description="procedure name -> a mediating set and the edits made with it")
+    features: Features = Features()
+    interventions: Interventions
+
+    # Checks: one per field, in the order of the config, so that an error carries the field it belongs to.
+
+    @field_validator("study")
+    @classmethod
+    def _is_a_name(cls, study: str) -> str:
+        _check_name(study)
+        return study
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("expected distinct integers from 0 up")
+        return seeds
+
+    @field_validator("tasks")
+    @classmethod
+    def _are_families(cls, tasks: TaskRoles, info: ValidationInfo) -> TaskRoles:
+        if "data" in info.data:
+            for task in tasks.role_of():
+                _check_known(task, "task", info.data["data"].families)
+        return tasks
+
+    @field_validator("models", "recipes", "dictionaries", "procedures")
+    @classmethod
+    def _have_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
+        for name in entries:
+            _check_name(name)
+        return entries
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Study":
+        problems = list(_problems(self))
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    # States: a model at one of its checkpoints.
+
+    def state(self, text: str) -> str:
+        """The explicit form of a state: `rl` -> `rl@5`, `rl@2` -> `rl@2`. Raises ValueError for an unknown one."""
+        model, at, number = text.partition("@")
+        _check_known(model, "model", self.models)
+        last = self.models[model].checkpoints
+        if not at:
+            return f"{model}@{last}"
+        if not number.isdecimal() or not 1 <= int(number) <= last:
+            raise ValueError(f"'{text}' names no checkpoint, expected {model}@1 to {model}@{last}")
+        return f"{model}@{int(number)}"
+
+    def label(self, text: str) -> str:
+        """The form of a state shown in tables: `rl@5` -> `rl` where 5 is the last checkpoint, `rl@2` -> `rl@2`."""
+        explicit = self.state(text)
+        model = explicit.partition("@")[0]
+        return model if explicit == self.state(model) else explicit
+
+    def checkpoints(self, model: str) -> list[int]:
+        """Checkpoint numbers of a model, from 1."""
+        return list(range(1, self.models[model].checkpoints + 1))
+
+    def made_by(self, method: str) -> list[str]:
+        """Models that a method makes, in the order of the config."""
+        return [name for name, model in self.models.items() if model.method == method]
+
+    def pretrained(self, model: str) -> Architecture:
+        """Architecture of a model: its own, or that of its first ancestor."""
+        settings = self.models[model]
+        while hasattr(settings, "parent"):
+            settings = self.models[settings.parent.partition("@")[0]]
+        return settings.architecture
+
+    # What the stages need of one another.
+
+    def harvested(self, model: str) -> list[int]:
+        """Checkpoints of a model whose activations some dictionary reads."""
+        wanted = {self.state(s) for d in self.dictionaries.values() for s in d.members}
+        return [i for i in self.checkpoints(model) if f"{model}@{i}" in wanted]
+
+    def trained_dictionaries(self) -> list[tuple[str, str]]:
+        """Every (dictionary, recipe), in the order of the config."""
+        return [(name, recipe) for name, entry in self.dictionaries.items() for recipe in entry.recipes]
+
+    def courses(self) -> dict[str, str]:
+        """Model -> the dictionary over the reference and all checkpoints of that model, in order."""
+        found = {}
+        for model in self.models:
+            course = [self.state(self.roles.reference), *(f"{model}@{i}" for i in self.checkpoints(model))]
+            for name, entry in self.dictionaries.items():
+                if len(course) > 2 and not entry.permute_shift and [self.state(s) for s in entry.members] == course:
+                    found.setdefault(model, name)
+        return found
+
+    def joint(self) -> str | None:
+        """The dictionary over reference, contrast and target, in any order after the reference."""
+        wanted = {self.state(m) for m in (self.roles.reference, self.roles.contrast, self.roles.target) if m}
+        for name, entry in self.dictionaries.items():
+            if len(wanted) == 3 and not entry.permute_shift and {self.state(s) for s in entry.members} == wanted:
+                return name
+        return None
+
+    def tuned_state(self, dictionary: str) -> str:
+        """The last member of a dictionary: the state whose difference from the reference it explains."""
+        return self.state(self.dictionaries[dictionary].members[-1])
+
+    def edited_states(self) -> list[str]:
+        """Labels of all states that some procedure edits, in the order of the config."""
+        return list(dict.fromkeys(self.label(s) for p in self.procedures.values() for s in p.edits))
+
+
+def load(source: dict | str | Path) -> Study:
+    """The study of a config file, or of its parsed content. Raises ConfigError with one line per problem."""
+    try:
+        content = source if isinstance(source, dict) else yaml.safe_load(Path(source).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{source}: cannot be read as YAML ({error})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{source}: holds {type(content).__name__}, expected fields such as 'study: name'")
+    try:
+        return Study.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(line for e in error.errors() for line in _explain(e))) from None
+
+
+def _explain(error: dict) -> list[str]:
+    """Lines `field: value; expectation` of one pydantic error."""
+    place = [str(part) for part in error["loc"]]
+    if place[:1] == ["models"]:
+        del place[2:3]  # pydantic adds the method by which it told the kinds of models apart
+    field = ".".join(place)
+    if error["type"] == "extra_forbidden":
+        return [f"{field}: unknown field (value {error['input']!r}); expected one of the fields in config/README.md"]
+    if error["type"] == "missing":
+        return [f"{field}: missing; expected a value, see config/README.md"]
+    text = error["msg"].removeprefix("Value error, ")
+    if not field:  # a cross-field check, whose lines name their fields themselves
+        return text.split("\n")
+    value = f" (value {error['input']!r})" if isinstance(error["input"], str | int | float | bool | None) else ""
+    return [f"{field}: {text[0].lower()}{text[1:]}{value}"]
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"'{name}' cannot be part of a path, expected letters, digits, '-', '_' and '.'")
+
+
+def _check_known(name: str, what: str, known: Any) -> None:
+    if name not in known:
+        raise ValueError(f"unknown {what} '{name}', expected one of {', '.join(known)}")
+
+
+def _problems(study: Study) -> Iterator[str]:
+    """Cross-field problems, each as `field: what is wrong, expected what`."""
+    yield from _parent_problems(study)
+    for role, model in study.roles:
+        if model is not None:
+            yield from _unknown(f"roles.{role}", model, "model", study.models)
+    for model in study.stream.sampled_models:
+        yield from _unknown("stream.sampled_models", model, "model", study.models)
+    if study.roles.reference in study.models and not any(True for _ in _parent_problems(study)):
+        layers = study.pretrained(study.roles.reference).layers
+        if study.stream.layer >= layers:
+            yield f"stream.layer: {study.stream.layer} is beyond the model, expected 0 to {layers - 1}"
+    yield from _batch_problems(study)
+    for name, entry in study.dictionaries.items():
+        yield from _dictionary_problems(study, f"dictionaries.{name}", entry)
+    for name, procedure in study.procedures.items():
+        yield from _procedure_problems(study, f"procedures.{name}", procedure)
+    recipe = study.features.course_recipe
+    yield from _unknown("features.course_recipe", recipe, "recipe", study.recipes)
+
+
+def _unknown(field: str, name: str, what: str, known: Any) -> Iterator[str]:
+    try:
+        _check_known(name, what, known)
+    except ValueError as error:
+        yield f"{field}: {error}"
+
+
+def _bad_state(study: Study, field: str, text: str) -> Iterator[str]:
+    try:
+        study.state(text)
+    except ValueError as error:
+        yield f"{field}: {error}"
+
+
+def _parent_problems(study: Study) -> Iterator[str]:
+    """Unknown parents and models that descend from themselves."""
+    for name in study.models:
+        seen, model = [name], name
+        while (parent := getattr(study.models[model], "parent", None)) is not None:
+            problems = list(_bad_state(study, f"models.{model}.parent", parent))
+            if problems:
+                yield from problems if model == name else []
+                break
+            model = parent.partition("@")[0]
+            if model in seen:
+                yield f"models.{name}.parent: {' -> '.join([*seen, model])} is a cycle, expected a pretrained ancestor"
+                break
+            seen.append(model)
+
+
+def _batch_problems(study: Study) -> Iterator[str]:
+    training = (study.stream.shards - study.stream.held_out_shards) * study.stream.shard_rows
+    used = {recipe for _, recipe in study.trained_dictionaries()}
+    for name, recipe in study.recipes.items():
+        if name in used and recipe.batch_rows > training:
+            yield f"recipes.{name}.batch_rows: {recipe.batch_rows} exceeds the {training} training rows of the stream"
+    for name, model in study.models.items():
+        steps = {SFT: "examples", GRPO: "prompts"}.get(type(model))
+        if steps:
+            batch = model.batch_size if isinstance(model, SFT) else model.prompts_per_step
+            if getattr(model, steps) // batch < model.checkpoints:
+                yield (
+                    f"models.{name}.checkpoints: {model.checkpoints} checkpoints of "
+                    f"{getattr(model, steps) // batch} steps, expected no more checkpoints than steps"
+                )
+
+
+def _dictionary_problems(study: Study, field: str, entry: Dictionary) -> Iterator[str]:
+    unknown = [p for member in entry.members for p in _bad_state(study, f"{field}.members", member)]
+    yield from unknown
+    if not unknown and study.roles.reference in study.models:
+        states = [study.state(member) for member in entry.members]
+        reference = study.state(study.roles.reference)
+        if states[0] != reference:
+            yield f"{field}.members: starts with {states[0]}, expected the reference {reference} first"
+        if len(set(states)) < len(states):
+            yield f"{field}.members: {', '.join(states)} names a state twice, expected distinct states"
+    for recipe in entry.recipes:
+        yield from _unknown(f"{field}.recipes", recipe, "recipe", study.recipes)
+    if len(set(entry.recipes)) < len(entry.recipes):
+        yield f"{field}.recipes: {', '.join(entry.recipes)} names a recipe twice, expected distinct recipes"
+
+
+def _procedure_problems(study: Study, field: str, procedure: Procedure) -> Iterator[str]:
+    unknown = [p for state in procedure.edits for p in _bad_state(study, f"{field}.edits", state)]
+    yield from unknown
+    if not unknown and len({study.state(state) for state in procedure.edits}) < len(procedure.edits):
+        yield f"{field}.edits: {', '.join(procedure.edits)} names a state twice, expected distinct states"
+    yield from _unknown(f"{field}.dictionary", procedure.dictionary, "dictionary", study.dictionaries)
+    entry = study.dictionaries.get(procedure.dictionary)
+    if entry is None:
+        return
+    if procedure.recipe not in entry.recipes:
+        expected = f"one of the dictionary's recipes {', '.join(entry.recipes)}"
+        yield f"{field}.recipe: '{procedure.recipe}' is not trained for {procedure.dictionary}, expected {expected}"
+    if len(entry.members) != 2:
+        yield f"{field}.dictionary: {procedure.dictionary} reads {len(entry.members)} states, expected a pair"

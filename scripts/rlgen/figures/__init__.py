@@ -1,0 +1,1 @@
+"""The figures and tables: each module draws one page from small tidy tables alone."""

@@ -1,0 +1,273 @@
+"""How effects of edits are drawn: one row per edit and rival, selected against random sets, and dose curves."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from rlgen.figures import style
+from rlgen.figures.page import Page
+from rlgen.settings.analysis import Procedure
+
+COLUMNS = [
+    "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "n", "metric", "value",
+    "change", "change_lo", "change_hi", "seed", "subset",
+]  # fmt: skip
+STEERING = "steering"
+UNEDITED = "none"
+RANDOM_DIRECTION = "random-direction"
+RIVALS = {
+    "shift-selection": ("mean shift, selection", style.SHIFT_COLOUR),
+    "shift-in_domain": ("mean shift, in-domain", style.SHIFT_COLOUR),
+    "truth": ("planted truth", style.TRUTH_COLOUR),
+    RANDOM_DIRECTION: ("random directions", style.GREY),
+}
+
+
+class Settings(Page):
+    """`procedures`: how features were chosen and which edits were made; `states`: the models shown, in order."""
+
+    procedures: dict[str, Procedure]
+    states: list[str]
+
+
+class Line(NamedTuple):
+    """One row of a forest: what was done to the running model."""
+
+    procedure: str
+    edit: str
+    label: str
+    colour: str
+
+
+def reported(effects: pd.DataFrame) -> pd.DataFrame:
+    """What the pages report: accuracy of role means on the whole test half.
+
+    Adds `part`: what a row is drawn as. "main" (the selected set, or a rival), "random", "nrn" or "other" control.
+    """
+    where = (effects["half"] == "test") & (effects["subset"] == "half") & (effects["task"] == "ALL")
+    rows = effects[where & (effects["metric"] == "accuracy")].copy()
+    rows["part"] = rows["set_kind"].map({"selected": "main", "random": "random", "nrn": "nrn"}).fillna("other")
+    steering = rows["procedure"] == STEERING
+    rows.loc[steering, "part"] = np.where(rows.loc[steering, "edit"] == RANDOM_DIRECTION, "random", "main")
+    return rows
+
+
+def procedure_colour(page: Settings, procedure: str) -> str:
+    """The one colour of a procedure: its place in the config decides."""
+    return style.PROCEDURE_COLOURS[list(page.procedures).index(procedure) % len(style.PROCEDURE_COLOURS)]
+
+
+def lines_of(page: Settings, rows: pd.DataFrame, state: str) -> list[Line]:
+    """Edits of the procedures in this state, then the rivals that the study steered with."""
+    lines = [
+        Line(name, edit, f"{name}: {edit}", procedure_colour(page, name))
+        for name, procedure in page.procedures.items()
+        for edit in procedure.edits.get(state, [])
+    ]
+    steered = set(rows.loc[(rows["procedure"] == STEERING) & (rows["state"] == state), "edit"])
+    return lines + [Line(STEERING, e, label, colour) for e, (label, colour) in RIVALS.items() if e in steered]
+
+
+def question(page: Settings, state: str) -> str:
+    """What an edit of this state asks."""
+    if state == page.roles.reference:
+        return f"Amplified in {state}: does accuracy rise?"
+    if direction(page, state) < 0:
+        return f"Disabled in {state}: does accuracy fall?"
+    return f"Edited in {state}: does accuracy come back?"
+
+
+def direction(page: Settings, state: str) -> int:
+    """The sign of the change that would confirm the claim: down in the target, up elsewhere."""
+    return -1 if state.split("@")[0] == page.roles.target else 1
+
+
+def unedited(rows: pd.DataFrame, state: str, role: str) -> pd.Series:
+    """Accuracy of the unedited model, by seed."""
+    cells = rows[(rows["state"] == state) & (rows["role"] == role) & (rows["edit"] == UNEDITED)]
+    return cells.groupby("seed")["value"].mean()
+
+
+def forest(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str, seeds: list[int]) -> None:
+    """One row per edit: selected set of each seed with its paired interval, random sets, the top of the NRN ranking."""
+    lines = lines_of(page, rows, state)
+    cells = rows[(rows["state"] == state) & (rows["role"] == role)]
+    levels = unedited(rows, state, role)
+    _guides(ax, page, rows, state, role)
+    for y, line in enumerate(lines):
+        own = cells[
+            (cells["procedure"] == line.procedure) & (cells["edit"] == line.edit) & cells["chosen"].astype(bool)
+        ]
+        if own.empty:
+            ax.text(0.02, y, "no features selected: nothing to edit", va="center", fontsize=8.5, style="italic")
+            continue
+        _row(ax, line, own, levels, y, seeds)
+        for seed in sorted(set(seeds) - set(own["seed"])):
+            at = y + style.lane(seed, seeds, 0.5)
+            ax.text(0.02, at, f"seed {seed}: nothing to edit", va="center", fontsize=8, style="italic")
+        ax.text(1.02, y, _words(page, state, line, own), transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
+    ax.text(
+        1.02,
+        -0.72,
+        "set | random | seeds",
+        transform=ax.get_yaxis_transform(),
+        va="center",
+        fontsize=8,
+        color="#555555",
+    )
+    ax.set_yticks(range(len(lines)), [line.label for line in lines])
+    ax.set_ylim(max(len(lines), 1) - 0.45, -0.55)
+    ax.set_xlim(-0.02, 1.02)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color=style.PALE, lw=0.6)
+    if not lines:
+        style.say(ax, f"no procedure edits {state}")
+
+
+def _row(ax: Axes, line: Line, own: pd.DataFrame, levels: pd.Series, y: float, seeds: list[int]) -> None:
+    """The marks of one row; seeds lie below one another."""
+    for r in own.itertuples():
+        at = y + style.lane(r.seed, seeds, 0.5)
+        marker = style.seed_marker(r.seed, seeds)
+        if r.part == "random":
+            ax.plot(r.value, at, ".", color=style.GREY, ms=3.5, alpha=0.8, mew=0)
+        elif r.part == "nrn":
+            ax.plot(r.value, at, marker, color=style.GREY, mfc="white", ms=4.5)
+        elif r.part == "other":
+            ax.plot(r.value, at, "x", color=style.GREY, ms=3)
+        else:
+            level = levels.get(r.seed, r.value - r.change)
+            ax.plot([level + r.change_lo, level + r.change_hi], [at, at], color=line.colour, lw=1.1)
+            edge = "#555555" if line.colour == style.YELLOW else line.colour
+            ax.plot(r.value, at, marker, color=line.colour, ms=5.5, mec=edge, mew=0.7)
+    for seed, level in levels.items():
+        at = y + style.lane(seed, seeds, 0.5)
+        ax.plot([level, level], [at - 0.11, at + 0.11], color="black", lw=1)
+    main = own.loc[own["part"] == "main", "value"]
+    if len(main):
+        mean = main.mean()
+        ax.plot([mean, mean], [y - 0.36, y + 0.36], color=line.colour, lw=2.4, alpha=0.45, solid_capstyle="butt")
+
+
+def _words(page: Settings, state: str, line: Line, own: pd.DataFrame) -> str:
+    """Mean change of the set, of random sets, and the seeds in which the set exceeds every random set."""
+    random, main = own[own["part"] == "random"], own[own["part"] == "main"]
+    if main.empty:
+        return f"    | {style.change(random['change'].mean())}"
+    text = style.change(main["change"].mean())
+    if random.empty:
+        return text
+    sign = direction(page, state)
+    best = (sign * random["change"]).groupby(random["seed"]).max()
+    own_change = (sign * main["change"]).groupby(main["seed"]).mean()
+    wins = int((own_change > best.reindex(own_change.index)).sum())
+    return f"{text} | {style.change(random['change'].mean())} | {wins}/{len(own_change)}"
+
+
+def _guides(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str) -> None:
+    """Mean unedited level of the edited state (solid) and of the other models (dashed), in their colours."""
+    for model in dict.fromkeys([state, *page.roles.models()]):
+        level = unedited(rows, model, role)
+        if len(level):
+            own = model == state
+            ax.axvline(
+                level.mean(),
+                color=style.model_colour(model, page.roles),
+                lw=1.3 if own else 0.9,
+                ls="-" if own else "--",
+                alpha=0.6,
+                zorder=0,
+            )
+
+
+def dose_curve(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str, seeds: list[int]) -> None:
+    """Accuracy against dose: selected sets (thick: mean, thin: seeds) and the mean of random sets (dotted)."""
+    cells = rows[(rows["state"] == state) & (rows["role"] == role)]
+    levels = unedited(rows, state, role)
+    drawn = False
+    for line in lines_of(page, rows, state):
+        own = cells[(cells["procedure"] == line.procedure) & (cells["edit"] == line.edit)]
+        if line.procedure == STEERING or own.empty:
+            continue
+        drawn = True
+        first = page.procedures[line.procedure].edits[state][0] == line.edit
+        main, random = own[own["part"] == "main"], own[own["part"] == "random"]
+        for _, seed_rows in main.groupby("seed"):
+            ax.plot(*_from_zero(seed_rows, levels), color=line.colour, lw=0.6, alpha=0.8)
+        ax.plot(*_from_zero(main, levels), color=line.colour, lw=2, ls="-" if first else "-.")
+        ax.plot(*_from_zero(random, levels), color=line.colour, lw=1.2, ls=":")
+        for r in main[main["chosen"].astype(bool)].itertuples():
+            ax.plot(r.dose, r.value, style.seed_marker(r.seed, seeds), color=line.colour, ms=5)
+    if not drawn:
+        style.say(ax, "nothing was edited at any dose")
+        return
+    for model in dict.fromkeys([state, *page.roles.models()]):
+        level = unedited(rows, model, role)
+        if len(level):
+            ax.axhline(level.mean(), color=style.model_colour(model, page.roles), lw=0.9, ls="--", alpha=0.6, zorder=0)
+    ax.set_ylim(-0.03, 1.05)
+    ax.set_xlim(left=0)
+    ax.grid(color=style.PALE, lw=0.6)
+
+
+def _from_zero(rows: pd.DataFrame, levels: pd.Series) -> tuple[list[float], list[float]]:
+    """Doses and mean accuracy over the rows, starting from the unedited level of their seeds at dose 0."""
+    means = rows.groupby("dose")["value"].mean()
+    start = levels.reindex(rows["seed"].unique()).mean() if len(rows) else np.nan
+    return [0.0, *means.index], [start, *means]
+
+
+def handles(page: Settings, rows: pd.DataFrame, seeds: list[int]) -> list[Line2D]:
+    """Legend of a page of forests and dose curves."""
+    tick = Line2D([], [], ls="", marker="|", color="black", ms=8, label="unedited, per seed")
+    entries = [*style.seed_handles(seeds), tick]
+    entries += [
+        style.dot(style.GREY, "random sets / directions", marker="."),
+        style.dot(style.GREY, "top by NRN", hollow=True),
+    ]
+    entries += [style.stroke(style.model_colour(m, page.roles), f"{m}, unedited", "--") for m in page.roles.models()]
+    if (rows["part"] == "other").any():
+        entries.append(style.dot(style.GREY, "other controls", marker="x"))
+    return (
+        entries
+        + [style.stroke(procedure_colour(page, p), p) for p in page.procedures]
+        + [style.stroke(style.GREY, "random, mean", ":")]
+    )
+
+
+def finding(page: Settings, rows: pd.DataFrame, role: str) -> str:
+    """Mean changes at the chosen dose in the reference, in words."""
+    state = page.roles.reference
+    cells = rows[(rows["state"] == state) & (rows["role"] == role) & rows["chosen"].astype(bool)]
+    parts = []
+    for line in lines_of(page, rows, state):
+        own = cells[(cells["procedure"] == line.procedure) & (cells["edit"] == line.edit)]
+        change = own.groupby("part")["change"].mean()
+        if line.edit == RANDOM_DIRECTION:
+            parts.append(f"{line.label} {style.change(change.get('random', np.nan))}")
+            continue
+        text = style.change(change["main"]) if "main" in change else "no set"
+        extra = f" (random sets {style.change(change['random'])})" if "random" in change else ""
+        parts.append(f"{line.label} {text}{extra}")
+    return (
+        f"Change of accuracy in {state}, mean over seeds:  " + ";  ".join(parts)
+        if parts
+        else f"Nothing was edited in {state}."
+    )
+
+
+NOTE = (
+    "Doses chosen on the discovery half, all marks from the test half ({n} prompts per seed), {seeds} seeds. "
+    "Bars: paired 95 % bootstrap intervals of the change over prompts within a seed, drawn from the seed's unedited "
+    "level (black tick). Right: mean change of the set | of random sets | seeds in which the set exceeds every random "
+    "set. Dotted: matched random sets."
+)
+
+
+def note(rows: pd.DataFrame, role: str, seeds: list[int]) -> str:
+    """The foot of a page on effects."""
+    counts = sorted({int(n) for n in rows.loc[rows["role"] == role, "n"]})
+    return NOTE.format(n="/".join(map(str, counts)) or "0", seeds=len(seeds))

@@ -1,0 +1,126 @@
+"""Figure 4: when do the features of post-training appear, counted in steps and in distance covered?"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rlgen.figures import style
+from rlgen.figures.page import Page, seeds_of
+
+COLUMNS = ["seed", "kind", "model", "reading", "a", "b", "value", "lo", "hi"]
+READINGS = {
+    "joint": "ranked by NRN, dictionary over all checkpoints",
+    "shift": "ranked by activation shift, three-model dictionary",
+}
+
+
+class Settings(Page):
+    """`models`: the post-trained models followed; `top`: length of the compared lists."""
+
+    models: list[str]
+    top: int
+
+
+def draw(page: Settings, dynamics: pd.DataFrame) -> Figure:
+    """One row per reading: overlap matrix of each model, then overlap with the end against steps and displacement."""
+    models = page.models
+    figure, body = style.new_page(11.7, 8.0)
+    seeds = seeds_of(dynamics)
+    parts = body.subfigures(2, 1)
+    for part, (reading, words) in zip(parts, READINGS.items(), strict=True):
+        axes = part.subplots(1, len(models) + 2, width_ratios=[1] * len(models) + [1.25, 1.25])
+        part.suptitle(f"Lists {words}", fontsize=10, x=0.01, ha="left", fontweight="bold")
+        rows = dynamics[(dynamics["reading"] == reading) & dynamics["model"].isin(models)]
+        if rows.empty:
+            for ax in axes:
+                style.say(ax, "this reading was not made" if ax is axes[0] else "")
+            continue
+        for ax, model in zip(axes, models, strict=False):
+            _matrix(ax, page, rows[(rows["kind"] == "overlap") & (rows["model"] == model)], model)
+        for ax, kind in zip(axes[-2:], ("steps", "displacement"), strict=True):
+            _approach(ax, page, rows, dynamics[dynamics["kind"] == kind], kind, seeds)
+        axes[-2].set_ylabel("overlap with the final list")
+    handles = [style.stroke(style.model_colour(m, page.roles), m) for m in models] + style.seed_handles(seeds)
+    handles += [style.stroke(style.GREY, "chance (range of random lists)", "--")]
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    style.head_and_foot(
+        figure,
+        "When do the post-trained features appear, and is that early or only far along the way?",
+        _finding(page, dynamics),
+        page,
+        f"{len(seeds)} seeds; top {page.top} lists of alive latents. Matrices: mean over seeds of the shared part of "
+        "two checkpoints' lists. Displacement: distance of the activations from the reference, relative to the last "
+        "checkpoint. Chance: mean and 95 % range of lists drawn at random from the alive latents. Lines are seeds; no "
+        "other intervals.",
+    )
+    return figure
+
+
+def _matrix(ax: Axes, page: Settings, rows: pd.DataFrame, model: str) -> None:
+    """Mean overlap of every pair of checkpoints, in percent."""
+    table = rows.pivot_table(index="a", columns="b", values="value", aggfunc="mean")
+    table = table.combine_first(table.T)  # a table may hold each pair once
+    ax.imshow(table.to_numpy(), vmin=0, vmax=1, cmap="Blues")
+    for (i, j), value in np.ndenumerate(table.to_numpy()):
+        if np.isfinite(value):
+            ax.text(
+                j,
+                i,
+                f"{100 * value:.0f}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if value > 0.6 else "black",
+            )
+    names = [f"{int(c)}" for c in table.columns]
+    ax.set_xticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), names)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+    ax.set_title(f"{model}: overlap, %", loc="left", color=style.model_colour(model, page.roles))
+    ax.set_xlabel("checkpoint")
+    ax.set_ylabel("checkpoint")
+
+
+def _approach(
+    ax: Axes, page: Settings, rows: pd.DataFrame, position: pd.DataFrame, kind: str, seeds: list[int]
+) -> None:
+    """Overlap with the last checkpoint against one measure of progress, with the chance band."""
+    chance = rows[rows["kind"] == "chance"]
+    if len(chance):
+        ax.axhspan(chance["lo"].min(), chance["hi"].max(), color=style.PALE, lw=0)
+        ax.axhline(chance["value"].mean(), color=style.GREY, ls="--", lw=1)
+    for model, group in rows[rows["kind"] == "overlap"].groupby("model"):
+        last = group["b"].max()
+        for seed, line in group[group["b"] == last].groupby("seed"):
+            where = position[(position["model"] == model) & (position["seed"] == seed)].set_index("a")["value"]
+            line = line.assign(x=line["a"].map(where)).dropna(subset=["x"]).sort_values("a")
+            ax.plot(
+                line["x"],
+                line["value"],
+                color=style.model_colour(model, page.roles),
+                marker=style.seed_marker(seed, seeds),
+                ms=5,
+                lw=1.2,
+            )
+    ax.set_ylim(0, 1.04)
+    ax.set_xlim(0, 1.04)
+    ax.grid(color=style.PALE, lw=0.6)
+    ax.set_xlabel("share of the training steps" if kind == "steps" else "share of the final displacement")
+    ax.set_title("against steps" if kind == "steps" else "against displacement", loc="left")
+
+
+def _finding(page: Settings, dynamics: pd.DataFrame) -> str:
+    """Where each model stands at its first checkpoint, in words."""
+    parts = []
+    for model in page.models:
+        rows = dynamics[dynamics["model"] == model]
+        overlap = rows[(rows["kind"] == "overlap") & (rows["a"] == rows["a"].min()) & (rows["b"] == rows["b"].max())]
+        moved = rows[(rows["kind"] == "displacement") & (rows["a"] == rows["a"].min())]["value"].mean()
+        values = [f"{style.share(v)} ({r})" for r, v in overlap.groupby("reading")["value"].mean().items()]
+        parts.append(
+            f"{model} shares {', '.join(values) or '–'} of its final list, having covered {style.share(moved)} of its "
+            "displacement"
+        )
+    return "At the first checkpoint " + ";  ".join(parts)

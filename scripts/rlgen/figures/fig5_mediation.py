@@ -1,0 +1,212 @@
+"""Figure 5: which features mediate, and are they the same on every task beyond chance?"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rlgen.figures import style
+from rlgen.figures.page import Page, seeds_of
+from rlgen.settings.analysis import Procedure
+
+SCORE_COLUMNS = ["procedure", "seed", "population", "task", "latent", "score_name", "score", "threshold", "kept"]
+OVERLAP_COLUMNS = [
+    "procedure",
+    "seed",
+    "population",
+    "task_a",
+    "task_b",
+    "jaccard",
+    "chance_mean",
+    "chance_lo",
+    "chance_hi",
+]
+SET_COLUMNS = ["procedure", "seed", "task", "size", "critical", "carried_share", "latents", "note"]
+POPULATIONS = ("critical", "noncritical")
+SHOWN_FROM = 0.04  # latents scoring below this share of the task's maximum are not drawn
+
+
+class Settings(Page):
+    """`procedures`: every way to choose a set, in the order of the rows."""
+
+    procedures: dict[str, Procedure]
+
+
+def draw(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.DataFrame) -> Figure:
+    """One row per procedure: scores per task, sets per seed, overlap matrix, intersection against chance."""
+    figure, body = style.new_page(11.7, 2.6 * len(page.procedures) + 1.75)
+    seeds = seeds_of(sets)
+    grid = body.subplots(len(page.procedures), 4, squeeze=False, width_ratios=[1.9, 0.95, 1.05, 0.95])
+    for i, (axes, name) in enumerate(zip(grid, page.procedures, strict=True)):
+        colour = style.PROCEDURE_COLOURS[i % len(style.PROCEDURE_COLOURS)]
+        own_sets, own_overlap = sets[sets["procedure"] == name], overlap[overlap["procedure"] == name]
+        p = page.procedures[name]
+        own_scores = scores[(scores["procedure"] == name) & (scores["score_name"] == p.score)]
+        own_scores = own_scores[own_scores["population"] == "critical"]
+        _scores(axes[0], page, own_scores, own_sets, seeds, colour)
+        _sets(axes[1], own_sets, seeds, colour)
+        _matrix(axes[2], page, own_overlap)
+        _chance(axes[3], own_overlap, seeds, colour)
+        rule = f"{p.score} score, {p.cut} cut at {style.share(p.cut_share)}"
+        axes[0].set_title(f"{name}: {rule}\n{p.dictionary} / {p.recipe}, samples {p.critical}", loc="left")
+    for ax, title in zip(grid[0, 1:], ("Mediating set", "Overlap, %", "Against chance"), strict=True):
+        ax.set_title(title, loc="left")
+    ring = style.dot(style.BLACK, "in the mediating set", hollow=True)
+    handles = [*style.seed_handles(seeds), style.dot(style.PALE, "below the task's threshold"), ring]
+    handles += [style.stroke(style.BLACK, "threshold"), style.stroke(style.GREY, "chance: mean, 95 % range")]
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    critical = sets.loc[sets["task"] != "ALL", "critical"]
+    samples = f"{int(critical.min())} to {int(critical.max())}" if len(critical.dropna()) else "no"
+    style.head_and_foot(
+        figure,
+        "Which features mediate generalization, and are they the same on every task beyond chance?",
+        _finding(page, sets),
+        page,
+        f"{len(seeds)} seeds; {samples} critical samples per task and seed, discovery half (gained: reference wrong, "
+        "tuned model right; lost: the reverse). Scores relative to the task's best; below "
+        f"{style.share(SHOWN_FROM)} not drawn. Matrices: Jaccard of two tasks' lists, mean over seeds: critical below "
+        "the diagonal, both-right samples above. Chance: permutation within strata of frequency and norm.",
+    )
+    return figure
+
+
+def _members(sets: pd.DataFrame, seed: int) -> set[int]:
+    """Latents of a seed's mediating set."""
+    text = sets.loc[(sets["seed"] == seed) & (sets["task"] == "ALL"), "latents"].dropna().astype(str)
+    return {int(float(number)) for line in text for number in line.split()}
+
+
+def _scores(ax: Axes, page: Settings, scores: pd.DataFrame, sets: pd.DataFrame, seeds: list[int], colour: str) -> None:
+    """Scores of all latents, one column per task, one lane per seed; members of the set are ringed."""
+    tasks = page.tasks.selection
+    if scores.empty:
+        style.say(ax, "no critical samples: the models never differ\nin the way this procedure asks for")
+        return
+    for (task, seed), cells in scores.groupby(["task", "seed"]):
+        if task not in tasks:
+            continue
+        best = cells["score"].max()
+        at = tasks.index(task) + style.lane(seed, seeds, 0.5)
+        if not best > 0:
+            ax.text(at, 0.5, "no positive score", rotation=90, ha="center", va="center", fontsize=8)
+            continue
+        cells = cells[cells["score"] > SHOWN_FROM * best]
+        members, marker = _members(sets, seed), style.seed_marker(seed, seeds)
+        kept, chosen = cells["kept"].astype(bool), cells["latent"].isin(members)
+        for where, look in (
+            (~kept, {"color": style.PALE}),
+            (kept, {"color": colour}),
+            (chosen, {"mfc": "none", "mec": "black", "mew": 0.7}),
+        ):
+            y = cells.loc[where, "score"] / best
+            ax.plot(np.full(len(y), at), y, marker, ls="", ms=4.5, **look)
+        threshold = cells["threshold"].max() / best if len(cells) else np.nan
+        ax.plot([at - 0.11, at + 0.11], [threshold] * 2, color="black", lw=1.3)
+    ax.set_xticks(range(len(tasks)), tasks)
+    ax.set_xlim(-0.5, len(tasks) - 0.5)
+    ax.set_ylim(0, 1.06)
+    ax.set_ylabel("score / task's best")
+
+
+def _sets(ax: Axes, sets: pd.DataFrame, seeds: list[int], colour: str) -> None:
+    """Size of the set and the share of the shift that it carries, per seed; the reason when it is empty."""
+    whole = sets[sets["task"] == "ALL"].set_index("seed")
+    if whole.empty:
+        style.say(ax, "no set was computed")
+        return
+    top = max(1, whole["size"].max())
+    for y, seed in enumerate(seeds):
+        if seed not in whole.index:
+            continue
+        row = whole.loc[seed]
+        ax.barh(y, row["size"], color=colour, height=0.35)
+        if row["size"] > 0:
+            carried = "" if pd.isna(row["carried_share"]) else f", {style.share(row['carried_share'])} of the shift"
+            text = f"{int(row['size'])} features{carried}"
+        else:
+            text = "empty: " + (str(row["note"]) if pd.notna(row["note"]) else "no feature passed the cut")
+        ax.text(0, y - 0.26, text, va="bottom", fontsize=8.5, wrap=True)
+    ax.set_yticks(range(len(seeds)), [f"seed {s}" for s in seeds])
+    ax.set_ylim(len(seeds) - 0.6, -0.75)
+    ax.set_xlim(0, 1.5 * top)
+    ax.set_xlabel("features")
+
+
+def _matrix(ax: Axes, page: Settings, overlap: pd.DataFrame) -> None:
+    """Jaccard of every pair of tasks: critical samples below the diagonal, non-critical ones above."""
+    tasks = page.tasks.selection
+    table = np.full((len(tasks), len(tasks)), np.nan)
+    pairs = overlap[
+        overlap["task_a"].isin(tasks) & overlap["task_b"].isin(tasks) & (overlap["task_a"] != overlap["task_b"])
+    ]
+    for (population, a, b), value in pairs.groupby(["population", "task_a", "task_b"])["jaccard"].mean().items():
+        low, high = sorted((tasks.index(a), tasks.index(b)))
+        table[(high, low) if population == "critical" else (low, high)] = value
+    if np.isnan(table).all():
+        style.say(ax, "no two tasks have\nlists to compare")
+        return
+    ax.imshow(table, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    for (i, j), value in np.ndenumerate(table):
+        if np.isfinite(value):
+            ax.text(
+                j,
+                i,
+                f"{100 * value:.0f}",
+                ha="center",
+                va="center",
+                fontsize=8.5,
+                color="white" if value > 0.6 else "black",
+            )
+    ax.set_xticks(range(len(tasks)), tasks)
+    ax.set_yticks(range(len(tasks)), tasks)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+
+
+def _chance(ax: Axes, overlap: pd.DataFrame, seeds: list[int], colour: str) -> None:
+    """Mean pairwise overlap and the intersection of all tasks, per population and seed, with chance."""
+    labels = []
+    for x, (kind, population) in enumerate([(k, p) for k in ("pairs", "all") for p in POPULATIONS]):
+        labels.append(f"{kind}\n{'crit.' if population == 'critical' else 'both r.'}")
+        whole = (overlap["task_a"] == "ALL") & overlap["task_b"].fillna("").eq("")
+        where = whole if kind == "all" else ~overlap["task_a"].eq("ALL")
+        cells = overlap[where & (overlap["population"] == population)]
+        means = cells.groupby("seed")[["jaccard", "chance_mean", "chance_lo", "chance_hi"]].mean()
+        for seed, row in means.iterrows():
+            at = x + style.lane(seed, seeds, 0.5)
+            if kind == "all":  # the range of a mean over pairs is not the mean of the ranges
+                ax.plot([at, at], [row["chance_lo"], row["chance_hi"]], color=style.PALE, lw=5, solid_capstyle="butt")
+            ax.plot([at - 0.09, at + 0.09], [row["chance_mean"]] * 2, color=style.GREY, lw=1.5)
+            hollow = population != "critical"
+            ax.plot(
+                at,
+                row["jaccard"],
+                style.seed_marker(seed, seeds),
+                color=colour,
+                mfc="white" if hollow else colour,
+                ms=5,
+            )
+        if means["jaccard"].dropna().empty:
+            ax.text(x, 0.03, "none", ha="center", fontsize=8)
+    ax.set_xticks(range(len(labels)), labels, fontsize=8)
+    ax.set_xlim(-0.5, len(labels) - 0.5)
+    ax.set_ylim(-0.03, 1.05)
+    ax.set_ylabel("overlap (Jaccard)")
+    ax.grid(axis="y", color=style.PALE, lw=0.6)
+
+
+def _finding(page: Settings, sets: pd.DataFrame) -> str:
+    """Set sizes of each procedure, in words."""
+    whole = sets[sets["task"] == "ALL"]
+    parts = []
+    for name in page.procedures:
+        sizes = whole[whole["procedure"] == name].sort_values("seed")["size"]
+        words = (
+            "not computed"
+            if sizes.empty
+            else "empty in every seed"
+            if not sizes.any()
+            else " / ".join(str(int(s)) for s in sizes)
+        )
+        parts.append(f"{name} {words}")
+    return "Features in the mediating set, per seed:  " + ";  ".join(parts)

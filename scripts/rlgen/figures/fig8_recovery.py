@@ -1,0 +1,176 @@
+"""Figure 8: does each method find the planted cause? Alignment with it, and effect against steering by it."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rlgen.figures import effects, style
+from rlgen.figures.effects import Settings
+from rlgen.figures.page import seeds_of
+
+__all__ = ["EFFECT_COLUMNS", "RECOVERY_COLUMNS", "Settings", "draw"]
+EFFECT_COLUMNS = effects.COLUMNS
+RECOVERY_COLUMNS = ["seed", "procedure", "quantity", "value", "lo", "hi", "chance"]
+QUANTITIES = {
+    "cosine": "cosine with the planted direction",
+    "carried_share": "share of the post-training\nshift that the set carries",
+    "auc": "AUC of its projection for\nthe planted cause",
+}
+ROLE = "selection"
+
+
+def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    """Above: recovery per method and seed. Below: steering by the truth, and effect against alignment."""
+    figure, body = style.new_page(11.7, 8.2)
+    rows, seeds = effects.reported(table), seeds_of(recovery)
+    top, bottom = body.subfigures(2, 1, height_ratios=[1, 1.1])
+    methods = list(dict.fromkeys([*page.procedures, *recovery["procedure"]]))
+    axes = top.subplots(1, len(QUANTITIES), sharey=True, width_ratios=[1.5, 1, 1])
+    for ax, (quantity, label) in zip(axes, QUANTITIES.items(), strict=True):
+        _quantity(ax, page, recovery, quantity, methods, seeds)
+        ax.set_xlabel(label)
+    axes[0].set_title("Does the exchange point along the truth?", loc="left", fontweight="bold")
+    axes[1].set_title("Does it carry the shift?", loc="left", fontweight="bold")
+    axes[2].set_title("Does it tell causes apart?", loc="left", fontweight="bold")
+    states = [s for s in (page.roles.reference, page.roles.target) if s in page.states]
+    lower = bottom.subplots(1, len(states) + 1)
+    for ax, state in zip(lower, states, strict=False):
+        _steering(ax, page, rows, state, seeds)
+    _effect_by_alignment(lower[-1], page, rows, recovery, seeds)
+    handles = [*style.seed_handles(seeds), style.stroke(style.TRUTH_COLOUR, "steering by the truth")]
+    handles += [style.dot(_colour(page, m), m, marker="D") for m in methods]
+    bottom.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    counts = "/".join(str(int(n)) for n in sorted(rows.loc[rows["role"] == ROLE, "n"].unique())) or "0"
+    style.head_and_foot(
+        figure,
+        "Does each method find the planted cause of generalization?",
+        _finding(recovery, methods),
+        page,
+        f"{len(seeds)} seeds, each a mark; {counts} test prompts per seed for effects. Horizontal bars: 95 % bootstrap "
+        "intervals within a seed. Grey: what chance reaches. Truth: mean difference of the two planted causes in the "
+        "reference's activations; its doses are multiples of that difference. Methods stand at the dose chosen on the "
+        "discovery half.",
+    )
+    return figure
+
+
+def _colour(page: Settings, method: str) -> str:
+    return effects.procedure_colour(page, method) if method in page.procedures else style.SHIFT_COLOUR
+
+
+def _mark(ax: Axes, x: float, y: float, colour: str, marker: str) -> None:
+    ax.plot(x, y, marker, color=colour, mec="#555555" if colour == style.YELLOW else colour, ms=6, mew=0.7)
+
+
+def _quantity(
+    ax: Axes, page: Settings, recovery: pd.DataFrame, quantity: str, methods: list[str], seeds: list[int]
+) -> None:
+    """One row per method, one lane per seed, with interval and chance."""
+    cells = recovery[recovery["quantity"] == quantity]
+    for y, method in enumerate(methods):
+        own = cells[cells["procedure"] == method]
+        if own["value"].dropna().empty:
+            ax.text(
+                0.02,
+                y,
+                "nothing to measure",
+                transform=ax.get_yaxis_transform(),
+                va="center",
+                fontsize=8.5,
+                style="italic",
+            )
+        for r in own.itertuples():
+            at = y + style.lane(r.seed, seeds, 0.5)
+            if np.isfinite(r.chance):  # the sign of a chance cosine is open
+                start = -r.chance if quantity == "cosine" else 0.0
+                ax.plot([start, r.chance], [at, at], color=style.PALE, lw=6, solid_capstyle="butt", zorder=0)
+            ax.plot([r.lo, r.hi], [at, at], color=_colour(page, method), lw=1.1)
+            _mark(ax, r.value, at, _colour(page, method), style.seed_marker(r.seed, seeds))
+    ax.set_yticks(range(len(methods)), methods)
+    ax.set_ylim(len(methods) - 0.45, -0.55)
+    low = min(0.0, cells["value"].min() - 0.1) if len(cells) else 0.0
+    ax.set_xlim(max(-1.02, min(low, -0.3)) if quantity == "cosine" else low, 1.02)
+    ax.axvline(0, color="black", lw=0.6)
+    ax.grid(axis="x", color=style.PALE, lw=0.6)
+
+
+def _steering(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, seeds: list[int]) -> None:
+    """Accuracy against the dose of the truth; right of it what each method reaches at its chosen dose."""
+    cells = rows[(rows["state"] == state) & (rows["role"] == ROLE)]
+    levels = effects.unedited(rows, state, ROLE)
+    truth = cells[(cells["procedure"] == effects.STEERING) & (cells["edit"] == "truth")]
+    ax.set_title(f"{state}, selection tasks", loc="left", fontweight="bold")
+    if truth.empty:
+        style.say(ax, f"{state} was not steered by the truth")
+        return
+    for seed, line in truth.sort_values("dose").groupby("seed"):
+        x, y = [0.0, *line["dose"]], [levels.get(seed, np.nan), *line["value"]]
+        ax.plot(x, y, color=style.TRUTH_COLOUR, marker=style.seed_marker(seed, seeds), ms=4.5, lw=1.2)
+    last = truth["dose"].max()
+    random = cells[
+        (cells["procedure"] == effects.STEERING)
+        & (cells["edit"] == effects.RANDOM_DIRECTION)
+        & cells["chosen"].astype(bool)
+    ]
+    if len(random):
+        ax.axhspan(random["value"].min(), random["value"].max(), color=style.PALE, lw=0, zorder=0)
+    own = cells[(cells["part"] == "main") & (cells["procedure"] != effects.STEERING) & cells["chosen"].astype(bool)]
+    places = list(dict.fromkeys(zip(own["procedure"], own["edit"], strict=True)))
+    for i, (procedure, edit) in enumerate(places):
+        for r in own[(own["procedure"] == procedure) & (own["edit"] == edit)].itertuples():
+            at = last * (1.12 + 0.13 * i) + style.lane(r.seed, seeds, 0.06 * last)
+            _mark(ax, at, r.value, _colour(page, procedure), style.seed_marker(r.seed, seeds))
+    ax.axvline(last * 1.04, color=style.GREY, lw=0.8)
+    ax.set_ylim(-0.03, 1.05)
+    ax.set_xticks([0, *sorted(truth["dose"].unique())])
+    ax.set_xticklabels([f"{d:g}" for d in ax.get_xticks()])
+    ax.set_xlabel("dose of the truth  |  the methods")
+    ax.set_ylabel("accuracy (grey: random directions)")
+    ax.grid(axis="y", color=style.PALE, lw=0.6)
+
+
+def _effect_by_alignment(
+    ax: Axes, page: Settings, rows: pd.DataFrame, recovery: pd.DataFrame, seeds: list[int]
+) -> None:
+    """Change of accuracy in the reference against alignment with the truth."""
+    state = page.roles.reference
+    cells = rows[(rows["state"] == state) & (rows["role"] == ROLE) & rows["chosen"].astype(bool)]
+    cosines = recovery[recovery["quantity"] == "cosine"].set_index(["procedure", "seed"])["value"]
+    drawn = 0
+    for r in cells[(cells["part"] == "main") & (cells["procedure"] != effects.STEERING)].itertuples():
+        cosine = cosines.get((r.procedure, r.seed), np.nan)
+        if np.isfinite(cosine):
+            _mark(ax, cosine, r.change, _colour(page, r.procedure), style.seed_marker(r.seed, seeds))
+            drawn += 1
+    ax.set_title("Better aligned, larger effect?", loc="left", fontweight="bold")
+    if not drawn:
+        style.say(ax, f"no set was amplified in {state}")
+        return
+    best = cells[cells["edit"] == "truth"]["change"]
+    if len(best):
+        ax.axhline(best.mean(), color=style.TRUTH_COLOUR, lw=1.2)
+        ax.text(
+            0.02,
+            best.mean(),
+            "the truth itself",
+            color=style.TRUTH_COLOUR,
+            fontsize=8.5,
+            va="bottom",
+            transform=ax.get_yaxis_transform(),
+        )
+    ax.axhline(0, color="black", lw=0.6)
+    ax.set_xlim(min(-0.05, ax.get_xlim()[0]), 1)
+    ax.set_xlabel("cosine with the planted direction")
+    ax.set_ylabel(f"change of accuracy in {state}")
+    ax.grid(color=style.PALE, lw=0.6)
+
+
+def _finding(recovery: pd.DataFrame, methods: list[str]) -> str:
+    """Cosines per seed, in words."""
+    cells = recovery[recovery["quantity"] == "cosine"].sort_values("seed")
+    parts = []
+    for method in methods:
+        values = cells.loc[cells["procedure"] == method, "value"].dropna()
+        parts.append(f"{method} " + (" / ".join(style.share(v) for v in values) or "no direction"))
+    return "Cosine with the planted direction, per seed:  " + ";  ".join(parts)

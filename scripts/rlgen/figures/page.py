@@ -1,0 +1,68 @@
+"""What every page knows about its study, and how tidy tables are read."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from rlgen.files import ArtifactError, read_parquet
+from rlgen.settings.data import TaskRoles
+from rlgen.settings.strict import Strict
+
+ROLE_TITLES = {
+    "in_domain": "in-domain",
+    "selection": "out-of-domain, selection tasks",
+    "unseen": "out-of-domain, unseen tasks",
+}
+
+
+class Roles(Strict):
+    """The models a page compares, by the part they play."""
+
+    reference: str
+    target: str
+    contrast: str | None = None
+
+    def models(self) -> list[str]:
+        """Models in the order of every page: reference, contrast (if any), target."""
+        return [m for m in (self.reference, self.contrast, self.target) if m is not None]
+
+
+class Page(Strict):
+    """Settings common to all figures and tables."""
+
+    study: str
+    roles: Roles
+    tasks: TaskRoles
+
+    def task_roles(self) -> list[str]:
+        """Task roles that have at least one task."""
+        return [role for role in ROLE_TITLES if getattr(self.tasks, role)]
+
+
+def read(path: str | Path, columns: list[str]) -> pd.DataFrame:
+    """Read a tidy table (.csv or .parquet) that must hold `columns`; raises ArtifactError naming what is missing.
+
+    In CSV only an empty field is a missing value: names such as "null" stay names.
+    """
+    path = Path(path)
+    if path.suffix == ".parquet":
+        table = read_parquet(path)
+    else:
+        try:
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+            raise ArtifactError(path, f"not a readable CSV table ({error})") from error
+    missing = [c for c in columns if c not in table.columns]
+    if missing:
+        raise ArtifactError(path, f"column(s) {', '.join(missing)} missing, found {', '.join(table.columns)}")
+    return table
+
+
+def seeds_of(table: pd.DataFrame) -> list[int]:
+    """The seeds of a table, sorted."""
+    return sorted(int(s) for s in table["seed"].dropna().unique())
+
+
+def final_checkpoints(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of every model's last checkpoint."""
+    return table[table["checkpoint"] == table.groupby("model")["checkpoint"].transform("max")]

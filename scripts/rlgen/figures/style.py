@@ -1,0 +1,123 @@
+"""The look of every page: Okabe-Ito colours, one marker per seed, readable print, the same bytes on every run.
+
+Importing this module sets matplotlib's defaults for the process, whatever a user's matplotlibrc says.
+"""
+
+from pathlib import Path
+from textwrap import fill
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+
+from rlgen.figures.page import Page, Roles
+from rlgen.files import atomic_path
+
+matplotlib.rcdefaults()
+matplotlib.rcParams.update(
+    {
+        "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
+        "font.size": 9,
+        "axes.titlesize": 9.5,
+        "axes.labelsize": 9,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "lines.linewidth": 1.4,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "rlgen",
+    }
+)
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+GREY, PALE = "#8C8C8C", "#D9D9D9"
+MARKERS = "os^Dv<>Pp*h"
+TRUTH_COLOUR, SHIFT_COLOUR = GREEN, YELLOW
+HEAD, FOOT = 0.72, 0.58  # inches kept for the title and for the note
+PROCEDURE_COLOURS = (PURPLE, SKY, ORANGE, BLACK)
+
+
+def model_colour(model: str, roles: Roles) -> str:
+    """The one colour of a model (or a checkpoint `model@i` of it) on every page."""
+    name = model.split("@")[0]
+    return {roles.reference: BLACK, roles.target: BLUE, roles.contrast: VERMILLION}.get(name, GREY)
+
+
+def seed_marker(seed: int, seeds: list[int]) -> str:
+    """The marker of a seed: its rank among the seeds decides."""
+    return MARKERS[seeds.index(seed) % len(MARKERS)]
+
+
+def lane(seed: int, seeds: list[int], width: float) -> float:
+    """Offset of a seed inside a category of that width, so that seeds stand side by side."""
+    return 0.0 if len(seeds) == 1 else (seeds.index(seed) / (len(seeds) - 1) - 0.5) * width
+
+
+def new_page(width: float, height: float) -> tuple[Figure, SubFigure]:
+    """An empty page in inches, and its body: what lies between the title and the note."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+    _, body, _ = figure.subfigures(3, 1, height_ratios=[HEAD, height - HEAD - FOOT, FOOT])
+    return figure, body
+
+
+def head_and_foot(figure: Figure, question: str, finding: str, page: Page, note: str) -> None:
+    """Write the page's question and measured answer above, study, n and meaning of the intervals below."""
+    width, height = figure.get_size_inches()
+    figure.text(0.008, 1 - 0.06 / height, question, fontsize=13, fontweight="bold", va="top")
+    figure.text(0.008, 1 - 0.34 / height, fill(finding, int(width * 13.4)), fontsize=9.5, va="top", color="#333333")
+    text = fill(f"Study {page.study}. {note}", int(width * 16.2))
+    figure.text(0.008, 0.05 / height, text, fontsize=8, va="bottom", color="#333333")
+
+
+def say(ax: Axes, text: str) -> None:
+    """Put words where a drawing would be: why there is nothing to draw."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=9, wrap=True, color="#333333")
+
+
+def seed_handles(seeds: list[int]) -> list[Line2D]:
+    """Legend entries that explain the markers."""
+    return [dot(GREY, f"seed {s}", marker=seed_marker(s, seeds)) for s in seeds]
+
+
+def dot(colour: str, label: str, marker: str = "o", hollow: bool = False) -> Line2D:
+    """A legend entry drawn as one marker."""
+    return Line2D([], [], ls="", marker=marker, ms=5.5, mec=colour, mfc="white" if hollow else colour, label=label)
+
+
+def stroke(colour: str, label: str, ls: str = "-") -> Line2D:
+    """A legend entry drawn as one line."""
+    return Line2D([], [], color=colour, ls=ls, label=label)
+
+
+def share(value: float) -> str:
+    """A share as the pages print it: .26, 1.0, -.04; a dash where there is none."""
+    if not np.isfinite(value):
+        return "–"
+    text = f"{value:.2f}"
+    return "1.0" if text == "1.00" else text.replace("0.", ".", 1)
+
+
+def change(value: float) -> str:
+    """A change with its sign: +.34, −.12."""
+    return "–" if not np.isfinite(value) else ("+" if value >= 0 else "−") + share(abs(value))
+
+
+def save(figure: Figure, pdf: str | Path, png: str | Path) -> None:
+    """Write the page as vector PDF and as PNG (150 dpi), whole or not at all, without dates or versions inside."""
+    with atomic_path(pdf) as partial:
+        figure.savefig(partial, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    with atomic_path(png) as partial:
+        figure.savefig(partial, format="png", dpi=150, metadata={"Software": None})

@@ -1,0 +1,102 @@
+"""Tables 1 to 3, each twice: every number as CSV for machines, means and seeds as LaTeX for a page."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rlgen.figures.page import Page, final_checkpoints
+from rlgen.files import write_csv, write_text
+
+ACCURACY_COLUMNS = ["model", "checkpoint", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi"]
+EFFECT_COLUMNS = [
+    "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "subset", "n", "metric",
+    "value", "change", "change_lo", "change_hi", "wrong_to_right", "right_to_wrong", "seed",
+]  # fmt: skip
+QUALITY_COLUMNS = ["dictionary", "recipe", "seed", "member", "fve", "l0", "dead_share", "loss_recovered", "rows"]
+QUALITY = {"fve": "variance explained", "l0": "L0", "dead_share": "dead share", "loss_recovered": "loss recovered"}
+KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
+
+
+def table1(page: Page, accuracy: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Final accuracies on the test half: (one row per model, task and seed; one row per task, seeds side by side)."""
+    rows = final_checkpoints(accuracy)
+    rows = rows[(rows["half"] == "test") & rows["metric"].isin(["accuracy", "format_blind"])]
+    tidy = rows[["role", "task", "model", "metric", "seed", "n", "value", "lo", "hi"]]
+    models = [*page.roles.models(), *sorted(set(rows["model"]) - set(page.roles.models()))]
+    lines = []
+    for role in page.task_roles():
+        for task in [*getattr(page.tasks, role), "ALL"]:
+            cells = rows[(rows["role"] == role) & (rows["task"] == task)]
+            line = {"tasks": role.replace("_", "-"), "task": "mean" if task == "ALL" else task}
+            line["n"] = "/".join(str(int(n)) for n in sorted(cells["n"].unique()))
+            for model in models:
+                for metric, name in (("accuracy", model), ("format_blind", f"{model}, format-blind")):
+                    own = cells[(cells["model"] == model) & (cells["metric"] == metric)]
+                    line[name] = _seeds(own)
+            lines.append(line)
+    return _sorted(tidy), pd.DataFrame(lines)
+
+
+def table2(page: Page, effects: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Effects at the chosen dose on the test half, whole and critical: (per seed with controls; seeds side by side)."""
+    where = (effects["half"] == "test") & (effects["metric"] == "accuracy") & (effects["task"] == "ALL")
+    rows = effects[where & effects["chosen"].astype(bool) & (effects["edit"] != "none")]
+    control = rows["set_kind"].isin(["random", "random-direction"]) | (rows["edit"] == "random-direction")
+    steering = (rows["procedure"] == "steering") & ~control
+    main = rows[(rows["set_kind"] == "selected") | steering]
+    random = rows[control].groupby(KEYS)["change"]
+    random = random.agg(random_mean="mean", random_lowest="min", random_highest="max", random_sets="size").reset_index()
+    columns = [*KEYS, "dose", "n", "value", "change", "change_lo", "change_hi", "wrong_to_right", "right_to_wrong"]
+    tidy = main[columns].merge(random, on=KEYS, how="outer")
+    lines = []
+    for names, cells in tidy.groupby(["procedure", "state", "edit", "subset", "role"], sort=True):
+        line = dict(zip(["procedure", "model", "edit", "samples", "tasks"], names, strict=True))
+        line["tasks"] = line["tasks"].replace("_", "-")
+        line["samples"] = {"half": "all", "critical": "critical"}.get(line["samples"], line["samples"])
+        line |= {"accuracy": _seeds(cells), "change": _seeds(cells, "change", signed=True)}
+        line["random sets"] = _seeds(cells, "random_mean", signed=True)
+        flips = cells[["wrong_to_right", "right_to_wrong"]].mean()
+        line["right / wrong flips"] = " / ".join("–" if np.isnan(v) else f"{v:.0f}" for v in flips)
+        lines.append(line)
+    wide = pd.DataFrame(lines)
+    return _sorted(tidy), wide
+
+
+def table3(page: Page, quality: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Quality of every dictionary on held-out rows: (one row per seed and member; seeds side by side)."""
+    lines = []
+    for names, cells in quality.groupby(["dictionary", "recipe", "member"], sort=False):
+        line = dict(zip(["dictionary", "recipe", "member"], names, strict=True))
+        line |= {title: _seeds(cells, column, digits=1 if column == "l0" else 2) for column, title in QUALITY.items()}
+        lines.append(line)
+    return quality[QUALITY_COLUMNS], pd.DataFrame(lines)
+
+
+def write(tidy: pd.DataFrame, wide: pd.DataFrame, csv: str | Path, tex: str | Path, page: Page, note: str) -> None:
+    """Write both forms; the LaTeX names its study and what its cells mean in a comment."""
+    write_csv(csv, tidy)
+    if wide.empty:
+        body = "% nothing to report\n"
+    else:
+        body = wide.to_latex(index=False, escape=True, na_rep="–", column_format="l" * wide.shape[1])
+    write_text(tex, f"% Study {page.study}. {note} Needs the package booktabs.\n{body}")
+
+
+def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows in the order of their names, so that the order of the input cannot show."""
+    keys = [
+        c for c in ("procedure", "state", "edit", "role", "task", "model", "metric", "subset", "seed") if c in table
+    ]
+    return table.sort_values(keys, kind="stable").reset_index(drop=True)
+
+
+def _seeds(cells: pd.DataFrame, column: str = "value", signed: bool = False, digits: int = 2) -> str:
+    """Mean over seeds, then every seed: `0.27 (0.24, 0.27, 0.30)`; a dash where nothing was measured."""
+    values = cells.sort_values("seed").drop_duplicates("seed")[column].to_numpy(dtype=float)
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return "–"
+    form = f"{{:{'+' if signed else ''}.{digits}f}}"
+    each = ", ".join(form.format(v) for v in values)
+    return form.format(values.mean()) + (f" ({each})" if len(values) > 1 else "")

@@ -1,0 +1,130 @@
+"""Whole jobs of interventions: read what they need, run every state and edit, return one table."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from rlgen.controls import random_directions
+from rlgen.crosscoder import Crosscoder
+from rlgen.evaluation import Evaluator, Sample
+from rlgen.experiment import Condition, Goal, Runner
+from rlgen.files import read_parquet, read_tensors
+from rlgen.intervene import VectorEdits
+from rlgen.models import load_model, load_tokenizer
+from rlgen.procedure_effects import Chosen, Completions, ProcedureEffects, best_dose, same_model
+from rlgen.seeds import stream_seed
+from rlgen.settings.interventions import InsideGeneration, Intervene, Steer
+
+COLUMNS = ["procedure", "state", "edit", "set", "dose", "chosen", "task", "role", "half", "sample"]
+COLUMNS += ["correct", "format_blind", "answer_logprob", "kl", "delta_norm", "match_frequency", "match_norm"]
+
+
+def read_chosen(set_file: Path, features_file: Path) -> Chosen:
+    """The procedure's set with the statistics its controls are matched on."""
+    latents = json.loads(Path(set_file).read_text())["latents"]
+    features = read_parquet(features_file).sort_values("latent")
+    return Chosen(
+        np.array(sorted(latents), dtype=np.int64),
+        features["frequency"].to_numpy(),
+        features["alive"].to_numpy(),
+        features["nrn_l1"].to_numpy(),
+    )
+
+
+def read_completions(path: Path) -> Completions:
+    """Streams of reference and tuned model on the tuned one's completions."""
+    tensors, metadata = read_tensors(path)
+    tasks = json.loads(metadata["tasks"])
+    return Completions(
+        tensors["reference"],
+        tensors["tuned"],
+        tensors["sample"].long(),
+        [tasks[i] for i in tensors["task"].tolist()],
+        json.loads(metadata["roles"]),
+    )
+
+
+class Bench:
+    """The models of one job, each loaded once, on the same samples."""
+
+    def __init__(self, cfg: InsideGeneration, folders: dict[str, Path], samples: list[Sample]) -> None:
+        self.cfg, self.folders, self.samples = cfg, folders, samples
+        tokenizer = load_tokenizer(folders[cfg.reference])
+        e = cfg.evaluation
+        self.evaluator = Evaluator(samples, tokenizer, e.max_new_tokens, e.answer_marker, e.batch_size)
+        self.goals: dict[str, Goal] = {}
+
+    def runner(self, state: str) -> Runner:
+        """A runner of one model state."""
+        return Runner(load_model(self.folders[state]), self.evaluator, self.cfg.layer, self.cfg.positions == "all")
+
+    def goal(self, state: str) -> Goal:
+        """The behaviour of one model state, as a goal."""
+        if state not in self.goals:
+            self.goals[state] = self.runner(state).goal()
+        return self.goals[state]
+
+
+def run_procedure(
+    cfg: Intervene,
+    crosscoder: Crosscoder,
+    chosen: Chosen,
+    completions: Completions,
+    folders: dict[str, Path],
+    samples: list[Sample],
+) -> pd.DataFrame:
+    """Every edit of every running state of one procedure. An empty set gives an empty table with all columns."""
+    bench, parts = Bench(cfg, folders, samples), []
+    for state, kinds in cfg.edits.items():
+        goal = bench.goal(cfg.reference if same_model(state, cfg.tuned) else cfg.tuned)
+        effects = ProcedureEffects(cfg, crosscoder, chosen, completions, bench.runner(state), state, goal)
+        parts += [effects.run(kind) for kind in kinds]
+    return _ordered(parts)
+
+
+def run_steering(
+    cfg: Steer, truth_d: torch.Tensor | None, completions: Completions, folders: dict[str, Path], samples: list[Sample]
+) -> pd.DataFrame:
+    """Dictionary-free edits of every state: none, planted truth and mean shifts over doses, random directions.
+
+    Doses multiply a vector's own length; all point towards the target, and away from it in the target's own states.
+    """
+    bench = Bench(cfg, folders, samples)
+    vectors = {f"shift-{role}": (completions.shift(role), cfg.doses) for role in ("selection", "in_domain")}
+    if truth_d is not None:
+        vectors = {"truth": (truth_d, cfg.truth_doses)} | vectors
+    parts = [_steer_state(cfg, bench, state, vectors).assign(state=state) for state in cfg.states]
+    return _ordered([part.assign(procedure="steering") for part in parts])
+
+
+def _steer_state(
+    cfg: Steer, bench: Bench, state: str, vectors: dict[str, tuple[torch.Tensor, list[float]]]
+) -> pd.DataFrame:
+    """All steering of one running state; random directions share the first vector's length and chosen dose."""
+    away = same_model(state, cfg.target)
+    goal, runner = bench.goal(cfg.reference if away else cfg.target), bench.runner(state)
+    everything = list(range(len(bench.samples)))
+    none = runner.run([Condition("none", 0.0)], None, everything, goal)
+    parts = [none.assign(edit="none", chosen=True, delta_norm=0.0)]
+    for name, (vector_d, doses) in vectors.items():
+        conditions = [Condition(name, dose, {"delta_norm": dose * float(vector_d.norm())}) for dose in doses]
+        sign = -1.0 if away else 1.0
+        curve = runner.run(conditions, VectorEdits(sign * torch.tensor(doses)[:, None] * vector_d), everything, goal)
+        parts.append(curve.assign(edit=name, chosen=curve["dose"] == best_dose(curve, cfg.selection)))
+    first = parts[1][parts[1]["chosen"]].iloc[0]
+    rng = np.random.default_rng(stream_seed(cfg.seed, "steering-directions", state))
+    random_Cd = random_directions(cfg.random_directions, len(vector_d), first["delta_norm"], rng)
+    conditions = [Condition(f"direction-{i:02d}", first["dose"]) for i in range(len(random_Cd))]
+    test_half = [i for i, s in enumerate(bench.samples) if s.half == "test"]
+    random = runner.run(conditions, VectorEdits(random_Cd), test_half)
+    parts.append(random.assign(edit="direction", chosen=True, delta_norm=first["delta_norm"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _ordered(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table with all columns, in the order the conditions ran."""
+    table = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
+    return table.reindex(columns=COLUMNS)

@@ -1,0 +1,69 @@
+"""Checkpoints: `from_pretrained` folders, written whole and checked before they are used."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging
+
+from rlgen.files import ArtifactError
+
+CHECKPOINT_FILES = (
+    "model.safetensors",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+
+
+logging.disable_progress_bar()  # ours say what is going on
+
+
+def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write model and tokenizer beside `folder`, then move the files in, so that each appears whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+        model.save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
+        for name in sorted(os.listdir(beside), key=lambda name: name == "model.safetensors"):  # weights last
+            shutil.move(os.path.join(beside, name), folder / name)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a checkpoint folder, padding on the left."""
+    if not (Path(folder) / "tokenizer.json").exists():
+        raise ArtifactError(f"{folder}: no tokenizer.json; expected a checkpoint folder with its tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu") -> PreTrainedModel:
+    """A checkpoint folder as a causal language model in eval mode, float32.
+
+    Raises ArtifactError, naming the folder, where weights are missing or cut short: transformers would otherwise
+    report a missing file of another format.
+    """
+    weights = Path(folder) / "model.safetensors"
+    if not weights.exists():
+        raise ArtifactError(
+            f"{folder}: no model.safetensors; expected a checkpoint folder with weights, rebuild that file"
+        )
+    try:
+        with safe_open(weights, framework="pt") as handle:
+            if not handle.keys():
+                raise ArtifactError(f"{weights}: holds no tensors; delete it and run the same command again")
+    except SafetensorError as error:
+        raise ArtifactError(f"{weights}: cannot be read ({error}); delete it and run the same command again") from error
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    return model.to(device).eval()
+
+
+def blocks(model: PreTrainedModel) -> torch.nn.ModuleList:
+    """The list of decoder blocks; block i's output is the residual stream that everything here reads and edits."""
+    return model.model.layers

@@ -1,0 +1,62 @@
+"""The losses of a sparse crosscoder: L1, BatchTopK, and the auxiliary loss that revives dead latents.
+
+All in normalised units: a scaled row has squared norm d on average. Losses are sums over members and coordinates and
+means over rows. Shapes: B rows, S latents, M members, d width, D dead latents.
+"""
+
+import numpy as np
+import torch
+from torch.nn.functional import mse_loss
+
+
+def latent_norms(W_dec_SMd: torch.Tensor) -> torch.Tensor:
+    """sum_m ||W_dec[k, m]||_2 per latent (S): the size of a latent's effect per unit of activation."""
+    return W_dec_SMd.norm(dim=2).sum(1)
+
+
+def reconstruction_loss(rows_BMd: torch.Tensor, reconstruction_BMd: torch.Tensor) -> torch.Tensor:
+    """sum_m ||h_m - h^_m||^2, mean over rows (a scalar)."""
+    return mse_loss(reconstruction_BMd, rows_BMd, reduction="sum") / len(rows_BMd)
+
+
+def l1_penalty(z_BS: torch.Tensor, norms_S: torch.Tensor) -> torch.Tensor:
+    """sum_k z_k * sum_m ||W_dec[k, m]||_2, mean over rows (a scalar): the crosscoder penalty of the paper."""
+    return (z_BS @ norms_S).sum() / len(z_BS)
+
+
+def batchtopk(pre_BS: torch.Tensor, norms_S: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(z_BS, cut): keep the B*k largest of relu(pre_k) * norms_k over the whole batch, zero the rest.
+
+    `cut` is the smallest kept value. A value that is not positive is never kept, so that a batch with fewer than B*k
+    positive values keeps those and cuts at 0. Values equal to the cut are all kept. Gradients reach the kept values
+    only, and the selection itself has none.
+    """
+    with torch.no_grad():
+        weighted_BS = pre_BS.relu() * norms_S
+        cut = kth_largest(weighted_BS, len(pre_BS) * k)
+        kept_BS = weighted_BS >= cut.clamp(min=torch.finfo(cut.dtype).tiny)
+    return torch.where(kept_BS, pre_BS, 0), cut
+
+
+def kth_largest(values: torch.Tensor, k: int) -> torch.Tensor:
+    """The k-th largest of all values (a scalar), k from 1. On the CPU numpy selects several times faster than torch."""
+    if values.device.type == "cpu":
+        place = values.numel() - k
+        return torch.as_tensor(np.partition(values.numpy(), place, axis=None)[place])
+    return values.flatten().topk(k, sorted=False).values.min()
+
+
+def auxiliary_loss(
+    residual_BMd: torch.Tensor, pre_BD: torch.Tensor, W_dec_DMd: torch.Tensor, aux_k: int
+) -> torch.Tensor:
+    """||e - e^||^2 summed over members and coordinates, mean over rows: how badly dead latents model the residual.
+
+    e = h - h^ without gradient, e^ = the reconstruction by each row's `aux_k` largest dead latents, no bias
+    (Gao et al., arXiv 2406.04093, section 2.4). The gradient reaches only the D dead latents.
+    """
+    z_BD = pre_BD.relu()
+    if z_BD.shape[1] > aux_k:
+        smallest_B1 = z_BD.topk(aux_k, dim=1, sorted=False).values.amin(1, keepdim=True)
+        z_BD = torch.where(z_BD >= smallest_B1, z_BD, 0)
+    estimate_BMd = (z_BD @ W_dec_DMd.flatten(1)).view_as(residual_BMd)
+    return reconstruction_loss(residual_BMd.detach(), estimate_BMd)

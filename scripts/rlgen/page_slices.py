@@ -1,0 +1,97 @@
+"""What each figure and table may know of the study, and which of them a study has no inputs for."""
+
+from typing import Any
+
+from rlgen.config import Study
+from rlgen.settings.dictionaries import Recipe
+
+OBJECTIVES = {"batchtopk": "BatchTopK", "l1": "L1", "shared_latents": "BatchTopK, shared latents"}
+
+Slice = dict[str, Any]
+
+
+def left_out(study: Study) -> dict[str, str]:
+    """Pages that the study cannot fill -> why."""
+    reasons = {}
+    if not study.trained_dictionaries():
+        reasons |= dict.fromkeys(["table3"], "no dictionaries are listed")
+    if not _pairs(study):
+        reasons["fig2"] = "no dictionary reads the reference and the target alone"
+    if not study.joint():
+        reasons["fig3"] = "no dictionary reads reference, contrast and target together"
+    if not study.courses():
+        reasons["fig4"] = "no dictionary reads the reference and all checkpoints of one model"
+    if not study.procedures:
+        reasons |= dict.fromkeys(["fig5", "fig6", "fig7", "fig8", "table2"], "no procedures are listed")
+    return reasons
+
+
+def page(study: Study) -> Slice:
+    """What every page prints of its study."""
+    return {"study": study.study, "roles": study.roles.model_dump(), "tasks": study.tasks.model_dump()}
+
+
+fig1_behaviour = table1_accuracies = table3_dictionaries = page
+
+
+def fig2_nrn(study: Study) -> Slice:
+    pairs = _pairs(study)
+    shared = [r for r in study.recipes if pairs and all(r in study.dictionaries[d].recipes for d in pairs)]
+    return page(study) | {"pairs": pairs, "nulls": _nulls(study), "recipes": _titles(study, shared)}
+
+
+def fig3_mas(study: Study) -> Slice:
+    entry = study.dictionaries[study.joint()]
+    return page(study) | {
+        "triple": study.joint(),
+        "members": [study.label(member) for member in entry.members],
+        "recipes": _titles(study, entry.recipes),
+    }
+
+
+def fig4_dynamics(study: Study) -> Slice:
+    return page(study) | {"models": list(study.courses()), "top": study.features.top}
+
+
+def procedures(study: Study) -> Slice:
+    """Pages about procedures: their settings, by name, with the labels of states that tables use."""
+    entries = {
+        name: p.model_dump() | {"edits": {study.label(state): edits for state, edits in p.edits.items()}}
+        for name, p in study.procedures.items()
+    }
+    return page(study) | {"procedures": entries}
+
+
+def edits(study: Study) -> Slice:
+    """Pages about edits: the procedures and the states they edit."""
+    return procedures(study) | {"states": study.edited_states()}
+
+
+fig5_mediation = procedures
+fig6_selection = fig7_unseen = fig8_recovery = table2_interventions = edits
+
+
+def _pairs(study: Study) -> dict[str, str]:
+    """Dictionaries over the reference and one of the compared models -> that model."""
+    compared = {study.state(m): m for m in (study.roles.contrast, study.roles.target) if m}
+    pairs = {name: compared.get(study.tuned_state(name)) for name in _two(study, permuted=False)}
+    return {name: model for name, model in pairs.items() if model}
+
+
+def _nulls(study: Study) -> list[str]:
+    """Dictionaries over two states that differ for no reason worth explaining."""
+    compared = _pairs(study)
+    return [name for permuted in (False, True) for name in _two(study, permuted) if name not in compared]
+
+
+def _two(study: Study, permuted: bool) -> list[str]:
+    entries = study.dictionaries.items()
+    return [name for name, d in entries if len(d.members) == 2 and d.permute_shift is permuted]
+
+
+def _titles(study: Study, recipes: list[str]) -> dict[str, str]:
+    return {name: _title(study.recipes[name]) for name in recipes}
+
+
+def _title(recipe: Recipe) -> str:
+    return OBJECTIVES[recipe.objective] + (", own normalisation" if recipe.normalisation == "per_model" else "")

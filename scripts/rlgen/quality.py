@@ -1,0 +1,159 @@
+"""How good a dictionary is, on held-out rows: variance explained, sparsity, dead latents, language-model loss.
+
+Shapes: B rows, S latents, M members, d width of the residual stream, N sequences of T tokens, R rows of all sequences.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from rlgen.crosscoder import Crosscoder
+
+SEQUENCES_PER_BATCH = 256
+
+Replace = Callable[[torch.Tensor, int], torch.Tensor]
+"""(hidden_BTd, index of its first sequence) -> the activations the model goes on with."""
+
+
+@dataclass
+class FitSums:
+    """Sums over rows that give the fraction of variance explained per member in one pass, float64."""
+
+    rows: int
+    sum_Md: torch.Tensor
+    square_M: torch.Tensor
+    error_M: torch.Tensor
+
+    @classmethod
+    def zero(cls, M: int, d: int, device: torch.device | str = "cpu") -> "FitSums":
+        """No rows yet."""
+        zeros_Md = torch.zeros(M, d, dtype=torch.float64, device=device)
+        return cls(0, zeros_Md, zeros_Md[:, 0].clone(), zeros_Md[:, 0].clone())
+
+    def add(self, x_BMd: torch.Tensor, reconstruction_BMd: torch.Tensor) -> None:
+        """Add a batch. Centre x roughly beforehand: the variance is a difference of two sums."""
+        x_BMd = x_BMd.double()
+        self.rows += len(x_BMd)
+        self.sum_Md += x_BMd.sum(0)
+        self.square_M += x_BMd.square().sum((0, 2))
+        self.error_M += (x_BMd - reconstruction_BMd).square().sum((0, 2))
+
+    def variance_explained(self) -> torch.Tensor:
+        """Per member; NaN where the rows do not vary."""
+        variance_M = self.square_M - self.sum_Md.square().sum(1) / self.rows
+        return (1 - self.error_M / variance_M).where(variance_M > 0, torch.nan)
+
+
+class Fit(NamedTuple):
+    """Quality of the code itself. `_swap`: each member read and rebuilt from its own code alone."""
+
+    rows: int
+    fve_M: torch.Tensor
+    l0: float  # latents active on a row, joint code
+    dead_share: float  # share of latents that fire on no row
+    fve_swap_M: torch.Tensor
+    l0_swap_M: torch.Tensor
+
+
+@torch.no_grad()
+def measure_fit(crosscoder: Crosscoder, batches: Iterable[torch.Tensor]) -> Fit:
+    """Fit of the crosscoder on batches of raw activations (B, M, d). Raises ValueError when there is no row."""
+    M, device = len(crosscoder.members), crosscoder.W_dec_SMd.device
+    joint, swap = (FitSums.zero(M, crosscoder.d, device) for _ in range(2))
+    fired_S = torch.zeros(crosscoder.n_latents, dtype=torch.bool, device=device)
+    active, active_M = 0, torch.zeros(M, dtype=torch.float64, device=device)
+    for h_BMd in batches:
+        x_BMd, z_BS = crosscoder.normalise(h_BMd), crosscoder.encode(h_BMd)
+        joint.add(x_BMd, crosscoder.normalise(crosscoder.decode(z_BS)))
+        fired_S |= (z_BS > 0).any(0)
+        active += int((z_BS > 0).sum())
+        own = [crosscoder.encode_one(h_BMd[:, m], m) for m in range(M)]
+        swap.add(x_BMd, torch.stack([crosscoder.normalise(crosscoder.decode(z))[:, m] for m, z in enumerate(own)], 1))
+        active_M += torch.stack([(z > 0).sum() for z in own])
+    if joint.rows == 0:
+        raise ValueError("no held-out rows to measure the dictionary on")
+    return Fit(
+        rows=joint.rows,
+        fve_M=joint.variance_explained().cpu(),
+        l0=active / joint.rows,
+        dead_share=1 - fired_S.double().mean().item(),
+        fve_swap_M=swap.variance_explained().cpu(),
+        l0_swap_M=(active_M / joint.rows).cpu(),
+    )
+
+
+class RowReplacement:
+    """Puts given vectors in place of the residual stream at given rows, and leaves every other position alone."""
+
+    def __init__(self, sequence_R: torch.Tensor, position_R: torch.Tensor, values_Rd: torch.Tensor) -> None:
+        """Row r is position `position_R[r]` of sequence `sequence_R[r]`; a single vector (1, d) serves all rows."""
+        self.sequence_R, self.position_R = sequence_R.long(), position_R.long()
+        self.values_Rd = values_Rd.expand(len(sequence_R), -1)
+
+    def __call__(self, hidden_BTd: torch.Tensor, first: int) -> torch.Tensor:
+        inside_R = (self.sequence_R >= first) & (self.sequence_R < first + len(hidden_BTd))
+        place = (self.sequence_R[inside_R] - first, self.position_R[inside_R])
+        hidden_BTd = hidden_BTd.clone()
+        hidden_BTd[place] = self.values_Rd[inside_R].to(hidden_BTd)
+        return hidden_BTd
+
+
+@torch.inference_mode()
+def lm_losses(
+    model: torch.nn.Module,
+    layer: int,
+    token_ids_NT: torch.Tensor,
+    loss_mask_NT: torch.Tensor,
+    replace: Replace | None = None,
+) -> float:
+    """Mean next-token loss (nats) at the masked positions, with block `layer`'s output run through `replace`.
+
+    `loss_mask_NT[n, t]` asks for the loss of predicting token t+1 from position t; it must be False at the last
+    column. Sequences are padded on the right, so causal attention needs no mask. Sequences without a masked position
+    are not run; `replace` is told the index of a batch's first sequence. NaN when no position is masked.
+    """
+    if loss_mask_NT[:, -1].any():
+        raise ValueError("the last position of a sequence predicts no token and can carry no loss")
+    total, count = 0.0, 0
+    for first in range(0, len(token_ids_NT), SEQUENCES_PER_BATCH):
+        mask_BT = loss_mask_NT[first : first + SEQUENCES_PER_BATCH]
+        if not mask_BT.any():
+            continue
+        ids_BT = token_ids_NT[first : first + SEQUENCES_PER_BATCH].long()
+        with _replacing(model.model.layers[layer], replace, first):
+            logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
+        at_BT = mask_BT[:, :-1]
+        loss_P = torch.nn.functional.cross_entropy(
+            logits_BTV[:, :-1][at_BT].float(), ids_BT[:, 1:][at_BT], reduction="none"
+        )
+        total += loss_P.sum(dtype=torch.float64).item()
+        count += len(loss_P)
+    return total / count if count else float("nan")
+
+
+@contextmanager
+def _replacing(block: torch.nn.Module, replace: Replace | None, first: int) -> Iterator[None]:
+    """Within the context the block's output is run through `replace`."""
+
+    def hook(_block, _inputs, output):
+        if isinstance(output, tuple):
+            return (replace(output[0], first), *output[1:])
+        return replace(output, first)
+
+    handle = block.register_forward_hook(hook) if replace is not None else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+def loss_recovered(loss: float, reconstructed: float, ablated: float) -> float:
+    """(ablated - reconstructed) / (ablated - loss): 1 as good as the activations, 0 as bad as their mean.
+
+    NaN where ablation does not raise the loss: there is nothing to recover.
+    """
+    return (ablated - reconstructed) / (ablated - loss) if ablated > loss else float("nan")

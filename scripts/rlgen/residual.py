@@ -1,0 +1,31 @@
+"""Reading the residual stream of a model, forward stopped at the layer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import PreTrainedModel
+
+
+@contextmanager
+def stopped_at(model: PreTrainedModel, layer: int) -> Iterator[PreTrainedModel]:
+    """Within the context `model.model(...)` ends at block `layer` and returns its raw output."""
+    body = model.model
+    layers, norm = body.layers, body.norm
+    if not 0 <= layer < len(layers):
+        raise ValueError(f"stream.layer={layer}: the model has blocks 0..{len(layers) - 1}")
+    body.layers, body.norm = layers[: layer + 1], torch.nn.Identity()
+    try:
+        yield body
+    finally:
+        body.layers, body.norm = layers, norm
+
+
+@torch.inference_mode()
+def residual_stream(model: PreTrainedModel, ids_BT: torch.Tensor, layer: int) -> torch.Tensor:
+    """Output of block `layer`, float32 (B, T, d), for sequences padded on the right.
+
+    No attention mask is needed: attention is causal, so padding after a sequence cannot reach its positions.
+    """
+    with stopped_at(model, layer) as body:
+        return body(input_ids=ids_BT, use_cache=False).last_hidden_state.float()

@@ -1,0 +1,274 @@
+"""What each rule may know of the study: what its slice does not hold cannot change its result. One function per rule.
+
+Settings objects travel whole, single numbers travel under their own name, so a script can never fall back on a default
+that the study overrides. States are explicit (`rl@5`) where they name activations, labels (`rl`) where they name rows
+of tables. Lists keep the order in which the rule passes files.
+"""
+
+from typing import Any
+
+from rlgen.config import Study
+from rlgen.settings.models import GRPO, SFT
+
+Slice = dict[str, Any]
+
+
+def make_tokenizer(study: Study) -> Slice:
+    return {"families": study.data.families}
+
+
+def make_task(study: Study, task: str) -> Slice:
+    return {
+        "study": study.study,
+        "task": task,
+        "role": study.tasks.role_of()[task],
+        "split": study.data.split.model_dump(),
+        "evaluation": study.evaluation.model_dump(),
+    }
+
+
+def make_training_set(study: Study, seed: str) -> Slice:
+    sizes = [
+        m.examples if isinstance(m, SFT) else m.prompts for m in study.models.values() if isinstance(m, SFT | GRPO)
+    ]
+    return {
+        "study": study.study,
+        "seed": int(seed),
+        "tasks": study.tasks.in_domain,
+        "split": study.data.split.model_dump(),
+        "examples": max(sizes, default=1),
+    }
+
+
+def pretrain(study: Study, model: str, seed: str) -> Slice:
+    return {
+        "study": study.study,
+        "seed": int(seed),
+        "threads": study.threads,
+        "name": model,
+        "model": study.models[model].model_dump(mode="json"),
+        "data": study.data.model_dump(),
+    }
+
+
+continue_pretraining = pretrain
+
+
+def train_sft(study: Study, model: str, seed: str) -> Slice:
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "name": model,
+        "model": study.models[model].model_dump(mode="json"),
+    }
+
+
+def train_grpo(study: Study, model: str, seed: str) -> Slice:
+    return train_sft(study, model, seed) | {"answer_marker": study.evaluation.answer_marker}
+
+
+def evaluate_model(study: Study, model: str, seed: str) -> Slice:
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "model": model,
+        "states": [study.label(f"{model}@{i}") for i in study.checkpoints(model)],
+        "evaluation": study.evaluation.model_dump(),
+    }
+
+
+def summarise_behaviour(study: Study) -> Slice:
+    return {"models": list(study.models), "seeds": study.seeds, "bootstrap": study.interventions.bootstrap}
+
+
+def build_stream(study: Study, seed: str) -> Slice:
+    return {
+        "study": study.study,
+        "seed": int(seed),
+        "threads": study.threads,
+        "data": study.data.model_dump(),
+        "tasks": [*study.tasks.in_domain, *study.tasks.selection],
+        "max_new_tokens": study.evaluation.max_new_tokens,
+        "stream": study.stream.model_dump(),
+    }
+
+
+def harvest(study: Study, model: str) -> Slice:
+    return {
+        "threads": study.threads,
+        "states": [f"{model}@{i}" for i in study.harvested(model)],
+        "stream": study.stream.model_dump(),
+    }
+
+
+def train_dictionary(study: Study, dictionary: str, recipe: str, seed: str) -> Slice:
+    return _members(study, dictionary) | {
+        "seed": int(seed),
+        "threads": study.threads,
+        "recipe": study.recipes[recipe].model_dump(),
+        "held_out_shards": study.stream.held_out_shards,
+    }
+
+
+def measure_dictionary(study: Study, dictionary: str) -> Slice:
+    return _members(study, dictionary) | {
+        "threads": study.threads,
+        "held_out_shards": study.stream.held_out_shards,
+        "alive_firings": study.features.alive_firings,
+        "contexts": study.features.contexts,
+        "context_tokens": study.features.context_tokens,
+    }
+
+
+def summarise_dictionaries(study: Study) -> Slice:
+    return {"dictionaries": [list(pair) for pair in study.trained_dictionaries()], "seeds": study.seeds}
+
+
+def measure_dynamics(study: Study, seed: str) -> Slice:
+    joint = study.joint()
+    courses = [{"model": model} | _members(study, name) for model, name in study.courses().items()]
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "courses": courses,
+        "joint": _members(study, joint)["members"] if joint else None,
+        "states": course_states(study),
+        "held_out_shards": study.stream.held_out_shards,
+        "top": study.features.top,
+        "random_draws": study.features.random_draws,
+    }
+
+
+def harvest_completions(study: Study, model: str) -> Slice:
+    return {
+        "threads": study.threads,
+        "reference": study.label(study.roles.reference),
+        "tuned": model,
+        "layer": study.stream.layer,
+    }
+
+
+def score_features(study: Study, procedure: str, seed: str) -> Slice:
+    settings = study.procedures[procedure]
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "score": settings.score,
+        "cut": settings.cut,
+        "cut_share": settings.cut_share,
+        "readout": settings.readout,
+        "critical": settings.critical,
+        "tasks": study.tasks.selection,
+        "random_draws": study.features.random_draws,
+    }
+
+
+def summarise_mediation(study: Study) -> Slice:
+    return {"procedures": list(study.procedures), "seeds": study.seeds}
+
+
+def measure_truth(study: Study, seed: str) -> Slice:
+    return {
+        "study": study.study,
+        "seed": int(seed),
+        "threads": study.threads,
+        "data": study.data.model_dump(),
+        "layer": study.stream.layer,
+    }
+
+
+def intervene(study: Study, procedure: str, seed: str) -> Slice:
+    settings = study.procedures[procedure]
+    tuned = study.label(study.tuned_state(settings.dictionary))
+    return _inside_generation(study, seed) | {
+        "procedure": procedure,
+        "readout": settings.readout,
+        "edits": {study.label(state): edits for state, edits in settings.edits.items()},
+        "tuned": tuned,
+        "models": edited_models(study, procedure),
+        "random_sets": study.interventions.random_sets,
+    }
+
+
+def steer(study: Study, seed: str) -> Slice:
+    return _inside_generation(study, seed) | {
+        "states": steered_states(study),
+        "models": steered_states(study),
+        "in_domain": study.tasks.in_domain,
+        "truth_doses": study.interventions.truth_doses,
+    }
+
+
+def measure_recovery(study: Study, seed: str) -> Slice:
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "procedures": list(study.procedures),
+        "readouts": [procedure.readout for procedure in study.procedures.values()],
+        "selection": study.tasks.selection,
+        "random_directions": study.interventions.random_directions,
+    }
+
+
+def summarise_interventions(study: Study) -> Slice:
+    edited = edited_procedures(study)
+    return {
+        "procedures": edited,
+        "tuned": [study.label(study.tuned_state(study.procedures[name].dictionary)) for name in edited],
+        "seeds": study.seeds,
+        "reference": study.label(study.roles.reference),
+        "target": study.label(study.roles.target),
+        "bootstrap": study.interventions.bootstrap,
+    }
+
+
+def summarise_dynamics(study: Study) -> Slice:
+    return {"seeds": study.seeds}
+
+
+summarise_recovery = summarise_dynamics
+
+
+def edited_procedures(study: Study) -> list[str]:
+    """Procedures that edit some model; the others only choose features."""
+    return [name for name, procedure in study.procedures.items() if procedure.edits]
+
+
+def steered_states(study: Study) -> list[str]:
+    """Labels of the states that run unedited and steered: the compared models, and whatever a procedure edits."""
+    compared = [study.label(m) for m in (study.roles.reference, study.roles.target, study.roles.contrast) if m]
+    return list(dict.fromkeys([*compared, *study.edited_states()]))
+
+
+def edited_models(study: Study, procedure: str) -> list[str]:
+    """Labels of the states that a procedure's edits need: run, aimed at, or moved away from."""
+    settings = study.procedures[procedure]
+    states = [study.roles.reference, study.roles.target, study.tuned_state(settings.dictionary), *settings.edits]
+    return list(dict.fromkeys(study.label(state) for state in states))
+
+
+def course_states(study: Study) -> list[str]:
+    """Explicit states whose activations the dynamics read: the reference, then all checkpoints of every course."""
+    members = [m for dictionary in study.courses().values() for m in study.dictionaries[dictionary].members]
+    return list(dict.fromkeys(study.state(member) for member in members))
+
+
+def _members(study: Study, dictionary: str) -> Slice:
+    entry = study.dictionaries[dictionary]
+    return {"members": [study.state(member) for member in entry.members], "permute_shift": entry.permute_shift}
+
+
+def _inside_generation(study: Study, seed: str) -> Slice:
+    """Common to everything that edits a model while it generates."""
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "layer": study.stream.layer,
+        "reference": study.label(study.roles.reference),
+        "target": study.label(study.roles.target),
+        "selection": study.tasks.selection,
+        "doses": study.interventions.doses,
+        "random_directions": study.interventions.random_directions,
+        "positions": study.interventions.positions,
+        "evaluation": study.evaluation.model_dump(),
+    }

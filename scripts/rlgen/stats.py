@@ -1,0 +1,77 @@
+"""Intervals: the bootstrap over prompts, percentile method. Everything numpy, nothing random but the resamples.
+
+Prompts are the unit that is resampled, because a task is a population of prompts and each is answered once. All columns
+of one task (edits, doses, random sets) share one matrix of resamples, so an interval costs one matrix product, and a
+difference of two columns is *paired* by construction: the same prompts are drawn on both sides.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class Interval(NamedTuple):
+    """A statistic and the bounds of its interval; floats, or arrays with one entry per column."""
+
+    value: NDArray[np.float64]
+    lo: NDArray[np.float64]
+    hi: NDArray[np.float64]
+
+
+def resamples(n: int, draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """`draws` bootstrap samples of `n` prompts as weights: weights_DN @ values_N are the resampled means.
+
+    Row d holds how often each prompt was drawn, divided by n. With n = 0 the matrix has no columns.
+    """
+    if n == 0:
+        return np.zeros((draws, 0))
+    drawn_DN = rng.integers(0, n, size=(draws, n))
+    drawn_DN += n * np.arange(draws)[:, None]  # one range of bins per draw, counted together
+    return np.bincount(drawn_DN.ravel(), minlength=draws * n).reshape(draws, n) / n
+
+
+def mean_interval(values_NC: ArrayLike, weights_DN: NDArray, level: float = 0.95) -> Interval:
+    """Mean over prompts, with its percentile bootstrap interval.
+
+    `values_NC` has prompts along the first axis and any number of columns (none for a single list); `weights_DN` comes
+    from `resamples`. No prompts give NaN three times. Missing values raise ValueError: a prompt without an answer is a
+    wrong answer, and what it counts is for the caller to say.
+    """
+    return task_mean_interval([values_NC], [weights_DN], level)
+
+
+def difference_interval(a_NC: ArrayLike, b_NC: ArrayLike, weights_DN: NDArray, level: float = 0.95) -> Interval:
+    """Mean of a - b over prompts, paired: both sides answered the same prompts, which are resampled together."""
+    return mean_interval(np.asarray(a_NC, dtype=np.float64) - np.asarray(b_NC, dtype=np.float64), weights_DN, level)
+
+
+def task_mean_interval(
+    values_by_task: Sequence[ArrayLike], weights_by_task: Sequence[NDArray], level: float = 0.95
+) -> Interval:
+    """Mean over tasks of the mean over prompts; prompts are resampled within each task, tasks are fixed.
+
+    Tasks weigh the same however many prompts they have, and may have different numbers; a task without prompts makes
+    the result NaN. For a paired difference pass differences.
+    """
+    if len(values_by_task) != len(weights_by_task) or not values_by_task:
+        raise ValueError(f"{len(values_by_task)} tasks with {len(weights_by_task)} weight matrices, expected one each")
+    pairs = [(_checked(v, w), w) for v, w in zip(values_by_task, weights_by_task, strict=True)]
+    if any(len(values) == 0 for values, _ in pairs):
+        missing = np.full(pairs[0][0].shape[1:], np.nan)
+        return Interval(missing, missing.copy(), missing.copy())
+    value = np.mean([values.mean(axis=0) for values, _ in pairs], axis=0)
+    resampled_DC = np.mean([weights @ values for values, weights in pairs], axis=0)
+    tail = (1 - level) / 2
+    lo, hi = np.quantile(resampled_DC, [tail, 1 - tail], axis=0)
+    return Interval(value, lo, hi)
+
+
+def _checked(values_NC: ArrayLike, weights_DN: NDArray) -> NDArray[np.float64]:
+    values_NC = np.asarray(values_NC, dtype=np.float64)
+    if values_NC.ndim == 0 or len(values_NC) != weights_DN.shape[1]:
+        raise ValueError(f"values of shape {values_NC.shape} with weights over {weights_DN.shape[1]} prompts")
+    if np.isnan(values_NC).any():
+        raise ValueError("a value is missing (NaN); score every prompt before its interval is asked for")
+    return values_NC

@@ -1,0 +1,153 @@
+"""The token stream: the sequences on which every model's activations are read, in one order for all models.
+
+Sampled completions of the study's own models come first in the making, documents of the pretraining mix fill the rest;
+then one permutation shuffles the sequences. A *row* is a position whose activation is kept: from a prompt's last token
+to the last token before the end of sequence, the positions from which completion tokens are predicted.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from rlgen.files import ArtifactError, digest, read_tensors, write_tensors
+from rlgen.generation import Prompts, generate
+from rlgen.residual import residual_stream
+from rlgen.seeds import stream_seed
+from rlgen.settings.activations import BuildStream
+from rlgen.settings.data import OrganismData, Stream
+from rlgen.testbed import FAMILIES, distinct_problems, draw_document
+
+SEQUENCES_PER_BATCH = 256
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """Sequences padded on the right: token_ids_NT, lengths_N, row_mask_NT (which positions are rows)."""
+
+    token_ids_NT: torch.Tensor
+    lengths_N: torch.Tensor
+    row_mask_NT: torch.Tensor
+
+    @property
+    def rows(self) -> int:
+        """Number of rows in the stream."""
+        return int(self.row_mask_NT.sum())
+
+    def digest(self) -> str:
+        """Identifies tokens and rows; activations carry it, so that shards of different streams never meet."""
+        return digest(b"".join(t.numpy().tobytes() for t in (self.token_ids_NT, self.lengths_N, self.row_mask_NT)))
+
+    def save(self, path: Path, metadata: dict[str, str]) -> None:
+        """Write one safetensors file."""
+        write_tensors(
+            path,
+            {"token_ids": self.token_ids_NT, "lengths": self.lengths_N, "row_mask": self.row_mask_NT.to(torch.uint8)},
+            {**metadata, "digest": self.digest()},
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "TokenStream":
+        """Read a stream; raises ArtifactError where its digest does not match its content."""
+        tensors, metadata = read_tensors(path)
+        stream = cls(tensors["token_ids"], tensors["lengths"], tensors["row_mask"].bool())
+        if stream.digest() != metadata.get("digest"):
+            raise ArtifactError(f"{path}: content does not match its digest; delete it and run the same command again")
+        return stream
+
+    def batches(self, size: int = SEQUENCES_PER_BATCH):
+        """Slices of at most `size` sequences, cut to their longest: (first index, ids_BT, row_mask_BT)."""
+        for first in range(0, len(self.lengths_N), size):
+            part = slice(first, first + size)
+            longest = int(self.lengths_N[part].max())
+            yield first, self.token_ids_NT[part, :longest].long(), self.row_mask_NT[part, :longest]
+
+
+Sequence = tuple[list[int], list[bool]]  # token ids, and which positions are rows
+
+
+def _rows_of(completion: list[bool]) -> list[bool]:
+    """Positions that predict a completion token: row t is kept where token t+1 belongs to a completion."""
+    return [*completion[1:], False]
+
+
+def document_sequences(tokenizer: PreTrainedTokenizerFast, data: OrganismData, stream: Stream, salt: str, rows: int, rng):
+    """Documents of the pretraining mix until they hold at least `rows` rows."""
+    sequences, found = [], 0
+    while found < rows:
+        document = draw_document(
+            data.families, data.problems_per_document, stream.careful_share, data.authors, salt, data.split, rng
+        )
+        ids = tokenizer.convert_tokens_to_ids([tokenizer.bos_token, *document.words])
+        kept = _rows_of([False, *document.completion])
+        found += sum(kept)
+        sequences.append((ids, kept))
+    return sequences
+
+
+def sampled_sequences(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: list[str], max_new_tokens: int, seed: int
+) -> list[Sequence]:
+    """One temperature-1 completion of the model per prompt."""
+    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
+    encoded = Prompts.encode(tokenizer, prompts)
+    generator = torch.Generator().manual_seed(seed)
+    ids_BN = generate(model, encoded, max_new_tokens, eos, pad, temperature=1.0, generator=generator)
+    sequences = []
+    for prompt_P, attention_P, new_N in zip(encoded.ids_BP, encoded.attention_BP, ids_BN, strict=True):
+        prompt, new = prompt_P[attention_P.bool()].tolist(), new_N[new_N != pad].tolist()
+        sequences.append((prompt + new, _rows_of([False] * len(prompt) + [True] * len(new))))
+    return sequences
+
+
+def training_prompts(tasks: list[str], n: int, data: OrganismData, salt: str, seed: int) -> list[str]:
+    """`n` distinct prompts per task from the part of the prompt space that training may see."""
+    prompts = []
+    for task in tasks:
+        rng = np.random.default_rng(stream_seed(seed, "stream-prompts", task))
+        prompts += [p.prompt for p in distinct_problems(FAMILIES[task], "training", n, salt, data.split, rng)]
+    return prompts
+
+
+def assemble(sequences: list[Sequence], pad_id: int, rng: np.random.Generator) -> TokenStream:
+    """Shuffle the sequences once and pad them on the right."""
+    order = rng.permutation(len(sequences))
+    longest = max(len(ids) for ids, _ in sequences)
+    token_ids_NT = torch.full((len(sequences), longest), pad_id, dtype=torch.int32)
+    row_mask_NT = torch.zeros((len(sequences), longest), dtype=torch.bool)
+    lengths_N = torch.zeros(len(sequences), dtype=torch.int32)
+    for place, index in enumerate(order):
+        ids, kept = sequences[index]
+        token_ids_NT[place, : len(ids)] = torch.tensor(ids, dtype=torch.int32)
+        row_mask_NT[place, : len(ids)] = torch.tensor(kept)
+        lengths_N[place] = len(ids)
+    return TokenStream(token_ids_NT, lengths_N, row_mask_NT)
+
+
+def drop_high_norms(stream: TokenStream, model: PreTrainedModel, layer: int, max_ratio: float) -> TokenStream:
+    """Take out rows whose norm in `model` exceeds max_ratio medians (attention sinks), for all models together."""
+    norms = torch.full(stream.token_ids_NT.shape, torch.nan)
+    for first, ids_BT, mask_BT in stream.batches():
+        norm_BT = residual_stream(model, ids_BT, layer).norm(dim=-1)
+        norms[first : first + len(ids_BT), : ids_BT.shape[1]] = norm_BT
+    limit = max_ratio * norms[stream.row_mask_NT].median()
+    return TokenStream(stream.token_ids_NT, stream.lengths_N, stream.row_mask_NT & (norms <= limit))
+
+
+def build(models: list[PreTrainedModel], tokenizer: PreTrainedTokenizerFast, cfg: BuildStream) -> TokenStream:
+    """The stream of a study and seed: every model's own completions, then documents until `rows` rows are held.
+
+    The first model's norms decide which rows are dropped. A tenth more rows than asked for are drawn before the filter.
+    """
+    prompts = training_prompts(cfg.tasks, cfg.stream.prompts_per_task, cfg.data, cfg.study, cfg.seed)
+    sequences: list[Sequence] = []
+    for index, model in enumerate(models):
+        seed = stream_seed(cfg.seed, "stream-samples", index)
+        sequences += sampled_sequences(model, tokenizer, prompts, cfg.max_new_tokens, seed) if prompts else []
+    missing = round(1.1 * cfg.stream.rows) - sum(sum(kept) for _, kept in sequences)
+    rng = np.random.default_rng(stream_seed(cfg.seed, "stream-documents"))
+    sequences += document_sequences(tokenizer, cfg.data, cfg.stream, cfg.study, missing, rng)
+    stream = assemble(sequences, tokenizer.pad_token_id, rng)
+    return drop_high_norms(stream, models[0], cfg.stream.layer, cfg.stream.max_norm_ratio)

@@ -1,0 +1,37 @@
+"""Tables over prompts and over jobs: one column per condition, one row per prompt; many jobs' tables as one."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+METRICS = {
+    "accuracy": "correct",
+    "format_blind": "format_blind",
+    "answer_logprob": "answer_logprob",
+    "kl": "kl",
+}  # name in summaries -> column of per-sample tables
+ROLE_MEAN = "ALL"  # the `task` of a row that is the mean over the tasks of a role
+
+
+def prompts_by_condition(rows: pd.DataFrame, condition: str, column: str) -> pd.DataFrame:
+    """Float table of N prompts (sorted by `sample`) and C conditions (sorted).
+
+    Raises ValueError where a condition lacks a prompt that another one answered, or answered it twice.
+    """
+    if rows.duplicated(["sample", condition]).any():
+        raise ValueError(f"{column}: a prompt is answered twice under one {condition}")
+    wide_NC = rows.pivot(index="sample", columns=condition, values=column)
+    if wide_NC.size != len(rows):
+        raise ValueError(f"{column}: the conditions of {condition} were not run on the same prompts")
+    return wide_NC.astype(np.float64)
+
+
+def stacked(tables: Sequence[pd.DataFrame], labels: Iterable[dict[str, object]]) -> pd.DataFrame:
+    """The tables of several jobs as one, each behind columns that say which job it is from."""
+    parts = [
+        pd.concat([pd.DataFrame(label, index=table.index), table.drop(columns=list(label), errors="ignore")], axis=1)
+        for table, label in zip(tables, labels, strict=True)
+    ]
+    filled = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(filled, ignore_index=True)

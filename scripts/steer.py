@@ -1,0 +1,35 @@
+"""Steer models without a dictionary: the planted truth, mean shifts, random directions, nothing (docs/method.md, section 8)."""
+
+import argparse
+from pathlib import Path
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.settings.interventions.Steer")
+    parser.add_argument("--truth", type=Path, help="planted direction, where the study has one")
+    parser.add_argument("--completions", required=True, type=Path, help="completions of the target")
+    parser.add_argument("--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models")
+    parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
+    parser.add_argument("--output", required=True, type=Path, help="interventions table (Parquet)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    from rlgen.compute import start
+    from rlgen.samples import read_samples
+    from rlgen.files import read_tensors, write_parquet
+    from rlgen.intervention_runs import read_completions, run_steering
+    from rlgen.settings.interventions import Steer
+
+    cfg = Steer.model_validate_json(args.cfg)
+    start(cfg.threads)
+    truth_d = read_tensors(args.truth)[0]["direction"] if args.truth else None
+    folders = dict(zip(cfg.models, args.models, strict=True))
+    table = run_steering(cfg, truth_d, read_completions(args.completions), folders, read_samples(args.tasks))
+    write_parquet(args.output, table)
+
+
+if __name__ == "__main__":
+    main()

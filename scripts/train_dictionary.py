@@ -1,0 +1,39 @@
+"""Train one sparse crosscoder over the activations of several model states (docs/method.md, section 4)."""
+
+import argparse
+from pathlib import Path
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--cfg", required=True, help="JSON: recipe, members, permute_shift, held_out_shards, seed, threads"
+    )
+    parser.add_argument("--shards", required=True, nargs="+", type=Path, help="shard folders, one per member, in order")
+    parser.add_argument("--output", required=True, type=Path, help="folder for weights, cfg.json and curves.csv")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    import pandas as pd
+
+    from rlgen.compute import start
+    from rlgen.dictionary_training import train
+    from rlgen.files import write_csv
+    from rlgen.progress import Progress
+    from rlgen.settings.dictionaries import TrainDictionary
+    from rlgen.shards import Shards
+
+    cfg = TrainDictionary.model_validate_json(args.cfg)
+    device = start(cfg.threads)
+    shards = Shards.open(args.shards, cfg.members, cfg.permute_shift)
+    progress = Progress(f"dictionary {' '.join(cfg.members)}", cfg.recipe.steps, "steps")
+    crosscoder, curves = train(shards, cfg.recipe, cfg.seed, cfg.held_out_shards, device, progress)
+    write_csv(args.output / "curves.csv", pd.DataFrame(curves))
+    provenance = {"layer": shards.layer, "stream": shards.stream, "permute_shift": cfg.permute_shift}
+    crosscoder.save(args.output, provenance | {"recipe": cfg.recipe.model_dump(), "seed": cfg.seed})
+
+
+if __name__ == "__main__":
+    main()

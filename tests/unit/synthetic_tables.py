@@ -1,0 +1,220 @@
+"""Tidy tables with the columns of a real study and invented numbers, for the tests of figures and tables."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+
+SEEDS = (0, 1, 2)
+LATENTS = 96
+TASKS = {"in_domain": ["add"], "selection": ["max", "cnt", "dir", "let", "cup"], "unseen": ["par", "mix"]}
+PAGE = {"study": "synthetic", "roles": {"reference": "base", "target": "rl", "contrast": "sft"}, "tasks": TASKS}
+EXCHANGE = {state: ["exchange"] for state in ("base", "rl", "rl@1", "sft")}
+CUMULATIVE = {"score": "contribution", "cut": "cumulative", "cut_share": 0.8}
+INTERSECTION = {"score": "activation", "cut": "intersection", "cut_share": 0.2}
+PUBLISHED = {"base": ["scale", "add"], "rl": ["disable"], "rl@1": ["disable"]}
+PROCEDURES = {
+    "contribution": {"dictionary": "base-rl", "recipe": "batchtopk", "edits": EXCHANGE} | CUMULATIVE,
+    "dedicated": {"dictionary": "base-rl", "recipe": "shared-latents", "edits": EXCHANGE} | CUMULATIVE,
+    "published": {"dictionary": "base-rl", "recipe": "l1-own", "edits": PUBLISHED} | INTERSECTION,
+    "forgetting": {"dictionary": "base-sft", "recipe": "batchtopk", "edits": {"sft": ["exchange"]}} | CUMULATIVE,
+}
+RECIPES = {"l1": "L1", "batchtopk": "BatchTopK"}
+PAIRS = {"base-sft": "sft", "base-rl": "rl"}
+SETTINGS = {
+    "fig1_behaviour": PAGE | {"chance": {task: 0.1 for tasks in TASKS.values() for task in tasks}},
+    "fig2_nrn": PAGE | {"pairs": PAIRS, "nulls": ["null-more", "null-permuted"], "recipes": RECIPES},
+    "fig3_mas": PAGE | {"triple": "base-sft-rl", "members": ["base", "sft", "rl"], "recipes": RECIPES},
+    "fig4_dynamics": PAGE | {"models": ["sft", "rl"], "top": 50},
+    "fig5_mediation": PAGE | {"procedures": PROCEDURES},
+    "table1_accuracies": PAGE,
+    "table3_dictionaries": PAGE,
+} | dict.fromkeys(
+    ["fig6_selection", "fig7_unseen", "fig8_recovery", "table2_interventions"],
+    PAGE | {"procedures": PROCEDURES, "states": ["base", "rl", "rl@1", "sft"]},
+)
+LEVELS = {  # accuracy by state and task role
+    "base": {"in_domain": 0.15, "selection": 0.27, "unseen": 0.43},
+    "sft": {"in_domain": 0.99, "selection": 0.08, "unseen": 0.01},
+    "rl": {"in_domain": 0.99, "selection": 0.98, "unseen": 0.97},
+    "rl@1": {"in_domain": 0.9, "selection": 0.85, "unseen": 0.88},
+}
+GAINS = {"selected": 0.35, "random": 0.05, "nrn": 0.12, "truth": 0.3, "shift-selection": 0.4, "shift-in_domain": 0.33}
+COSINES = {"contribution": 0.7, "dedicated": 0.75, "forgetting": -0.1, "mean-shift": 0.78}
+
+
+def rng_of(name: str) -> np.random.Generator:
+    """A generator per table."""
+    return np.random.default_rng([ord(c) for c in name])
+
+
+def interval(value: float, n: int) -> tuple[float, float]:
+    """A binomial interval that stands in for a bootstrap."""
+    half = 1.96 * np.sqrt(max(value * (1 - value), 0.002) / n)
+    return max(0.0, value - half), min(1.0, value + half)
+
+
+def frame(columns: str, rows: list[tuple]) -> pd.DataFrame:
+    """Rows under the named columns."""
+    return pd.DataFrame(rows, columns=columns.split())
+
+
+def accuracy() -> pd.DataFrame:
+    """Behaviour of all checkpoints."""
+    rng, rows = rng_of("accuracy"), []
+    for model, seed in product(("base", "sft", "rl", "more"), SEEDS):
+        last = 5 if model in ("sft", "rl") else 1
+        for i, (role, tasks), half in product(range(1, last + 1), TASKS.items(), ("discovery", "test")):
+            start, end = LEVELS["base"][role], LEVELS.get(model, LEVELS["base"])[role]
+            covered = {"sft": 0.9, "rl": 0.6}.get(model, 1.0) ** (1 / i)
+            for task, metric in product([*tasks, "ALL"], ("accuracy", "format_blind", "answer_logprob")):
+                n = 150 * (len(tasks) if task == "ALL" else 1)
+                blind = 0.15 if metric == "format_blind" and model == "sft" else 0.0
+                value = float(np.clip(start + covered * (end - start) + rng.normal(0, 0.03) + blind, 0, 1))
+                state = model if i == last else f"{model}@{i}"
+                names = (model, state, i, i / last, seed, role, task, half, n, metric, value)
+                rows.append((*names, *interval(value, n)))
+    return frame("model state checkpoint steps_share seed role task half n metric value lo hi", rows)
+
+
+def curves() -> pd.DataFrame:
+    """Training curves."""
+    rng, rows = rng_of("curves"), []
+    for model, seed, step in product(("base", "sft", "rl"), SEEDS, range(1, 81, 4)):
+        x = step / 80
+        values = {"loss": np.exp(-3 * x) + 0.1 * rng.random() if model != "rl" else 0.02 * rng.normal()}
+        if model == "rl":
+            values |= {"reward": 0.98 - 0.78 * np.exp(-5 * x) + 0.02 * rng.normal(), "completion_length": 6 + x}
+            values |= {"share_without_spread": 0.3 + 0.6 * x + 0.05 * rng.random()}
+        rows += [(model, seed, step, metric, value) for metric, value in values.items()]
+    return frame("model seed step metric value", rows)
+
+
+def features() -> pd.DataFrame:
+    """Statistics of all latents of pairs, triple and nulls."""
+    rng, tables = rng_of("features"), []
+    trained = [*product([*PAIRS, "base-sft-rl"], RECIPES), ("null-more", "batchtopk"), ("null-permuted", "batchtopk")]
+    for (dictionary, recipe), seed in product(trained, SEEDS):
+        spread = 0.01 if "null" in dictionary else 0.08 if "sft" in dictionary else 0.03
+        nrn = rng.normal(0.5, spread, LATENTS)
+        if recipe == "l1" and "sft" in dictionary:
+            nrn[:20] = rng.uniform(0.65, 1.0, 20)
+        nrn = np.clip(nrn, 0, 1)
+        table = pd.DataFrame({"dictionary": dictionary, "recipe": recipe, "seed": seed, "latent": np.arange(LATENTS)})
+        table["alive"] = rng.random(LATENTS) > 0.1
+        table["nrn_l1"] = nrn
+        table["nu_err"] = np.clip(rng.normal(0.8 - 0.9 * (nrn - 0.5), 0.2), 0, None)
+        table["nu_rec"] = rng.normal(0.6, 0.3, LATENTS)
+        table.loc[::17, ["nu_err", "nu_rec"]] = np.nan
+        if dictionary == "base-sft-rl":
+            norms_3S = np.stack([1 - nrn, nrn, np.clip(rng.normal(0.5, 0.04, LATENTS), 0, 1)])
+            for index, share_S in enumerate(norms_3S / norms_3S.sum(0)):
+                table[f"mas_l1_{index}"] = share_S
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def quality() -> pd.DataFrame:
+    """Quality of every dictionary."""
+    rows = []
+    for dictionary, recipe, seed in product([*PAIRS, "base-sft-rl"], RECIPES, SEEDS):
+        rows += [(dictionary, recipe, seed, m, 0.8, 8.0 + seed, 0.1, 0.95, 8192) for m in dictionary.split("-")]
+    return frame("dictionary recipe seed member fve l0 dead_share loss_recovered rows", rows)
+
+
+def dynamics() -> pd.DataFrame:
+    """Overlaps of top lists and displacement."""
+    rng, rows, nan = rng_of("dynamics"), [], np.nan
+    for model, seed in product(("sft", "rl"), SEEDS):
+        decay, first = {"sft": (0.06, 0.82), "rl": (0.13, 0.37)}[model]
+        for reading in ("joint", "shift"):
+            for a, b in product(range(1, 6), range(1, 6)):
+                value = 1.0 if a == b else 1 - decay * abs(a - b) - 0.1 * rng.random()
+                rows.append((seed, "overlap", model, reading, a, b, value, nan, nan))
+            rows.append((seed, "chance", model, reading, nan, nan, 0.22, 0.14, 0.32))
+        for a in range(1, 6):
+            rows.append((seed, "steps", model, "", a, nan, a / 5, nan, nan))
+            rows.append((seed, "displacement", model, "", a, nan, first ** (1 / a) if a < 5 else 1.0, nan, nan))
+    return frame("seed kind model reading a b value lo hi", rows)
+
+
+def mediation(empty: str | None = "published") -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Scores, overlaps and sets of every procedure; the procedure named by `empty` has no set."""
+    rng, scores, overlaps, sets = rng_of("mediation"), [], [], []
+    for (name, procedure), seed in product(PROCEDURES.items(), SEEDS):
+        common = 0.05 * np.sort(rng.exponential(1, LATENTS))[::-1]
+        for population, task in product(("critical", "noncritical"), TASKS["selection"]):
+            score = common + rng.normal(0, 0.01, LATENTS)
+            threshold = 0.2 * score.max() if name == "published" else np.sort(score)[-20]
+            table = pd.DataFrame({"procedure": name, "seed": seed, "task": task, "latent": np.arange(LATENTS)})
+            table = table.assign(score_name=procedure["score"], score=score, threshold=threshold)
+            scores.append(table.assign(kept=score > threshold, population=population))
+        chosen = range(0 if name == empty else 12 + 3 * seed)
+        note = "the tasks' lists share no latent" if name == empty else None
+        sets.append((name, seed, "ALL", len(chosen), 500, 0.8 * bool(chosen), " ".join(map(str, chosen)), note))
+        sets += [(name, seed, task, 25, 100, 0.8, "", None) for task in TASKS["selection"]]
+        for population, level in (("critical", 0.7), ("noncritical", 0.45)):
+            pairs = [*combinations(TASKS["selection"], 2), ("ALL", ""), *(("ALL", t) for t in TASKS["selection"])]
+            key = (name, seed, population)
+            overlaps += [(*key, a, b, level + 0.1 * rng.random(), 0.2, 0.1, 0.3) for a, b in pairs]
+    columns = "procedure seed population task_a task_b jaccard chance_mean chance_lo chance_hi"
+    sets = frame("procedure seed task size critical carried_share latents note", sets)
+    return pd.concat(scores, ignore_index=True), frame(columns, overlaps), sets
+
+
+def effects(empty: str | None = "published", doses: tuple[float, ...] = (1, 2, 4)) -> pd.DataFrame:
+    """Effects of edits, controls and rivals; dose 2 is the chosen one."""
+    rng, rows, states = rng_of("effects"), [], list(EXCHANGE)
+    sets = [("selected", "selected"), ("nrn", "nrn"), *(("random", f"random-{i:02d}") for i in range(6))]
+    runs = [
+        (name, state, edit, *chosen)
+        for name, procedure in PROCEDURES.items()
+        for state, edits in procedure["edits"].items()
+        for edit, chosen in product(edits, sets)
+        if name != empty
+    ]
+    runs += [("steering", s, e, e, e) for s, e in product(states, ("truth", "shift-selection", "shift-in_domain"))]
+    runs += [("steering", s, "random-direction", "random", f"random-{i:02d}") for s, i in product(states, range(6))]
+    for seed, run, dose, (role, tasks) in product(SEEDS, runs, doses, TASKS.items()):
+        sign = -0.6 if run[1].startswith("rl") else 1.0
+        change = sign * GAINS[run[3]] * dose / 2 * (0.6 if role == "unseen" else 1) + rng.normal(0, 0.02)
+        rows.append(_effect(seed, run, dose, dose == 2, role, len(tasks), change))
+    for seed, state, (role, tasks) in product(SEEDS, states, TASKS.items()):
+        rows.append(_effect(seed, ("steering", state, "none", "none", "none"), 0.0, True, role, len(tasks), 0.0))
+    columns = "procedure state edit set_kind set dose chosen role task half subset n metric value lo hi change"
+    return frame(columns + " change_lo change_hi wrong_to_right right_to_wrong seed", rows)
+
+
+def _effect(seed: int, run: tuple, dose: float, chosen: bool, role: str, tasks: int, change: float) -> tuple:
+    n, level = 150 * tasks, LEVELS[run[1]][role] + 0.03 * (seed - 1) * (LEVELS[run[1]][role] < 0.9)
+    value = float(np.clip(level + change, 0, 1))
+    lo, hi = interval(value, n)
+    names = (*run, dose, chosen, role, "ALL", "test", "half", n, "accuracy", value, lo, hi)
+    return (*names, value - level, lo - level, hi - level, max(0, round(100 * change)), 3, seed)
+
+
+def recovery() -> pd.DataFrame:
+    """Alignment with the planted truth."""
+    rng, rows = rng_of("recovery"), []
+    for seed, (procedure, cosine) in product(SEEDS, COSINES.items()):
+        value = cosine + rng.normal(0, 0.04)
+        rows.append((seed, procedure, "cosine", value, value - 0.03, value + 0.03, 0.25))
+        if procedure != "mean-shift":
+            rows.append((seed, procedure, "carried_share", 0.8, 0.75, 0.85, 0.2))
+            rows.append((seed, procedure, "auc", 0.68, 0.6, 0.75, 0.5))
+    return frame("seed procedure quantity value lo hi chance", rows)
+
+
+def tables_of(name: str) -> dict[str, pd.DataFrame]:
+    """The tables that a page's script reads, by option."""
+    if name == "fig5_mediation":
+        return dict(zip(("scores", "overlap", "sets"), mediation(), strict=True))
+    makers = {
+        "fig1_behaviour": (accuracy, curves),
+        "fig4_dynamics": (dynamics,),
+        "fig8_recovery": (recovery, effects),
+        "table1_accuracies": (accuracy,),
+        "table3_dictionaries": (quality,),
+    }
+    chosen = makers.get(name, (features,) if name in ("fig2_nrn", "fig3_mas") else (effects,))
+    return {maker.__name__: maker() for maker in chosen}

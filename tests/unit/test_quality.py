@@ -1,0 +1,138 @@
+"""Quality of a dictionary: variance explained, sparsity, and the language-model loss with a replaced layer."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlgen.crosscoder import Crosscoder
+from rlgen.quality import FitSums, RowReplacement, lm_losses, loss_recovered, measure_fit
+
+
+def variance_explained(x_BMd, reconstruction_BMd) -> list[float]:
+    sums = FitSums.zero(x_BMd.shape[1], x_BMd.shape[2])
+    for part in zip(x_BMd.split(3), reconstruction_BMd.split(3), strict=True):
+        sums.add(*part)
+    return sums.variance_explained().tolist()
+
+
+def test_variance_explained_by_hand():
+    x = torch.tensor([[[1.0]], [[3.0]]])
+    assert variance_explained(x, x) == [1.0]
+    assert variance_explained(x, torch.full((2, 1, 1), 2.0)) == [0.0]
+    assert variance_explained(x, torch.tensor([[[1.0]], [[4.0]]])) == [0.5]  # 1 - 1 / 2
+    assert math.isnan(variance_explained(torch.ones(2, 1, 1), torch.zeros(2, 1, 1))[0])
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_variance_explained_matches_a_loop(seed):
+    g = torch.Generator().manual_seed(seed)
+    x, y = (torch.randn(10, 2, 3, generator=g) for _ in range(2))
+    for m, found in enumerate(variance_explained(x, y)):
+        rows = x[:, m].double().numpy()
+        mean = sum(rows) / 10
+        variance = sum(((row - mean) ** 2).sum() for row in rows)
+        error = sum(((row - other) ** 2).sum() for row, other in zip(rows, y[:, m].double().numpy(), strict=True))
+        assert found == pytest.approx(1 - error / variance)
+
+
+def test_fit_of_a_dictionary_that_keeps_positive_coordinates():
+    """Latent k is coordinate k of both members; a third never fires. Negative coordinates are lost."""
+    W_SMd = torch.cat([torch.eye(2), torch.zeros(1, 2)])[:, None].repeat(1, 2, 1)
+    crosscoder = Crosscoder(
+        ["a", "b"], "l1", 0.5 * W_SMd.permute(1, 2, 0), torch.tensor([0.0, 0.0, -1.0]), W_SMd,
+        torch.zeros(2, 2), torch.zeros(2, 2), torch.tensor([1.0, 2.0]), None, 3,
+    )  # fmt: skip
+    x_Bd = torch.tensor([[1.0, 0.0], [2.0, 2.0], [0.0, 3.0], [-1.0, 0.0]])
+    h_BMd = torch.stack([x_Bd, 2 * x_Bd], dim=1)
+    fit = measure_fit(crosscoder, h_BMd.split(3))
+    expected = 1 - 1 / np.square(x_Bd.numpy() - x_Bd.numpy().mean(0)).sum()
+    assert fit.rows == 4 and fit.l0 == 1.0 and fit.dead_share == pytest.approx(1 / 3)
+    assert fit.fve_M.tolist() == pytest.approx([expected] * 2)
+    assert fit.fve_swap_M.tolist() == pytest.approx([expected] * 2) and fit.l0_swap_M.tolist() == [1.0, 1.0]
+    with pytest.raises(ValueError, match="no held-out rows"):
+        measure_fit(crosscoder, [])
+
+
+class ToyModel(torch.nn.Module):
+    """Embedding, two blocks that add a constant, a linear head; block outputs are tensors or tuples."""
+
+    def __init__(self, tuples: bool = False) -> None:
+        super().__init__()
+        g = torch.Generator().manual_seed(0)
+        self.embedding = torch.randn(6, 4, generator=g)
+        self.head = torch.randn(4, 6, generator=g)
+        self.model = SimpleNamespace(layers=torch.nn.ModuleList([Block(1.0, tuples), Block(2.0, tuples)]))
+
+    def forward(self, input_ids, use_cache):
+        hidden = self.embedding[input_ids]
+        for block in self.model.layers:
+            hidden = block(hidden)
+            hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        return SimpleNamespace(logits=hidden @ self.head)
+
+
+class Block(torch.nn.Module):
+    def __init__(self, shift: float, tuples: bool) -> None:
+        super().__init__()
+        self.shift, self.tuples = shift, tuples
+
+    def forward(self, hidden):
+        return (hidden + self.shift, None) if self.tuples else hidden + self.shift
+
+
+IDS_NT = torch.tensor([[1, 2, 3, 4], [5, 4, 3, 0], [2, 2, 1, 0]], dtype=torch.int32)
+MASK_NT = torch.tensor([[0, 1, 1, 0], [0, 0, 0, 0], [1, 1, 0, 0]], dtype=torch.bool)
+
+
+def loss_by_loop(model: ToyModel, replaced: dict[tuple[int, int], torch.Tensor]) -> float:
+    losses = []
+    for n, t in MASK_NT.nonzero().tolist():
+        hidden = replaced.get((n, t), model.embedding[IDS_NT[n, t]] + 1.0) + 2.0
+        logits = (hidden @ model.head).double()
+        losses.append(math.log(sum(math.exp(v) for v in logits)) - logits[IDS_NT[n, t + 1]].item())
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("tuples", [False, True])
+@pytest.mark.parametrize("batch", [1, 2, 256])
+def test_loss_with_replaced_rows_matches_a_loop(tuples, batch, monkeypatch):
+    monkeypatch.setattr("rlgen.quality.SEQUENCES_PER_BATCH", batch)
+    model = ToyModel(tuples)
+    assert lm_losses(model, 0, IDS_NT, MASK_NT) == pytest.approx(loss_by_loop(model, {}))
+    rows = [(0, 2), (2, 0), (2, 1)]
+    values_Rd = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
+    replace = RowReplacement(*torch.tensor(rows).T, values_Rd)
+    expected = loss_by_loop(model, dict(zip(rows, values_Rd, strict=True)))
+    assert lm_losses(model, 0, IDS_NT, MASK_NT, replace) == pytest.approx(expected)
+    mean_1d = values_Rd[:1]
+    replace = RowReplacement(*torch.tensor(rows).T, mean_1d)
+    assert lm_losses(model, 0, IDS_NT, MASK_NT, replace) == pytest.approx(
+        loss_by_loop(model, dict.fromkeys(rows, mean_1d[0]))
+    )
+    assert not any(block._forward_hooks for block in model.model.layers)
+
+
+def test_replacing_rows_by_themselves_changes_nothing():
+    model = ToyModel()
+    sequence_R, position_R = MASK_NT.nonzero(as_tuple=True)
+    values_Rd = model.embedding[IDS_NT[sequence_R, position_R]] + 1.0
+    plain = lm_losses(model, 0, IDS_NT, MASK_NT)
+    assert lm_losses(model, 0, IDS_NT, MASK_NT, RowReplacement(sequence_R, position_R, values_Rd)) == plain
+
+
+def test_masks_that_ask_for_nothing_or_too_much():
+    assert math.isnan(lm_losses(ToyModel(), 0, IDS_NT, torch.zeros_like(MASK_NT)))
+    with pytest.raises(ValueError, match="predicts no token"):
+        lm_losses(ToyModel(), 0, IDS_NT, torch.ones_like(MASK_NT))
+
+
+def test_loss_recovered_by_hand():
+    assert loss_recovered(1.0, 1.5, 3.0) == 0.75
+    assert loss_recovered(1.0, 1.0, 3.0) == 1.0 and loss_recovered(1.0, 3.0, 3.0) == 0.0
+    assert math.isnan(loss_recovered(1.0, 1.5, 1.0))
