@@ -34,16 +34,16 @@ wildcard_constraints:
 
 
 # Jobs find the interpreter that runs Snakemake, hash alike, and use the study's threads, whatever the machine has.
-os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]))
 shell.prefix(
     f"set -euo pipefail; export PYTHONHASHSEED=0 OMP_NUM_THREADS={study.threads} MKL_NUM_THREADS={study.threads} "
     f"OPENBLAS_NUM_THREADS={study.threads} TOKENIZERS_PARALLELISM=false; "
 )
 
 
-def cfg(rule, **fixed):
-    """All settings a rule obeys, as one canonical JSON text, for `params: cfg=`."""
-    slice_of = getattr(slices, rule, None) or getattr(page_slices, rule)
+def cfg(name, **fixed):
+    """All settings that the named rule obeys, as one canonical JSON text."""
+    slice_of = getattr(slices, name, None) or getattr(page_slices, name)
 
     def text(wildcards):
         known = fixed | dict(wildcards.items())
@@ -55,7 +55,7 @@ def cfg(rule, **fixed):
 
 
 def code(script):
-    """Digest of a script and the library modules it imports, for `params: code=`."""
+    """Digest of a script and of the library modules it imports: with it, an edit runs again what uses it."""
     return code_digest(f"{workflow.basedir}/scripts/{script}.py")
 
 
@@ -135,7 +135,7 @@ def of_dictionaries(*names):
 
 
 def of_mediation(name):
-    pattern = "<results>/features/mediation/{procedure}/seed{seed}/" + name
+    pattern = f"<results>/features/mediation/{{procedure}}/seed{{seed}}/{name}"
     return expand(pattern, procedure=study.procedures, seed=SEEDS)
 
 
@@ -153,9 +153,8 @@ def pages(folder):
 
 def every_artifact():
     """Every file that the rules of this study make: a deleted one comes back through `snakemake all`."""
-    tuned = {completions_of(procedure, seed) for procedure in study.procedures for seed in SEEDS}
     measured = ["curves.csv", "quality.csv", "features.parquet", "contexts.parquet"]
-    return [
+    files = [
         *rules.make_tokenizer.output,
         *expand(rules.make_task.output, task=study.tasks.role_of()),
         *expand(rules.make_training_set.output, seed=SEEDS),
@@ -164,18 +163,14 @@ def every_artifact():
         *rules.summarise_behaviour.output,
         *expand(rules.build_stream.output, seed=SEEDS),
         *[path for model in study.models for seed in SEEDS for path in activations(harvested(model), seed)],
-        *sorted(tuned),
         *of_dictionaries(*DICTIONARY, *measured),
-        *rules.summarise_dictionaries.output,
-        *rules.summarise_dynamics.input,
-        *rules.summarise_dynamics.output,
-        *rules.summarise_mediation.input,
-        *rules.summarise_mediation.output,
         *expand(rules.measure_truth.output, seed=SEEDS),
-        *rules.summarise_interventions.input,
-        *rules.summarise_interventions.output,
-        *rules.summarise_recovery.input,
-        *rules.summarise_recovery.output,
         *pages(f"{RESULTS}/figures"),
         *pages("figures"),
     ]
+    summaries = [rules.summarise_dictionaries] if study.dictionaries else []
+    summaries += [rules.summarise_dynamics] if study.courses() else []
+    if study.procedures:
+        summaries += [rules.summarise_mediation, rules.summarise_interventions, rules.summarise_recovery]
+        files += sorted({completions_of(procedure, seed) for procedure in study.procedures for seed in SEEDS})
+    return files + [path for rule in summaries for path in [*rule.input, *rule.output]]

@@ -47,12 +47,12 @@ rule summarise_dynamics:
         mem_mb=1000,
         runtime=10,
     params:
-        cfg=cfg("summarise_dynamics"),
-        code=code("summarise_dynamics"),
+        cfg=cfg("summarise_seeds"),
+        code=code("summarise_seeds"),
     message:
         "Dynamics of all seeds in one table"
     shell:
-        "python scripts/summarise_dynamics.py --cfg {params.cfg:q} --tables {input} --output {output} > {log} 2>&1"
+        "python scripts/summarise_seeds.py --cfg {params.cfg:q} --tables {input} --output {output} > {log} 2>&1"
 
 
 rule score_features:

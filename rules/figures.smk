@@ -358,6 +358,6 @@ rule copy_page:
     conda:
         "../envs/analysis.yaml"
     message:
-        "figures/{wildcards.page} shows study " + study.study
+        f"figures/{{wildcards.page}} shows study {study.study}"
     shell:
         "cp {input} {output} 2> {log}"

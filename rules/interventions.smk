@@ -163,9 +163,9 @@ rule summarise_recovery:
         mem_mb=1000,
         runtime=10,
     params:
-        cfg=cfg("summarise_recovery"),
-        code=code("summarise_recovery"),
+        cfg=cfg("summarise_seeds"),
+        code=code("summarise_seeds"),
     message:
         "Recovery of the planted truth in all seeds"
     shell:
-        "python scripts/summarise_recovery.py --cfg {params.cfg:q} --tables {input} --output {output} > {log} 2>&1"
+        "python scripts/summarise_seeds.py --cfg {params.cfg:q} --tables {input} --output {output} > {log} 2>&1"

@@ -9,7 +9,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cfg", required=True, help="JSON: study, seed, threads, data, tasks, max_new_tokens, stream")
     parser.add_argument("--tokenizer", required=True, type=Path, help="tokenizer folder")
     parser.add_argument(
-        "--models", required=True, nargs="+", type=Path, help="checkpoints that write completions; the first filters norms"
+        "--models",
+        required=True,
+        nargs="+",
+        type=Path,
+        help="checkpoints that write completions; the first filters norms",
     )
     parser.add_argument("--output", required=True, type=Path, help="stream.safetensors")
     return parser.parse_args()

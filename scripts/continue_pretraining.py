@@ -1,4 +1,4 @@
-"""Train a model on with the late pretraining mix: the null for 'any further training' (docs/method.md, section 2)."""
+"""Train a model on with the late pretraining mix: the null for 'any further training' (docs/method.md, section 1)."""
 
 import argparse
 from pathlib import Path

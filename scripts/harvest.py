@@ -8,7 +8,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cfg", required=True, help="JSON: threads, states, stream")
     parser.add_argument("--stream", required=True, type=Path, help="stream.safetensors")
-    parser.add_argument("--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of states")
+    parser.add_argument(
+        "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of states"
+    )
     parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="shard folders, in the order of states")
     return parser.parse_args()
 

@@ -11,7 +11,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tuned", required=True, type=Path, help="checkpoint folder of the tuned model")
     parser.add_argument("--reference-behaviour", required=True, type=Path, help="behaviour table of the reference")
     parser.add_argument("--tuned-behaviour", required=True, type=Path, help="behaviour table of the tuned model")
-    parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL), for the prompts")
+    parser.add_argument(
+        "--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL), for the prompts"
+    )
     parser.add_argument("--output", required=True, type=Path, help="completions file (safetensors)")
     return parser.parse_args()
 
@@ -20,16 +22,19 @@ def main() -> None:
     args = arguments()
     from rlgen.completions import harvest_completions
     from rlgen.compute import start
-    from rlgen.samples import read_samples
     from rlgen.files import read_parquet, write_tensors
     from rlgen.models import load_model, load_tokenizer
+    from rlgen.samples import read_samples
     from rlgen.settings.activations import HarvestCompletions
 
     cfg = HarvestCompletions.model_validate_json(args.cfg)
     start(cfg.threads)
     behaviours = [
         table[table["state"] == state]
-        for table, state in ((read_parquet(args.reference_behaviour), cfg.reference), (read_parquet(args.tuned_behaviour), cfg.tuned))
+        for table, state in (
+            (read_parquet(args.reference_behaviour), cfg.reference),
+            (read_parquet(args.tuned_behaviour), cfg.tuned),
+        )
     ]
     models = [load_model(args.reference), load_model(args.tuned)]
     tensors, metadata = harvest_completions(

@@ -10,7 +10,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--dictionary", required=True, type=Path, help="dictionary folder with features.parquet")
     parser.add_argument("--set", required=True, type=Path, help="set.json of the procedure")
     parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
-    parser.add_argument("--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models")
+    parser.add_argument(
+        "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"
+    )
     parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
     parser.add_argument("--output", required=True, type=Path, help="interventions table (Parquet)")
     return parser.parse_args()
@@ -20,9 +22,9 @@ def main() -> None:
     args = arguments()
     from rlgen.compute import start
     from rlgen.crosscoder import Crosscoder
-    from rlgen.samples import read_samples
     from rlgen.files import write_parquet
     from rlgen.intervention_runs import read_chosen, read_completions, run_procedure
+    from rlgen.samples import read_samples
     from rlgen.settings.interventions import Intervene
 
     cfg = Intervene.model_validate_json(args.cfg)

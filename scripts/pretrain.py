@@ -1,4 +1,4 @@
-"""Pretrain a model from scratch on documents by careful and careless authors (docs/method.md, section 2)."""
+"""Pretrain a model from scratch on documents by careful and careless authors (docs/method.md, section 1)."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Steer models without a dictionary: the planted truth, mean shifts, random directions, nothing (docs/method.md, section 8)."""
+"""Steer models without a dictionary: the truth, mean shifts, random directions, nothing (docs/method.md, section 8)."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cfg", required=True, help="JSON: see rlgen.settings.interventions.Steer")
     parser.add_argument("--truth", type=Path, help="planted direction, where the study has one")
     parser.add_argument("--completions", required=True, type=Path, help="completions of the target")
-    parser.add_argument("--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models")
+    parser.add_argument(
+        "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"
+    )
     parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
     parser.add_argument("--output", required=True, type=Path, help="interventions table (Parquet)")
     return parser.parse_args()
@@ -18,9 +20,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     from rlgen.compute import start
-    from rlgen.samples import read_samples
     from rlgen.files import read_tensors, write_parquet
     from rlgen.intervention_runs import read_completions, run_steering
+    from rlgen.samples import read_samples
     from rlgen.settings.interventions import Steer
 
     cfg = Steer.model_validate_json(args.cfg)

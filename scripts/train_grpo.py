@@ -1,4 +1,4 @@
-"""Train a model by reinforcement learning on right final answers (docs/method.md, section 2)."""
+"""Train a model by reinforcement learning on right final answers (docs/method.md, section 1)."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Fine-tune a model on the teacher's completions (docs/method.md, section 2)."""
+"""Fine-tune a model on the teacher's completions (docs/method.md, section 1)."""
 
 import argparse
 from pathlib import Path

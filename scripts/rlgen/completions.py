@@ -6,9 +6,9 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from rlgen.samples import Sample
 from rlgen.progress import Progress
 from rlgen.residual import residual_stream
+from rlgen.samples import Sample
 
 SEQUENCES_PER_BATCH = 256
 
@@ -22,9 +22,9 @@ def harvest_completions(
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Residual streams of (reference, tuned) at completion positions, with who was right on each sample.
 
-    `models` and `behaviours` are (reference, tuned); a behaviour has one row per sample. Positions run from the prompt's
-    last token to the completion's last token before the end of sequence. Returns tensors reference_Nd, tuned_Nd (raw
-    units), sample_N, position_N (from 0 at the prompt's end), task_N, and per sample (K) sample_task,
+    `models` and `behaviours` are (reference, tuned); a behaviour has one row per sample. Positions run from the
+    prompt's last token to the completion's last token before the end of sequence. Returns tensors reference_Nd,
+    tuned_Nd (raw units), sample_N, position_N (from 0 at the prompt's end), task_N, and per sample (K) sample_task,
     reference_correct, tuned_correct; metadata lists the names behind sample and task indices.
     """
     right = [table.set_index("sample")[["correct", "completion"]] for table in behaviours]
@@ -59,5 +59,9 @@ def harvest_completions(
         "tuned_correct": torch.tensor([bool(right[1].at[s.sample, "correct"]) for s in chosen]).to(torch.uint8),
     }
     roles = {s.task: s.role for s in chosen}
-    metadata = {"tasks": json.dumps(tasks), "roles": json.dumps(roles), "samples": json.dumps([s.sample for s in chosen])}
+    metadata = {
+        "tasks": json.dumps(tasks),
+        "roles": json.dumps(roles),
+        "samples": json.dumps([s.sample for s in chosen]),
+    }
     return tensors, metadata

@@ -1,17 +1,17 @@
 """A study: everything a config file says, checked as a whole before any job is planned."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from rlgen.config_checks import check_known, problems
 from rlgen.settings.analysis import Features, Interventions, Procedure
 from rlgen.settings.data import Evaluation, OrganismData, Stream, TaskRoles
 from rlgen.settings.dictionaries import Dictionary, Recipe
-from rlgen.settings.models import GRPO, SFT, Architecture, Model
+from rlgen.settings.models import Architecture, Model
 from rlgen.settings.strict import Strict
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -67,7 +67,7 @@ class Study(Strict):
     def _are_families(cls, tasks: TaskRoles, info: ValidationInfo) -> TaskRoles:
         if "data" in info.data:
             for task in tasks.role_of():
-                _check_known(task, "task", info.data["data"].families)
+                check_known(task, "task", info.data["data"].families)
         return tasks
 
     @field_validator("models", "recipes", "dictionaries", "procedures")
@@ -79,9 +79,9 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Study":
-        problems = list(_problems(self))
-        if problems:
-            raise ValueError("\n".join(problems))
+        found = list(problems(self))
+        if found:
+            raise ValueError("\n".join(found))
         return self
 
     # States: a model at one of its checkpoints.
@@ -89,7 +89,7 @@ class Study(Strict):
     def state(self, text: str) -> str:
         """The explicit form of a state: `rl` -> `rl@5`, `rl@2` -> `rl@2`. Raises ValueError for an unknown one."""
         model, at, number = text.partition("@")
-        _check_known(model, "model", self.models)
+        check_known(model, "model", self.models)
         last = self.models[model].checkpoints
         if not at:
             return f"{model}@{last}"
@@ -190,108 +190,3 @@ def _explain(error: dict) -> list[str]:
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise ValueError(f"'{name}' cannot be part of a path, expected letters, digits, '-', '_' and '.'")
-
-
-def _check_known(name: str, what: str, known: Any) -> None:
-    if name not in known:
-        raise ValueError(f"unknown {what} '{name}', expected one of {', '.join(known)}")
-
-
-def _problems(study: Study) -> Iterator[str]:
-    """Cross-field problems, each as `field: what is wrong, expected what`."""
-    yield from _parent_problems(study)
-    for role, model in study.roles:
-        if model is not None:
-            yield from _unknown(f"roles.{role}", model, "model", study.models)
-    for model in study.stream.sampled_models:
-        yield from _unknown("stream.sampled_models", model, "model", study.models)
-    if study.roles.reference in study.models and not any(True for _ in _parent_problems(study)):
-        layers = study.pretrained(study.roles.reference).layers
-        if study.stream.layer >= layers:
-            yield f"stream.layer: {study.stream.layer} is beyond the model, expected 0 to {layers - 1}"
-    yield from _batch_problems(study)
-    for name, entry in study.dictionaries.items():
-        yield from _dictionary_problems(study, f"dictionaries.{name}", entry)
-    for name, procedure in study.procedures.items():
-        yield from _procedure_problems(study, f"procedures.{name}", procedure)
-    recipe = study.features.course_recipe
-    yield from _unknown("features.course_recipe", recipe, "recipe", study.recipes)
-
-
-def _unknown(field: str, name: str, what: str, known: Any) -> Iterator[str]:
-    try:
-        _check_known(name, what, known)
-    except ValueError as error:
-        yield f"{field}: {error}"
-
-
-def _bad_state(study: Study, field: str, text: str) -> Iterator[str]:
-    try:
-        study.state(text)
-    except ValueError as error:
-        yield f"{field}: {error}"
-
-
-def _parent_problems(study: Study) -> Iterator[str]:
-    """Unknown parents and models that descend from themselves."""
-    for name in study.models:
-        seen, model = [name], name
-        while (parent := getattr(study.models[model], "parent", None)) is not None:
-            problems = list(_bad_state(study, f"models.{model}.parent", parent))
-            if problems:
-                yield from problems if model == name else []
-                break
-            model = parent.partition("@")[0]
-            if model in seen:
-                yield f"models.{name}.parent: {' -> '.join([*seen, model])} is a cycle, expected a pretrained ancestor"
-                break
-            seen.append(model)
-
-
-def _batch_problems(study: Study) -> Iterator[str]:
-    training = (study.stream.shards - study.stream.held_out_shards) * study.stream.shard_rows
-    used = {recipe for _, recipe in study.trained_dictionaries()}
-    for name, recipe in study.recipes.items():
-        if name in used and recipe.batch_rows > training:
-            yield f"recipes.{name}.batch_rows: {recipe.batch_rows} exceeds the {training} training rows of the stream"
-    for name, model in study.models.items():
-        steps = {SFT: "examples", GRPO: "prompts"}.get(type(model))
-        if steps:
-            batch = model.batch_size if isinstance(model, SFT) else model.prompts_per_step
-            if getattr(model, steps) // batch < model.checkpoints:
-                yield (
-                    f"models.{name}.checkpoints: {model.checkpoints} checkpoints of "
-                    f"{getattr(model, steps) // batch} steps, expected no more checkpoints than steps"
-                )
-
-
-def _dictionary_problems(study: Study, field: str, entry: Dictionary) -> Iterator[str]:
-    unknown = [p for member in entry.members for p in _bad_state(study, f"{field}.members", member)]
-    yield from unknown
-    if not unknown and study.roles.reference in study.models:
-        states = [study.state(member) for member in entry.members]
-        reference = study.state(study.roles.reference)
-        if states[0] != reference:
-            yield f"{field}.members: starts with {states[0]}, expected the reference {reference} first"
-        if len(set(states)) < len(states):
-            yield f"{field}.members: {', '.join(states)} names a state twice, expected distinct states"
-    for recipe in entry.recipes:
-        yield from _unknown(f"{field}.recipes", recipe, "recipe", study.recipes)
-    if len(set(entry.recipes)) < len(entry.recipes):
-        yield f"{field}.recipes: {', '.join(entry.recipes)} names a recipe twice, expected distinct recipes"
-
-
-def _procedure_problems(study: Study, field: str, procedure: Procedure) -> Iterator[str]:
-    unknown = [p for state in procedure.edits for p in _bad_state(study, f"{field}.edits", state)]
-    yield from unknown
-    if not unknown and len({study.state(state) for state in procedure.edits}) < len(procedure.edits):
-        yield f"{field}.edits: {', '.join(procedure.edits)} names a state twice, expected distinct states"
-    yield from _unknown(f"{field}.dictionary", procedure.dictionary, "dictionary", study.dictionaries)
-    entry = study.dictionaries.get(procedure.dictionary)
-    if entry is None:
-        return
-    if procedure.recipe not in entry.recipes:
-        expected = f"one of the dictionary's recipes {', '.join(entry.recipes)}"
-        yield f"{field}.recipe: '{procedure.recipe}' is not trained for {procedure.dictionary}, expected {expected}"
-    if len(entry.members) != 2:
-        yield f"{field}.dictionary: {procedure.dictionary} reads {len(entry.members)} states, expected a pair"

@@ -18,7 +18,12 @@ class MatchedSet:
 
 
 def matched_sets(
-    frequency_S: np.ndarray, norm_S: np.ndarray, selected: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.Generator
+    frequency_S: np.ndarray,
+    norm_S: np.ndarray,
+    selected: np.ndarray,
+    candidates: np.ndarray,
+    n: int,
+    rng: np.random.Generator,
 ) -> list[MatchedSet]:
     """`n` random sets, disjoint from `selected`, each latent near one selected latent in (log frequency, log norm).
 
@@ -40,7 +45,9 @@ def matched_sets(
             nearest = np.argsort(distance, kind="stable")[:NEIGHBOURS]
             chosen.append(free.pop(int(rng.choice(nearest))))
         latents = np.sort(np.array(chosen))
-        found.append(MatchedSet(latents, *(float(x[latents].mean() / x[selected].mean()) for x in (frequency_S, norm_S))))
+        found.append(
+            MatchedSet(latents, *(float(x[latents].mean() / x[selected].mean()) for x in (frequency_S, norm_S)))
+        )
     return found
 
 
@@ -57,13 +64,17 @@ def random_directions(n: int, d: int, norm: float, rng: np.random.Generator) -> 
     return torch.from_numpy((norm * raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32))
 
 
+def sample_means(values_NX: torch.Tensor, sample_N: torch.Tensor) -> torch.Tensor:
+    """Means over the positions of each sample, (K, X) float64, samples in rising order."""
+    samples, place_N = sample_N.unique(return_inverse=True)
+    sum_KX = torch.zeros(len(samples), values_NX.shape[1], dtype=torch.float64)
+    sum_KX.index_add_(0, place_N, values_NX.double())
+    return sum_KX / torch.bincount(place_N, minlength=len(samples))[:, None]
+
+
 def mean_shift(reference_Nd: torch.Tensor, tuned_Nd: torch.Tensor, sample_N: torch.Tensor) -> torch.Tensor:
     """E[h_tuned - h_ref], raw units (d,): the mean over a sample's positions, then over samples."""
-    shift_Nd = (tuned_Nd - reference_Nd).double()
-    samples, place_N = sample_N.unique(return_inverse=True)
-    sum_Kd = torch.zeros(len(samples), shift_Nd.shape[1], dtype=torch.float64).index_add_(0, place_N, shift_Nd)
-    count_K = torch.bincount(place_N, minlength=len(samples))
-    return (sum_Kd / count_K[:, None]).mean(0).float()
+    return sample_means(tuned_Nd - reference_Nd, sample_N).mean(0).float()
 
 
 def rescaled(vector_d: torch.Tensor, norm: float) -> torch.Tensor:

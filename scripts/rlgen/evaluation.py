@@ -62,9 +62,9 @@ class Evaluator:
         run side by side along the batch axis.
         """
         rows_R = torch.arange(len(self.samples)) if rows_R is None else rows_R
-        parts = []
+        prompts, parts = self.prompts.with_prefix(model), []
         for index_B in torch.arange(len(rows_R)).split(self.batch_size):
-            parts.append(self._score_batch(model, rows_R[index_B], index_B, hook_for))
+            parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, hook_for))
             if progress is not None:
                 progress.update(int(index_B[-1]) + 1)
         return Scores(
@@ -86,11 +86,12 @@ class Evaluator:
     def _score_batch(
         self,
         model: PreTrainedModel,
+        all_prompts: Prompts,
         rows_B: torch.Tensor,
         index_B: torch.Tensor,
         hook_for: Callable[[torch.Tensor], Hook] | None,
     ) -> Scores:
-        prompts, pad = self.prompts.take(rows_B).to(model.device), self.tokenizer.pad_token_id
+        prompts, pad = all_prompts.take(rows_B), self.tokenizer.pad_token_id
         watch = AnswerWatch(self.marker_id, len(rows_B), len(self.tokenizer), prompts.ids_BP.device)
         hook = hook_for(index_B) if hook_for else None
         ids_BN = generate(model, prompts, self.max_new_tokens, self.tokenizer.eos_token_id, pad, hook, watch=watch)
@@ -128,5 +129,5 @@ class Evaluator:
         text_BN = torch.cat([ids_BN, torch.full_like(ids_BN[:, :1], self.tokenizer.pad_token_id)], dim=1)
         text_BN = text_BN.masked_fill(column_N == place_B[:, None], self.marker_id)
         hidden_BTd = forced_hidden(model, prompts, text_BN, column_N <= place_B[:, None], hook)
-        at_B = prompts.ids_BP.shape[1] + place_B
+        at_B = 1 + place_B  # column 0 is the last prompt token
         return model.lm_head(hidden_BTd[torch.arange(len(at_B)), at_B]).float().log_softmax(-1)

@@ -40,31 +40,30 @@ class Runner:
 
     def __init__(self, model: PreTrainedModel, evaluator: Evaluator, layer: int, everywhere: bool) -> None:
         self.model, self.evaluator, self.layer, self.everywhere = model, evaluator, layer, everywhere
+        self.prompts = evaluator.prompts.with_prefix(model)
 
     def goal(self) -> Goal:
         """This model's own behaviour, as a goal for edits of others."""
-        e = self.evaluator
-        texts = []
-        for rows_B in torch.arange(len(e.samples)).split(e.batch_size):
-            tokens = e.tokenizer
-            prompts = e.prompts.take(rows_B)
+        e, tokens = self.evaluator, self.evaluator.tokenizer
+        batches, texts = torch.arange(len(e.samples)).split(e.batch_size), []
+        for rows_B in batches:
+            prompts = self.prompts.take(rows_B)
             ids_BN = generate(self.model, prompts, e.max_new_tokens, tokens.eos_token_id, tokens.pad_token_id)
-            pad = e.max_new_tokens - ids_BN.shape[1]
-            texts.append(torch.nn.functional.pad(ids_BN, (0, pad), value=tokens.pad_token_id))
-        text_NT = torch.cat(texts)
-        mask_NT = text_NT != e.tokenizer.pad_token_id
-        logprobs = [
-            self._logprobs(e.prompts.take(rows_B), text_NT[rows_B], mask_NT[rows_B], None)
-            for rows_B in torch.arange(len(e.samples)).split(e.batch_size)
-        ]
+            texts.append(ids_BN)
+        longest = max(ids_BN.shape[1] for ids_BN in texts)
+        pad = tokens.pad_token_id
+        text_NT = torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=pad) for t in texts])
+        mask_NT = text_NT != pad
+        logprobs = [self._logprobs(self.prompts.take(r), text_NT[r], mask_NT[r], None) for r in batches]
         return Goal(text_NT, mask_NT, torch.cat(logprobs))
 
     @torch.inference_mode()
-    def _logprobs(self, prompts: Prompts, text_BT: torch.Tensor, mask_BT: torch.Tensor, hook: Hook | None) -> torch.Tensor:
+    def _logprobs(
+        self, prompts: Prompts, text_BT: torch.Tensor, mask_BT: torch.Tensor, hook: Hook | None
+    ) -> torch.Tensor:
         """log p of every completion token's position, (B, T, V)."""
         hidden_BTd = forced_hidden(self.model, prompts, text_BT, mask_BT, hook)
-        first = prompts.ids_BP.shape[1] - 1
-        return self.model.lm_head(hidden_BTd[:, first:-1]).float().log_softmax(-1)
+        return self.model.lm_head(hidden_BTd[:, :-1]).float().log_softmax(-1)
 
     def run(
         self, conditions: Sequence[Condition], edits: Edits | None, samples: Sequence[int], goal: Goal | None = None
@@ -77,7 +76,9 @@ class Runner:
         rows_R = torch.tensor(samples).repeat(c)
         condition_R = torch.arange(c).repeat_interleave(n)
         hook_for = None if edits is None else lambda index_B: self._hook(edits, condition_R[index_B])
-        scores = self.evaluator.score(self.model, rows_R, hook_for, Progress("interventions", len(rows_R), "completions"))
+        scores = self.evaluator.score(
+            self.model, rows_R, hook_for, Progress("interventions", len(rows_R), "completions")
+        )
         chosen = [self.evaluator.samples[i] for i in samples]
         table = pd.DataFrame(
             {
@@ -99,15 +100,17 @@ class Runner:
 
     def stream_on_goal(self, samples: Sequence[int], goal: Goal) -> torch.Tensor:
         """This model's unedited stream at the goal's completion positions of some samples, raw units (N, d)."""
-        rows_B, kept = torch.tensor(samples), []
+        seen, kept = [], []
 
-        def keep(h_BTd: torch.Tensor) -> torch.Tensor:
-            kept.append(h_BTd)
+        def see(h_BTd: torch.Tensor) -> torch.Tensor:
+            seen.append(h_BTd)
             return h_BTd
 
-        prompts, mask_BT = self.evaluator.prompts.take(rows_B), goal.mask_NT[rows_B]
-        forced_hidden(self.model, prompts, goal.text_NT[rows_B], mask_BT, Hook(keep, self.layer))
-        return kept[0][:, :-1][mask_BT]
+        for rows_B in torch.tensor(samples).split(self.evaluator.batch_size):
+            prompts, mask_BT = self.prompts.take(rows_B), goal.mask_NT[rows_B]
+            forced_hidden(self.model, prompts, goal.text_NT[rows_B], mask_BT, Hook(see, self.layer))
+            kept.append(seen.pop()[:, :-1][mask_BT])
+        return torch.cat(kept)
 
     def _hook(self, edits: Edits, condition_B: torch.Tensor) -> Hook:
         return Hook(apply(edits.take(condition_B)), self.layer, self.everywhere)
@@ -119,7 +122,7 @@ class Runner:
             rows_B = rows_R[index_B]
             hook = None if edits is None else self._hook(edits, condition_R[index_B])
             mask_BT, goal_BTV = goal.mask_NT[rows_B], goal.logprob_NTV[rows_B]
-            edited_BTV = self._logprobs(self.evaluator.prompts.take(rows_B), goal.text_NT[rows_B], mask_BT, hook)
+            edited_BTV = self._logprobs(self.prompts.take(rows_B), goal.text_NT[rows_B], mask_BT, hook)
             kl_BT = (goal_BTV.exp() * (goal_BTV - edited_BTV)).sum(-1)
             parts.append((kl_BT * mask_BT).sum(-1) / mask_BT.sum(-1))
         return torch.cat(parts)

@@ -44,31 +44,70 @@ def edited(model: PreTrainedModel, hook: Hook | None, first_column: int) -> Iter
         handle.remove()
 
 
+Prefix = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # per block: keys, values of all prompt tokens but the last
+
+
 @dataclass(frozen=True)
 class Prompts:
-    """Prompts padded on the left: ids_BP, attention_BP."""
+    """Prompts padded on the left: ids_BP, attention_BP, and optionally what a model's cache holds of them.
+
+    No edit from the last prompt token on can change the cache of the tokens before it, so one prefix serves every
+    condition that a prompt is run under.
+    """
 
     ids_BP: torch.Tensor
     attention_BP: torch.Tensor
+    prefix: Prefix | None = None
 
     @classmethod
-    def encode(
-        cls, tokenizer: PreTrainedTokenizerFast, texts: list[str], device: torch.device | str = "cpu"
-    ) -> "Prompts":
+    def encode(cls, tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> "Prompts":
         """Tokenize with the tokenizer's own <bos>."""
         batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
-        return cls(batch["input_ids"].to(device), batch["attention_mask"].to(device))
+        return cls(batch["input_ids"], batch["attention_mask"])
 
     def __len__(self) -> int:
         return len(self.ids_BP)
 
     def to(self, device: torch.device | str) -> "Prompts":
         """The same prompts on a device."""
-        return Prompts(self.ids_BP.to(device), self.attention_BP.to(device))
+        return Prompts(self.ids_BP.to(device), self.attention_BP.to(device), self.prefix)
 
     def take(self, rows_R: torch.Tensor) -> "Prompts":
         """The prompts of rows_R, repeats allowed."""
-        return Prompts(self.ids_BP[rows_R], self.attention_BP[rows_R])
+        prefix = self.prefix and tuple((keys[rows_R], values[rows_R]) for keys, values in self.prefix)
+        return Prompts(self.ids_BP[rows_R], self.attention_BP[rows_R], prefix)
+
+    @torch.inference_mode()
+    def with_prefix(self, model: PreTrainedModel) -> "Prompts":
+        """The same prompts with the model's cache of all tokens but the last, on the model's device."""
+        if self.ids_BP.shape[1] == 1:
+            return self
+        cache, prompts = DynamicCache(config=model.config), self.to(model.device)
+        attention_BT = prompts.attention_BP[:, :-1]
+        model.model(
+            input_ids=prompts.ids_BP[:, :-1],
+            attention_mask=attention_BT,
+            position_ids=_positions(attention_BT),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return Prompts(
+            prompts.ids_BP, prompts.attention_BP, tuple((layer.keys, layer.values) for layer in cache.layers)
+        )
+
+    def start(self, model: PreTrainedModel, hook: Hook | None) -> tuple[DynamicCache, int]:
+        """A cache to continue from and the first column it lacks. An edit everywhere starts from nothing."""
+        cache = DynamicCache(config=model.config)
+        if self.prefix is None or (hook is not None and hook.everywhere):
+            return cache, 0
+        for layer, (keys, values) in enumerate(self.prefix):
+            cache.update(keys, values, layer)
+        return cache, self.ids_BP.shape[1] - 1
+
+
+def _positions(attention_BT: torch.Tensor) -> torch.Tensor:
+    """Position of every token, padding on the left not counted."""
+    return (attention_BT.cumsum(-1) - 1).clamp(min=0)
 
 
 def _pick(logits_BV: torch.Tensor, temperature: float, generator: torch.Generator | None) -> torch.Tensor:
@@ -108,9 +147,9 @@ def generate(
 
     Greedy at temperature 0. Stops as soon as every row has ended. `watch` sees every step's logits.
     """
-    cache = DynamicCache(config=model.config)
-    ids_BT, attention_BT = prompts.ids_BP, prompts.attention_BP
-    position_BT = (attention_BT.cumsum(-1) - 1).clamp(min=0)
+    cache, start = prompts.start(model, hook)
+    ids_BT, attention_BT = prompts.ids_BP[:, start:], prompts.attention_BP
+    position_BT = _positions(attention_BT)[:, start:]
     ended_B = torch.zeros(len(prompts), dtype=torch.bool, device=ids_BT.device)
     new: list[torch.Tensor] = []
     for _ in range(max_new_tokens):
@@ -144,11 +183,17 @@ def forced_hidden(
     text_mask_BN: torch.Tensor,
     hook: Hook | None = None,
 ) -> torch.Tensor:
-    """Final hidden states (B, P+N, d) of prompts followed by a fixed text, padded on the right where mask is 0."""
-    ids_BT = torch.cat([prompts.ids_BP, text_BN], dim=1)
+    """Final hidden states (B, 1+N, d) of the last prompt token and a fixed text, padded on the right where mask is 0."""
+    cache, start = prompts.start(model, hook)
+    ids_BT = torch.cat([prompts.ids_BP, text_BN], dim=1)[:, start:]
     attention_BT = torch.cat([prompts.attention_BP, text_mask_BN.to(prompts.attention_BP.dtype)], dim=1)
-    position_BT = (attention_BT.cumsum(-1) - 1).clamp(min=0)
-    with edited(model, hook, prompts.ids_BP.shape[1] - 1):
-        return model.model(
-            input_ids=ids_BT, attention_mask=attention_BT, position_ids=position_BT, use_cache=False
+    first = prompts.ids_BP.shape[1] - 1 - start
+    with edited(model, hook, first):
+        hidden_BTd = model.model(
+            input_ids=ids_BT,
+            attention_mask=attention_BT,
+            position_ids=_positions(attention_BT)[:, start:],
+            past_key_values=cache,
+            use_cache=True,
         ).last_hidden_state
+    return hidden_BTd[:, first:]

@@ -15,14 +15,19 @@ from rlgen.stream import TokenStream
 WriteShard = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]
 
 
-def harvest(model: PreTrainedModel, stream: TokenStream, layer: int, rows: int, shard_rows: int, write: WriteShard) -> None:
+def harvest(
+    model: PreTrainedModel, stream: TokenStream, layer: int, rows: int, shard_rows: int, write: WriteShard
+) -> None:
     """Read the first `rows` rows of the stream and hand them on in shards of `shard_rows`, in stream order.
 
     `write(index, activations_Nd, token_ids_N, sequence_N, position_N)` stores one shard. Memory holds one shard and one
-    batch, whatever the stream's length. Raises ValueError where the stream has fewer rows than asked for.
+    batch, whatever the stream's length. `rows` is a multiple of `shard_rows`, as the settings see to.
+    Raises ValueError where the stream has fewer rows than asked for.
     """
     if stream.rows < rows:
-        raise ValueError(f"stream.rows={rows}: the stream holds {stream.rows} rows after the norm filter, lower the number")
+        raise ValueError(
+            f"stream.rows={rows}: the stream holds {stream.rows} rows after the norm filter, lower the number"
+        )
     progress, pending, held, index = Progress("harvest", rows, "rows"), [], 0, 0
     for first, ids_BT, mask_BT in stream.batches():
         sequence_N, position_N = mask_BT.nonzero(as_tuple=True)

@@ -1,8 +1,8 @@
 """Edits of the residual stream inside generation (docs/method.md, section 8).
 
 All edits of one kind run side by side: condition c has its own feature set and dose, and every row of a batch names its
-condition. The dose 0 always means "nothing is changed". With f_k the running model's one-sided readout, d^ref and d^tuned
-the decoder rows in raw units and F the condition's set:
+condition. The dose 0 always means "nothing is changed". With f_k the running model's one-sided readout, d^ref and
+d^tuned the decoder rows in raw units and F the condition's set:
 
     exchange   h + dose * sum_F f_k (d_k^tuned - d_k^ref)    towards the tuned model; minus, towards the reference
     disable    h - dose * sum_F f_k d_k^tuned                dose 1 is the paper's zero-out

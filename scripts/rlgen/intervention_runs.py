@@ -9,12 +9,13 @@ import torch
 
 from rlgen.controls import random_directions
 from rlgen.crosscoder import Crosscoder
-from rlgen.evaluation import Evaluator, Sample
+from rlgen.evaluation import Evaluator
 from rlgen.experiment import Condition, Goal, Runner
 from rlgen.files import read_parquet, read_tensors
 from rlgen.intervene import VectorEdits
 from rlgen.models import load_model, load_tokenizer
 from rlgen.procedure_effects import Chosen, Completions, ProcedureEffects, best_dose, same_model
+from rlgen.samples import Sample
 from rlgen.seeds import stream_seed
 from rlgen.settings.interventions import InsideGeneration, Intervene, Steer
 
@@ -116,7 +117,7 @@ def _steer_state(
         parts.append(curve.assign(edit=name, chosen=curve["dose"] == best_dose(curve, cfg.selection)))
     first = parts[1][parts[1]["chosen"]].iloc[0]
     rng = np.random.default_rng(stream_seed(cfg.seed, "steering-directions", state))
-    random_Cd = random_directions(cfg.random_directions, len(vector_d), first["delta_norm"], rng)
+    random_Cd = random_directions(cfg.random_directions, runner.model.config.hidden_size, first["delta_norm"], rng)
     conditions = [Condition(f"direction-{i:02d}", first["dose"]) for i in range(len(random_Cd))]
     test_half = [i for i, s in enumerate(bench.samples) if s.half == "test"]
     random = runner.run(conditions, VectorEdits(random_Cd), test_half)
@@ -126,5 +127,7 @@ def _steer_state(
 
 def _ordered(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """One table with all columns, in the order the conditions ran."""
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
+    table = (
+        pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
+    )
     return table.reindex(columns=COLUMNS)

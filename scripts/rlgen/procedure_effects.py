@@ -1,4 +1,4 @@
-"""One procedure's edits of one study and seed: dose curve, chosen dose, matched controls and rivals of the same norm."""
+"""One procedure's edits of one study and seed: dose curve, chosen dose, matched controls, rivals of the same norm."""
 
 from dataclasses import dataclass
 
@@ -54,7 +54,14 @@ class ProcedureEffects:
     """Edits of one running model by one procedure."""
 
     def __init__(
-        self, cfg: Intervene, crosscoder: Crosscoder, chosen: Chosen, completions: Completions, runner: Runner, state: str, goal: Goal
+        self,
+        cfg: Intervene,
+        crosscoder: Crosscoder,
+        chosen: Chosen,
+        completions: Completions,
+        runner: Runner,
+        state: str,
+        goal: Goal,
     ) -> None:
         self.cfg, self.crosscoder, self.chosen, self.completions = cfg, crosscoder, chosen, completions
         self.runner, self.state, self.goal = runner, state, goal
@@ -72,7 +79,12 @@ class ProcedureEffects:
             return pd.DataFrame()
         selected = [Condition("selected", dose) for dose in self.cfg.doses]
         unit = self._norm(kind, self.chosen.latents)
-        curve = self.runner.run(selected, self._features(kind, [self.chosen.latents] * len(selected), self.cfg.doses), self.everything, self.goal)
+        curve = self.runner.run(
+            selected,
+            self._features(kind, [self.chosen.latents] * len(selected), self.cfg.doses),
+            self.everything,
+            self.goal,
+        )
         curve["delta_norm"] = curve["dose"] * unit
         dose = best_dose(curve, self.cfg.selection)
         curve["chosen"] = curve["dose"] == dose
@@ -103,7 +115,9 @@ class ProcedureEffects:
     def _controls(self, kind: EditKind, dose: float) -> list[pd.DataFrame]:
         """Matched random sets, the set's own change rotated (exchange), and the NRN rival, at the chosen dose."""
         norm_S = directions(self.crosscoder, kind, self.towards_tuned).norm(dim=1).numpy()
-        able = np.flatnonzero(self.chosen.alive_S & self.crosscoder.free_S.numpy() if kind == "exchange" else self.chosen.alive_S)
+        able = np.flatnonzero(
+            self.chosen.alive_S & self.crosscoder.free_S.numpy() if kind == "exchange" else self.chosen.alive_S
+        )
         matched = matched_sets(
             self.chosen.frequency_S, norm_S, self.chosen.latents, able, self.cfg.random_sets, self._rng(kind, "matched")
         )
@@ -138,7 +152,9 @@ class ProcedureEffects:
         sign = 1.0 if self.towards_tuned else -1.0
         shifts = {f"shift-{role}": self.completions.shift(role) for role in ("selection", "in_domain")}
         vectors = [rescaled(sign * shift_d, norm) for shift_d in shifts.values()]
-        random_Cd = random_directions(self.cfg.random_directions, self.stream_Nd.shape[1], norm, self._rng("directions"))
+        random_Cd = random_directions(
+            self.cfg.random_directions, self.stream_Nd.shape[1], norm, self._rng("directions")
+        )
         names = [*shifts, *(f"direction-{i:02d}" for i in range(len(random_Cd)))]
         edits = VectorEdits(torch.cat([torch.stack(vectors), random_Cd]))
         return self._run_sets([Condition(name, dose) for name in names], edits).assign(delta_norm=norm)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from rlgen.controls import mean_shift
+from rlgen.controls import mean_shift, sample_means
 from rlgen.crosscoder import Crosscoder
 from rlgen.intervene import directions
 from rlgen.procedure_effects import Chosen, Completions
@@ -36,13 +36,6 @@ def cosine(a_Rd: np.ndarray, b_d: np.ndarray) -> np.ndarray:
     return np.divide(a_Rd @ b_d, norms, out=np.zeros_like(norms), where=norms > 0)
 
 
-def _per_sample(values_NS: torch.Tensor, sample_N: torch.Tensor) -> np.ndarray:
-    """Mean over the positions of each sample, (K, S) float64."""
-    samples, place_N = sample_N.unique(return_inverse=True)
-    sum_KS = torch.zeros(len(samples), values_NS.shape[1], dtype=torch.float64).index_add_(0, place_N, values_NS.double())
-    return (sum_KS / torch.bincount(place_N, minlength=len(samples))[:, None]).numpy()
-
-
 def _bootstrap_means(values_Kd: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Means of DRAWS resamples of the rows, (DRAWS, d)."""
     k = len(values_Kd)
@@ -56,7 +49,8 @@ def set_direction(
     if len(chosen.latents) == 0:
         return None
     kept = torch.tensor([completions.role_of[task] == "selection" for task in completions.task_N])
-    z_KS = _per_sample(crosscoder.encode_one(completions.reference_Nd[kept], 0, readout), completions.sample_N[kept])
+    z_NS = crosscoder.encode_one(completions.reference_Nd[kept], 0, readout)
+    z_KS = sample_means(z_NS, completions.sample_N[kept]).numpy()
     value_Sd = directions(crosscoder, EXCHANGE, towards_tuned=True).double().numpy()
     chosen_Kd = z_KS[:, chosen.latents] @ value_Sd[chosen.latents]
     pool = np.flatnonzero(chosen.alive_S & crosscoder.free_S.numpy())
@@ -70,8 +64,9 @@ def set_direction(
 def shift_direction(completions: Completions, role: str, rng: np.random.Generator) -> Direction:
     """Mean shift of the tuned model on the tasks of one role: the dictionary-free rival."""
     kept = torch.tensor([completions.role_of[task] == role for task in completions.task_N])
-    reference_Nd, tuned_Nd, sample_N = completions.reference_Nd[kept], completions.tuned_Nd[kept], completions.sample_N[kept]
-    shift_Kd = _per_sample(tuned_Nd - reference_Nd, sample_N)
+    reference_Nd, tuned_Nd = completions.reference_Nd[kept], completions.tuned_Nd[kept]
+    sample_N = completions.sample_N[kept]
+    shift_Kd = sample_means(tuned_Nd - reference_Nd, sample_N).numpy()
     return Direction(mean_shift(reference_Nd, tuned_Nd, sample_N).double().numpy(), _bootstrap_means(shift_Kd, rng))
 
 
@@ -86,7 +81,7 @@ def rows_of(name: str, direction: Direction, truth: Truth, rng: np.random.Genera
     chance = np.quantile(np.abs(cosine(random_Rd, truth_d)), 0.95)
     lo, hi = np.quantile(cosine(direction.bootstrap_Rd, truth_d), [0.025, 0.975])
     rows = [_row(name, "cosine", cosine(direction.vector_d[None], truth_d)[0], lo, hi, chance)]
-    return rows + [_auc_row(name, direction.vector_d, truth, rng)]
+    return [*rows, _auc_row(name, direction.vector_d, truth, rng)]
 
 
 def _auc_row(name: str, vector_d: np.ndarray, truth: Truth, rng: np.random.Generator) -> dict:

@@ -136,10 +136,11 @@ def score_table(evidence: dict[str, Evidence], alive_S: NDArray[np.bool_], cfg: 
 def mediating_set(evidence: dict[str, Evidence], alive_S: NDArray[np.bool_], cfg: ScoreFeatures) -> dict:
     """The set, what it carries and how it came about, as JSON values.
 
-    latents: by falling mean share. score_total: sum of positive mean shares over alive latents. carried_share,
-    features_share: what the set and all latents carry of ||s||, mean over tasks with critical samples (None: no such
-    task). tasks: per task, the list and the parts of ||s||. without: the set chosen without a task. noncritical: the
-    set chosen on samples that both models get right. note: why the set is empty, None when it is not.
+    latents: by falling mean share. score_total: sum of positive mean shares over alive latents. carried_share: what the
+    set carries of ||s||; features_share, bias_share, error_share: the parts of ||s||; all are means over tasks with
+    critical samples (None: no such task). tasks: per task, its own list and what was carried there. without: the set
+    chosen without that task. noncritical: the set chosen on samples that both models get right. note: why the set is
+    empty, None when it is not.
     """
     critical, lists_TS = evidence["critical"], task_lists(evidence["critical"], alive_S, cfg)
     present_T, share_TS = critical.samples_T > 0, critical.share_TS[cfg.score]
@@ -151,7 +152,7 @@ def mediating_set(evidence: dict[str, Evidence], alive_S: NDArray[np.bool_], cfg
         "latents": ranked(chosen_S, share_TS),
         "score_total": float(mean_S[alive_S & (mean_S > 0)].sum()),
         "carried_share": float(carried_TS[:, chosen_S].sum(1).mean()) if present_T.any() else None,
-        "features_share": float(carried_TS.sum(1).mean()) if present_T.any() else None,
+        **_mean_shares([part for part in critical.decompositions if part.norm > 0]),
         "critical": {task: int(n) for task, n in zip(cfg.tasks, critical.samples_T, strict=True)},
         "tasks": {task: _task_summary(critical, lists_TS, chosen_S, cfg, t) for t, task in enumerate(cfg.tasks)},
         "without": {
@@ -198,6 +199,14 @@ def _task_summary(
     shares = {f"{name}_share": float(value / part.norm) if part.norm > 0 else None for name, value in sums.items()}
     latents = ranked(lists_TS[t], share_TS[t : t + 1])
     return {"critical": int(evidence.samples_T[t]), "latents": latents, "shift_norm": part.norm} | shares
+
+
+def _mean_shares(parts: list[Decomposition]) -> dict[str, float | None]:
+    """Parts of ||s||, as shares that add up to 1, averaged over tasks; None without a task."""
+    sums = {"features": [p.features_S.sum() for p in parts], "bias": [p.bias for p in parts]}
+    sums["error"] = [p.error for p in parts]
+    norms = [p.norm for p in parts]
+    return {f"{name}_share": float(np.divide(v, norms).mean()) if norms else None for name, v in sums.items()}
 
 
 def _noncritical_set(evidence: Evidence, alive_S: NDArray[np.bool_], cfg: ScoreFeatures) -> list[int]:

@@ -222,11 +222,8 @@ def summarise_interventions(study: Study) -> Slice:
     }
 
 
-def summarise_dynamics(study: Study) -> Slice:
+def summarise_seeds(study: Study) -> Slice:
     return {"seeds": study.seeds}
-
-
-summarise_recovery = summarise_dynamics
 
 
 def edited_procedures(study: Study) -> list[str]:

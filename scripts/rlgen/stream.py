@@ -2,11 +2,14 @@
 
 Sampled completions of the study's own models come first in the making, documents of the pretraining mix fill the rest;
 then one permutation shuffles the sequences. A *row* is a position whose activation is kept: from a prompt's last token
-to the last token before the end of sequence, the positions from which completion tokens are predicted.
+to the last token before the end of sequence, the positions from which completion tokens are predicted; or, where
+`stream.rows_from` says `all`, every token but <bos>.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -50,14 +53,17 @@ class TokenStream:
 
     @classmethod
     def load(cls, path: Path) -> "TokenStream":
-        """Read a stream; raises ArtifactError where its digest does not match its content."""
+        """Read a stream; raises ArtifactError for a file that is not one or does not match its digest."""
         tensors, metadata = read_tensors(path)
+        missing = {"token_ids", "lengths", "row_mask"} - set(tensors)
+        if missing:
+            raise ArtifactError(path, f"not a token stream: no {', '.join(sorted(missing))}")
         stream = cls(tensors["token_ids"], tensors["lengths"], tensors["row_mask"].bool())
         if stream.digest() != metadata.get("digest"):
-            raise ArtifactError(f"{path}: content does not match its digest; delete it and run the same command again")
+            raise ArtifactError(path, "its content does not match its digest")
         return stream
 
-    def batches(self, size: int = SEQUENCES_PER_BATCH):
+    def batches(self, size: int = SEQUENCES_PER_BATCH) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
         """Slices of at most `size` sequences, cut to their longest: (first index, ids_BT, row_mask_BT)."""
         for first in range(0, len(self.lengths_N), size):
             part = slice(first, first + size)
@@ -66,14 +72,27 @@ class TokenStream:
 
 
 Sequence = tuple[list[int], list[bool]]  # token ids, and which positions are rows
+RowsFrom = Literal["completions", "all"]
 
 
-def _rows_of(completion: list[bool]) -> list[bool]:
-    """Positions that predict a completion token: row t is kept where token t+1 belongs to a completion."""
+def row_mask(completion: list[bool], rows_from: RowsFrom) -> list[bool]:
+    """Which positions of a sequence are rows; `completion` says which tokens belong to one, <bos> comes first.
+
+    completions: row t is kept where token t+1 belongs to a completion. all: every position but that of <bos>.
+    """
+    if rows_from == "all":
+        return [False] + [True] * (len(completion) - 1)
     return [*completion[1:], False]
 
 
-def document_sequences(tokenizer: PreTrainedTokenizerFast, data: OrganismData, stream: Stream, salt: str, rows: int, rng):
+def document_sequences(
+    tokenizer: PreTrainedTokenizerFast,
+    data: OrganismData,
+    stream: Stream,
+    salt: str,
+    rows: int,
+    rng: np.random.Generator,
+) -> list[Sequence]:
     """Documents of the pretraining mix until they hold at least `rows` rows."""
     sequences, found = [], 0
     while found < rows:
@@ -81,14 +100,19 @@ def document_sequences(tokenizer: PreTrainedTokenizerFast, data: OrganismData, s
             data.families, data.problems_per_document, stream.careful_share, data.authors, salt, data.split, rng
         )
         ids = tokenizer.convert_tokens_to_ids([tokenizer.bos_token, *document.words])
-        kept = _rows_of([False, *document.completion])
+        kept = row_mask([False, *document.completion], stream.rows_from)
         found += sum(kept)
         sequences.append((ids, kept))
     return sequences
 
 
 def sampled_sequences(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, prompts: list[str], max_new_tokens: int, seed: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: list[str],
+    max_new_tokens: int,
+    rows_from: RowsFrom,
+    seed: int,
 ) -> list[Sequence]:
     """One temperature-1 completion of the model per prompt."""
     eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
@@ -98,7 +122,8 @@ def sampled_sequences(
     sequences = []
     for prompt_P, attention_P, new_N in zip(encoded.ids_BP, encoded.attention_BP, ids_BN, strict=True):
         prompt, new = prompt_P[attention_P.bool()].tolist(), new_N[new_N != pad].tolist()
-        sequences.append((prompt + new, _rows_of([False] * len(prompt) + [True] * len(new))))
+        completion = [False] * len(prompt) + [True] * len(new)
+        sequences.append((prompt + new, row_mask(completion, rows_from)))
     return sequences
 
 
@@ -129,7 +154,7 @@ def assemble(sequences: list[Sequence], pad_id: int, rng: np.random.Generator) -
 def drop_high_norms(stream: TokenStream, model: PreTrainedModel, layer: int, max_ratio: float) -> TokenStream:
     """Take out rows whose norm in `model` exceeds max_ratio medians (attention sinks), for all models together."""
     norms = torch.full(stream.token_ids_NT.shape, torch.nan)
-    for first, ids_BT, mask_BT in stream.batches():
+    for first, ids_BT, _ in stream.batches():
         norm_BT = residual_stream(model, ids_BT, layer).norm(dim=-1)
         norms[first : first + len(ids_BT), : ids_BT.shape[1]] = norm_BT
     limit = max_ratio * norms[stream.row_mask_NT].median()
@@ -145,7 +170,8 @@ def build(models: list[PreTrainedModel], tokenizer: PreTrainedTokenizerFast, cfg
     sequences: list[Sequence] = []
     for index, model in enumerate(models):
         seed = stream_seed(cfg.seed, "stream-samples", index)
-        sequences += sampled_sequences(model, tokenizer, prompts, cfg.max_new_tokens, seed) if prompts else []
+        if prompts:
+            sequences += sampled_sequences(model, tokenizer, prompts, cfg.max_new_tokens, cfg.stream.rows_from, seed)
     missing = round(1.1 * cfg.stream.rows) - sum(sum(kept) for _, kept in sequences)
     rng = np.random.default_rng(stream_seed(cfg.seed, "stream-documents"))
     sequences += document_sequences(tokenizer, cfg.data, cfg.stream, cfg.study, missing, rng)

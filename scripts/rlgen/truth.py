@@ -17,7 +17,7 @@ DOCUMENTS = 1500  # per half: one half defines the direction, the other judges i
 
 @dataclass(frozen=True)
 class Truth:
-    """direction_d = mean careful - mean careless activation, raw units; held-out contexts h_Nd with labels careful_N."""
+    """direction_d = mean careful - mean careless activation, raw units; held-out contexts with labels careful_N."""
 
     direction_d: torch.Tensor
     held_out_Nd: torch.Tensor
@@ -37,10 +37,13 @@ def auc(score_N: np.ndarray, positive_N: np.ndarray) -> float:
 def measure(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, data: OrganismData, layer: int, salt: str, seed: int
 ) -> Truth:
-    """Read the model at the last prompt token of every problem after a document's first, as many careful as careless.
+    """Read the model at the last prompt token of every problem after a document's first; authors are careful by halves.
 
     Half the documents carry a header, as in pretraining; from the second problem on the author can be told without one.
+    Raises ValueError where documents hold a single problem.
     """
+    if data.problems_per_document < 2:
+        raise ValueError("data.problems_per_document=1: the planted direction needs 2, the first shows who writes")
     rng = np.random.default_rng(stream_seed(seed, "truth"))
     halves = []
     for _ in range(2):

@@ -40,7 +40,8 @@ LEVELS = {  # accuracy by state and task role
     "rl@1": {"in_domain": 0.9, "selection": 0.85, "unseen": 0.88},
 }
 GAINS = {"selected": 0.35, "random": 0.05, "nrn": 0.12, "truth": 0.3, "shift-selection": 0.4, "shift-in_domain": 0.33}
-COSINES = {"contribution": 0.7, "dedicated": 0.75, "forgetting": -0.1, "mean-shift": 0.78}
+GAINS |= {"rotated": 0.0, "direction": 0.01, "none": 0.0}
+COSINES = {"contribution": 0.7, "dedicated": 0.75, "forgetting": -0.1, "shift-selection": 0.78, "shift-in_domain": 0.7}
 
 
 def rng_of(name: str) -> np.random.Generator:
@@ -118,8 +119,8 @@ def quality() -> pd.DataFrame:
     """Quality of every dictionary."""
     rows = []
     for dictionary, recipe, seed in product([*PAIRS, "base-sft-rl"], RECIPES, SEEDS):
-        rows += [(dictionary, recipe, seed, m, 0.8, 8.0 + seed, 0.1, 0.95, 8192) for m in dictionary.split("-")]
-    return frame("dictionary recipe seed member fve l0 dead_share loss_recovered rows", rows)
+        rows += [(dictionary, recipe, seed, m, 0.8, 0.7, 8.0 + seed, 0.1, 0.95, 8192) for m in dictionary.split("-")]
+    return frame("dictionary recipe seed member fve fve_swap l0 dead_share loss_recovered rows", rows)
 
 
 def dynamics() -> pd.DataFrame:
@@ -165,7 +166,9 @@ def mediation(empty: str | None = "published") -> tuple[pd.DataFrame, pd.DataFra
 def effects(empty: str | None = "published", doses: tuple[float, ...] = (1, 2, 4)) -> pd.DataFrame:
     """Effects of edits, controls and rivals; dose 2 is the chosen one."""
     rng, rows, states = rng_of("effects"), [], list(EXCHANGE)
-    sets = [("selected", "selected"), ("nrn", "nrn"), *(("random", f"random-{i:02d}") for i in range(6))]
+    sets = [("selected", "selected"), ("nrn", "nrn"), ("shift-selection", "shift-selection")]
+    sets += [("shift-in_domain", "shift-in_domain")]
+    sets += [(kind, f"{kind}-{i:02d}") for kind, i in product(("random", "rotated", "direction"), range(6))]
     runs = [
         (name, state, edit, *chosen)
         for name, procedure in PROCEDURES.items()
@@ -174,8 +177,10 @@ def effects(empty: str | None = "published", doses: tuple[float, ...] = (1, 2, 4
         if name != empty
     ]
     runs += [("steering", s, e, e, e) for s, e in product(states, ("truth", "shift-selection", "shift-in_domain"))]
-    runs += [("steering", s, "random-direction", "random", f"random-{i:02d}") for s, i in product(states, range(6))]
+    runs += [("steering", s, "direction", "direction", f"direction-{i:02d}") for s, i in product(states, range(6))]
     for seed, run, dose, (role, tasks) in product(SEEDS, runs, doses, TASKS.items()):
+        if run[3] not in ("selected", "truth", "shift-selection") and dose != 2:
+            continue  # controls run at the chosen dose only
         sign = -0.6 if run[1].startswith("rl") else 1.0
         change = sign * GAINS[run[3]] * dose / 2 * (0.6 if role == "unseen" else 1) + rng.normal(0, 0.02)
         rows.append(_effect(seed, run, dose, dose == 2, role, len(tasks), change))
@@ -199,9 +204,10 @@ def recovery() -> pd.DataFrame:
     for seed, (procedure, cosine) in product(SEEDS, COSINES.items()):
         value = cosine + rng.normal(0, 0.04)
         rows.append((seed, procedure, "cosine", value, value - 0.03, value + 0.03, 0.25))
-        if procedure != "mean-shift":
-            rows.append((seed, procedure, "carried_share", 0.8, 0.75, 0.85, 0.2))
-            rows.append((seed, procedure, "auc", 0.68, 0.6, 0.75, 0.5))
+        if procedure in PROCEDURES:
+            rows.append((seed, procedure, "carried_share", 0.8, np.nan, np.nan, np.nan))
+        rows.append((seed, procedure, "auc", 0.68, 0.6, 0.75, 0.5))
+    rows += [(seed, "truth", "auc", 0.78, 0.7, 0.82, 0.5) for seed in SEEDS]
     return frame("seed procedure quantity value lo hi chance", rows)
 
 

@@ -4,13 +4,17 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlgen.crosscoder import Crosscoder
+from rlgen.dictionary_report import HeldOut, contexts, quality
+from rlgen.files import ArtifactError, write_tensors
 from rlgen.quality import FitSums, RowReplacement, lm_losses, loss_recovered, measure_fit
+from rlgen.shards import Shards, shard_name, write_manifest, write_shard
 
 
 def variance_explained(x_BMd, reconstruction_BMd) -> list[float]:
@@ -136,3 +140,76 @@ def test_loss_recovered_by_hand():
     assert loss_recovered(1.0, 1.5, 3.0) == 0.75
     assert loss_recovered(1.0, 1.0, 3.0) == 1.0 and loss_recovered(1.0, 3.0, 3.0) == 0.0
     assert math.isnan(loss_recovered(1.0, 1.5, 1.0))
+
+
+def perfect_dictionary(members: list[str], d: int = 4) -> Crosscoder:
+    """Latents k and d + k are coordinate k and its negative: nothing is lost where members agree."""
+    signs_Sd = torch.cat([torch.eye(d), -torch.eye(d)])
+    W_dec_SMd = signs_Sd[:, None].repeat(1, len(members), 1)
+    W_enc_MdS = W_dec_SMd.permute(1, 2, 0) / len(members)
+    zeros = torch.zeros(len(members), d)
+    return Crosscoder(members, "l1", W_enc_MdS, torch.zeros(2 * d), W_dec_SMd, zeros, zeros, torch.ones(2), None, 2 * d)
+
+
+@pytest.fixture
+def harvested(tmp_path) -> dict:
+    """The toy model under two names: activations at block 0 of every position with a next token, in two shards."""
+    model, lengths_N = ToyModel(), torch.tensor([4, 3, 2], dtype=torch.int32)
+    mask_NT = torch.arange(4) < lengths_N[:, None]
+    sequence_R, position_R = mask_NT.nonzero(as_tuple=True)
+    h_Rd = model.embedding[IDS_NT[sequence_R, position_R]] + 1.0
+    for member in ("a@1", "b@1"):
+        fingerprint = {"model": member, "stream": "abc", "layer": 0}
+        for i, rows in enumerate((slice(0, 5), slice(5, 9))):
+            labels = IDS_NT[sequence_R, position_R][rows], sequence_R[rows], position_R[rows]
+            write_shard(tmp_path / member / shard_name(i), h_Rd[rows], *labels, fingerprint)
+        write_manifest(tmp_path / member, fingerprint, 2)
+    write_tensors(tmp_path / "stream", {"token_ids": IDS_NT, "lengths": lengths_N}, {"digest": "abc"})
+    write_tensors(tmp_path / "foreign", {"token_ids": IDS_NT, "lengths": lengths_N}, {"digest": "abd"})
+    perfect_dictionary(["a@1", "b@1"]).save(tmp_path / "dictionary")
+    return {
+        "folder": tmp_path,
+        "model": model,
+        "rows": list(zip(sequence_R.tolist(), position_R.tolist(), strict=True)),
+    }
+
+
+def open_held_out(folder, members=("a@1", "b@1"), stream="stream", permute_shift=False) -> HeldOut:
+    shards = Shards.open([folder / m for m in members], list(members), permute_shift)
+    return HeldOut.open(folder / "dictionary", shards, 1, folder / stream, torch.device("cpu"))
+
+
+def test_a_perfect_dictionary_recovers_the_loss(harvested):
+    """Held out are rows 5 to 8: (1, 1), (1, 2), (2, 0), (2, 1), of which (1, 2) and (2, 1) predict nothing."""
+    model, held_out = harvested["model"], open_held_out(harvested["folder"])
+    table = quality(held_out, [lambda: model, lambda: model])
+    mask_NT = torch.zeros_like(MASK_NT)
+    mask_NT[1, 1] = mask_NT[2, 0] = True
+    values_Rd = next(held_out.batches())[:, 0]
+    replace = RowReplacement(*torch.tensor(harvested["rows"][5:]).T, values_Rd.mean(0, keepdim=True))
+    assert table["member"].tolist() == ["a@1", "b@1"] and table["rows"].tolist() == [4, 4]
+    for column, value in {
+        "fve": 1.0, "fve_swap": 1.0, "l0": 4.0, "l0_swap": 4.0,
+        "loss": lm_losses(model, 0, IDS_NT, mask_NT), "loss_reconstructed": lm_losses(model, 0, IDS_NT, mask_NT),
+        "loss_mean_ablated": lm_losses(model, 0, IDS_NT, mask_NT, replace),
+    }.items():  # fmt: skip
+        assert table[column].tolist() == pytest.approx([value] * 2, abs=1e-5)
+
+
+def test_the_permuted_null_has_no_language_model_loss(harvested):
+    table = quality(open_held_out(harvested["folder"], permute_shift=True), [None, None])
+    assert table[["loss", "loss_recovered"]].isna().all(axis=None) and table["fve"].notna().all()
+
+
+def test_contexts_are_of_held_out_rows(harvested):
+    table = contexts(open_held_out(harvested["folder"]), lambda ids: [str(i) for i in ids], 2, 3)
+    assert set(table["text"]) <= {"5 4", "5 4 3", "2", "2 2"} and set(table["member"]) == {"a@1", "b@1"}
+    both = [part.drop(columns="member").reset_index(drop=True) for _, part in table.groupby("member")]
+    pd.testing.assert_frame_equal(*both)
+
+
+def test_what_does_not_belong_together_is_refused(harvested):
+    with pytest.raises(ArtifactError, match=r"dictionary: reads a@1, b@1, expected b@1, a@1"):
+        open_held_out(harvested["folder"], members=("b@1", "a@1"))
+    with pytest.raises(ArtifactError, match="foreign: not the token stream"):
+        open_held_out(harvested["folder"], stream="foreign")

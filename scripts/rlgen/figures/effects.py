@@ -17,10 +17,13 @@ COLUMNS = [
 ]  # fmt: skip
 STEERING = "steering"
 UNEDITED = "none"
-RANDOM_DIRECTION = "random-direction"
-RIVALS = {
-    "shift-selection": ("mean shift, selection", style.SHIFT_COLOUR),
-    "shift-in_domain": ("mean shift, in-domain", style.SHIFT_COLOUR),
+RANDOM_DIRECTION = "direction"
+LANES = 0.62  # share of a row over which seeds spread
+SHIFT, SHIFT_IN_DOMAIN = "shift-selection", "shift-in_domain"
+SHIFT_MARKERS = {SHIFT: "D", SHIFT_IN_DOMAIN: "d"}
+RIVALS = {  # edits without a dictionary, each at its own dose
+    SHIFT: ("mean shift, selection", style.SHIFT_COLOUR),
+    SHIFT_IN_DOMAIN: ("mean shift, in-domain", style.SHIFT_COLOUR),
     "truth": ("planted truth", style.TRUTH_COLOUR),
     RANDOM_DIRECTION: ("random directions", style.GREY),
 }
@@ -45,11 +48,13 @@ class Line(NamedTuple):
 def reported(effects: pd.DataFrame) -> pd.DataFrame:
     """What the pages report: accuracy of role means on the whole test half.
 
-    Adds `part`: what a row is drawn as. "main" (the selected set, or a rival), "random", "nrn" or "other" control.
+    Adds `part`: what a row is drawn as. "main": the selected set, or a rival at its own dose; "random": matched random
+    sets, or random directions as a rival; "nrn": the top of the NRN ranking; "turned": the set's own change
+    rotated, and random directions of its length; the mean shifts of its length keep their names.
     """
     where = (effects["half"] == "test") & (effects["subset"] == "half") & (effects["task"] == "ALL")
     rows = effects[where & (effects["metric"] == "accuracy")].copy()
-    rows["part"] = rows["set_kind"].map({"selected": "main", "random": "random", "nrn": "nrn"}).fillna("other")
+    rows["part"] = rows["set_kind"].replace({"selected": "main", "rotated": "turned", RANDOM_DIRECTION: "turned"})
     steering = rows["procedure"] == STEERING
     rows.loc[steering, "part"] = np.where(rows.loc[steering, "edit"] == RANDOM_DIRECTION, "random", "main")
     return rows
@@ -102,17 +107,17 @@ def forest(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str, 
             (cells["procedure"] == line.procedure) & (cells["edit"] == line.edit) & cells["chosen"].astype(bool)
         ]
         if own.empty:
-            ax.text(0.02, y, "no features selected: nothing to edit", va="center", fontsize=8.5, style="italic")
+            ax.text(0.02, y, "no set: nothing to edit", va="center", fontsize=8.5, style="italic")
             continue
         _row(ax, line, own, levels, y, seeds)
         for seed in sorted(set(seeds) - set(own["seed"])):
-            at = y + style.lane(seed, seeds, 0.5)
+            at = y + style.lane(seed, seeds, LANES)
             ax.text(0.02, at, f"seed {seed}: nothing to edit", va="center", fontsize=8, style="italic")
         ax.text(1.02, y, _words(page, state, line, own), transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
     ax.text(
         1.02,
         -0.72,
-        "set | random | seeds",
+        "set | random | shift | wins",
         transform=ax.get_yaxis_transform(),
         va="center",
         fontsize=8,
@@ -129,42 +134,50 @@ def forest(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str, 
 
 def _row(ax: Axes, line: Line, own: pd.DataFrame, levels: pd.Series, y: float, seeds: list[int]) -> None:
     """The marks of one row; seeds lie below one another."""
+    for seed, cells in own[own["part"] == "turned"].groupby("seed"):
+        at = y + style.lane(seed, seeds, LANES)
+        ax.plot(
+            [cells["value"].min(), cells["value"].max()],
+            [at, at],
+            color=style.PALE,
+            lw=5,
+            solid_capstyle="butt",
+            zorder=1,
+        )
     for r in own.itertuples():
-        at = y + style.lane(r.seed, seeds, 0.5)
-        marker = style.seed_marker(r.seed, seeds)
+        at = y + style.lane(r.seed, seeds, LANES)
         if r.part == "random":
             ax.plot(r.value, at, ".", color=style.GREY, ms=3.5, alpha=0.8, mew=0)
         elif r.part == "nrn":
-            ax.plot(r.value, at, marker, color=style.GREY, mfc="white", ms=4.5)
-        elif r.part == "other":
-            ax.plot(r.value, at, "x", color=style.GREY, ms=3)
-        else:
+            ax.plot(r.value, at, "o", color=style.GREY, mfc="white", ms=4.5)
+        elif r.part in (SHIFT, SHIFT_IN_DOMAIN):
+            ax.plot(r.value, at, SHIFT_MARKERS[r.part], color=style.SHIFT_COLOUR, mec="#555555", mew=0.7, ms=5)
+        elif r.part == "main":
             level = levels.get(r.seed, r.value - r.change)
             ax.plot([level + r.change_lo, level + r.change_hi], [at, at], color=line.colour, lw=1.1)
             edge = "#555555" if line.colour == style.YELLOW else line.colour
-            ax.plot(r.value, at, marker, color=line.colour, ms=5.5, mec=edge, mew=0.7)
+            ax.plot(r.value, at, style.seed_marker(r.seed, seeds), color=line.colour, ms=5.5, mec=edge, mew=0.7)
     for seed, level in levels.items():
-        at = y + style.lane(seed, seeds, 0.5)
-        ax.plot([level, level], [at - 0.11, at + 0.11], color="black", lw=1)
+        at = y + style.lane(seed, seeds, LANES)
+        ax.plot([level, level], [at - 0.13, at + 0.13], color="black", lw=1)
     main = own.loc[own["part"] == "main", "value"]
     if len(main):
         mean = main.mean()
-        ax.plot([mean, mean], [y - 0.36, y + 0.36], color=line.colour, lw=2.4, alpha=0.45, solid_capstyle="butt")
+        ax.plot([mean, mean], [y - 0.4, y + 0.4], color=line.colour, lw=2.4, alpha=0.45, solid_capstyle="butt")
 
 
 def _words(page: Settings, state: str, line: Line, own: pd.DataFrame) -> str:
-    """Mean change of the set, of random sets, and the seeds in which the set exceeds every random set."""
+    """Mean change of the set, of random sets, of the mean shift as long; seeds whose set exceeds every random set."""
+    mean = own.groupby("part")["change"].mean()
+    if line.procedure == STEERING:
+        return style.change(mean.get("random" if line.edit == RANDOM_DIRECTION else "main", np.nan))
     random, main = own[own["part"] == "random"], own[own["part"] == "main"]
-    if main.empty:
-        return f"    | {style.change(random['change'].mean())}"
-    text = style.change(main["change"].mean())
-    if random.empty:
-        return text
     sign = direction(page, state)
     best = (sign * random["change"]).groupby(random["seed"]).max()
-    own_change = (sign * main["change"]).groupby(main["seed"]).mean()
-    wins = int((own_change > best.reindex(own_change.index)).sum())
-    return f"{text} | {style.change(random['change'].mean())} | {wins}/{len(own_change)}"
+    change = (sign * main["change"]).groupby(main["seed"]).mean()
+    wins = int((change > best.reindex(change.index)).sum())
+    numbers = [style.change(mean.get(part, np.nan)) for part in ("main", "random", SHIFT)]
+    return " | ".join([*numbers, f"{wins}/{len(change)}" if len(random) else "–"])
 
 
 def _guides(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str) -> None:
@@ -184,7 +197,7 @@ def _guides(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str)
 
 
 def dose_curve(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str, seeds: list[int]) -> None:
-    """Accuracy against dose: selected sets (thick: mean, thin: seeds) and the mean of random sets (dotted)."""
+    """Accuracy against dose: selected sets (thick: mean, thin: seeds), random sets at the chosen dose."""
     cells = rows[(rows["state"] == state) & (rows["role"] == role)]
     levels = unedited(rows, state, role)
     drawn = False
@@ -198,7 +211,8 @@ def dose_curve(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: s
         for _, seed_rows in main.groupby("seed"):
             ax.plot(*_from_zero(seed_rows, levels), color=line.colour, lw=0.6, alpha=0.8)
         ax.plot(*_from_zero(main, levels), color=line.colour, lw=2, ls="-" if first else "-.")
-        ax.plot(*_from_zero(random, levels), color=line.colour, lw=1.2, ls=":")
+        random = random[random["chosen"].astype(bool)]
+        ax.plot(random["dose"], random["value"], ".", color=style.GREY, ms=3.5, alpha=0.8, mew=0)
         for r in main[main["chosen"].astype(bool)].itertuples():
             ax.plot(r.dose, r.value, style.seed_marker(r.seed, seeds), color=line.colour, ms=5)
     if not drawn:
@@ -220,22 +234,16 @@ def _from_zero(rows: pd.DataFrame, levels: pd.Series) -> tuple[list[float], list
     return [0.0, *means.index], [start, *means]
 
 
-def handles(page: Settings, rows: pd.DataFrame, seeds: list[int]) -> list[Line2D]:
+def handles(page: Settings, seeds: list[int]) -> list[Line2D]:
     """Legend of a page of forests and dose curves."""
     tick = Line2D([], [], ls="", marker="|", color="black", ms=8, label="unedited, per seed")
     entries = [*style.seed_handles(seeds), tick]
-    entries += [
-        style.dot(style.GREY, "random sets / directions", marker="."),
-        style.dot(style.GREY, "top by NRN", hollow=True),
-    ]
+    entries += [style.dot(style.GREY, "random sets", marker="."), style.dot(style.GREY, "top by NRN", hollow=True)]
+    bar = Line2D([], [], color=style.PALE, lw=5, label="as long, turned (range)")
+    shifts = {SHIFT: "mean shift as long", SHIFT_IN_DOMAIN: "in-domain shift as long"}
+    entries += [bar, *(style.dot(style.SHIFT_COLOUR, text, marker=SHIFT_MARKERS[k]) for k, text in shifts.items())]
     entries += [style.stroke(style.model_colour(m, page.roles), f"{m}, unedited", "--") for m in page.roles.models()]
-    if (rows["part"] == "other").any():
-        entries.append(style.dot(style.GREY, "other controls", marker="x"))
-    return (
-        entries
-        + [style.stroke(procedure_colour(page, p), p) for p in page.procedures]
-        + [style.stroke(style.GREY, "random, mean", ":")]
-    )
+    return entries + [style.stroke(procedure_colour(page, p), p) for p in page.procedures]
 
 
 def finding(page: Settings, rows: pd.DataFrame, role: str) -> str:
@@ -260,14 +268,14 @@ def finding(page: Settings, rows: pd.DataFrame, role: str) -> str:
 
 
 NOTE = (
-    "Doses chosen on the discovery half, all marks from the test half ({n} prompts per seed), {seeds} seeds. "
-    "Bars: paired 95 % bootstrap intervals of the change over prompts within a seed, drawn from the seed's unedited "
-    "level (black tick). Right: mean change of the set | of random sets | seeds in which the set exceeds every random "
-    "set. Dotted: matched random sets."
+    "Doses chosen on the discovery half, all marks from the test half ({n} prompts per seed), {seeds}. Bars: paired "
+    "95 % bootstrap intervals of the change over prompts within a seed, from the seed's unedited level (tick). Right: "
+    "mean change of the set | of matched random sets | of the mean shift, as long | wins: seeds in which the set "
+    "exceeds every random set. Last rows: rivals at their own dose."
 )
 
 
 def note(rows: pd.DataFrame, role: str, seeds: list[int]) -> str:
     """The foot of a page on effects."""
     counts = sorted({int(n) for n in rows.loc[rows["role"] == role, "n"]})
-    return NOTE.format(n="/".join(map(str, counts)) or "0", seeds=len(seeds))
+    return NOTE.format(n="/".join(map(str, counts)) or "0", seeds=style.count(seeds))

@@ -54,7 +54,7 @@ def draw(page: Settings, accuracy: pd.DataFrame, curves: pd.DataFrame) -> Figure
         "Which post-training generalizes beyond the task it trained on?",
         _finding(finals, roles, models),
         page,
-        f"Greedy decoding, test half: {counts} prompts per seed; {len(seeds)} seeds, never pooled. Vertical lines: "
+        f"Greedy decoding, test half: {counts} prompts per seed; {style.count(seeds)}, never pooled. Vertical lines: "
         "95 % bootstrap intervals over prompts within a seed. Format-blind: the likeliest of the task's own answers at "
         "the answer position, after the model's own reasoning. Role values are means over the role's tasks.",
     )

@@ -44,7 +44,7 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
         "Do post-trained models have latents of their own, or does the objective invent them?",
         _finding(page, features),
         page,
-        f"{len(seeds)} seeds; alive latents only (numbers in the panels). NRN: L1 norm of the post-trained model's "
+        f"{style.count(seeds)}; alive latents only (numbers in the panels). NRN: L1 norm of the post-trained model's "
         "decoder row over the sum of both norms; 1 = only the post-trained model, .5 = shared, 0 = only the reference. "
         "ν: how much of the latent the reference needs, relative to the post-trained model; truly exclusive: both "
         f"below {style.share(EXCLUSIVE)}. No intervals: seeds are the spread.",

@@ -45,7 +45,7 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
         "Which model owns the latents of a dictionary over all three?",
         _finding(page, rows),
         page,
-        f"{len(seeds)} seeds, their latents together in the triangle; in the margins thin lines are seeds, the thick "
+        f"{style.count(seeds)}, their latents together in the triangle; in the margins thin lines are seeds, the thick "
         "one their mean. MAS: share of a latent's decoder L1 norm that lies in a model; one third each = shared by all "
         f"(cross). Bold: share of latents with more than {style.share(HALF)} in one model, per seed. No intervals: "
         "seeds are the spread.",
@@ -60,7 +60,8 @@ def _ternary(ax: Axes, part: SubFigure, page: Settings, cells: pd.DataFrame) -> 
     density = ax.hexbin(
         x_S, y_S, gridsize=28, extent=(0, 1, 0, 0.87), bins="log", mincnt=1, cmap="viridis_r", linewidths=0.1
     )
-    part.colorbar(density, ax=ax, format="%g", label="latents per cell", shrink=0.75, pad=0.02)
+    scale = part.colorbar(density, ax=ax, format="%g", label="latents per cell", shrink=0.75, pad=0.02)
+    scale.solids.set_rasterized(False)
     loop_42 = np.vstack([CORNERS_32, CORNERS_32[:1]])
     ax.plot(*loop_42.T, color="#555555", lw=0.9)
     for i in range(3):  # lines on which one model holds half of the norm

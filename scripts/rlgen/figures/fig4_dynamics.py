@@ -49,7 +49,7 @@ def draw(page: Settings, dynamics: pd.DataFrame) -> Figure:
         "When do the post-trained features appear, and is that early or only far along the way?",
         _finding(page, dynamics),
         page,
-        f"{len(seeds)} seeds; top {page.top} lists of alive latents. Matrices: mean over seeds of the shared part of "
+        f"{style.count(seeds)}; top {page.top} lists of alive latents. Matrices: mean over seeds of the shared part of "
         "two checkpoints' lists. Displacement: distance of the activations from the reference, relative to the last "
         "checkpoint. Chance: mean and 95 % range of lists drawn at random from the alive latents. Lines are seeds; no "
         "other intervals.",
@@ -61,23 +61,11 @@ def _matrix(ax: Axes, page: Settings, rows: pd.DataFrame, model: str) -> None:
     """Mean overlap of every pair of checkpoints, in percent."""
     table = rows.pivot_table(index="a", columns="b", values="value", aggfunc="mean")
     table = table.combine_first(table.T)  # a table may hold each pair once
-    ax.imshow(table.to_numpy(), vmin=0, vmax=1, cmap="Blues")
-    for (i, j), value in np.ndenumerate(table.to_numpy()):
-        if np.isfinite(value):
-            ax.text(
-                j,
-                i,
-                f"{100 * value:.0f}",
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="white" if value > 0.6 else "black",
-            )
+    style.cells(ax, table.to_numpy())
+    ax.set_aspect("equal")
     names = [f"{int(c)}" for c in table.columns]
-    ax.set_xticks(range(len(names)), names)
-    ax.set_yticks(range(len(names)), names)
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
+    ax.set_xticks(np.arange(len(names)) + 0.5, names)
+    ax.set_yticks(np.arange(len(names)) + 0.5, names)
     ax.set_title(f"{model}: overlap, %", loc="left", color=style.model_colour(model, page.roles))
     ax.set_xlabel("checkpoint")
     ax.set_ylabel("checkpoint")

@@ -62,7 +62,7 @@ def draw(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.D
         "Which features mediate generalization, and are they the same on every task beyond chance?",
         _finding(page, sets),
         page,
-        f"{len(seeds)} seeds; {samples} critical samples per task and seed, discovery half (gained: reference wrong, "
+        f"{style.count(seeds)}; {samples} critical samples per task and seed, discovery half (gained: reference wrong, "
         "tuned model right; lost: the reverse). Scores relative to the task's best; below "
         f"{style.share(SHOWN_FROM)} not drawn. Matrices: Jaccard of two tasks' lists, mean over seeds: critical below "
         "the diagonal, both-right samples above. Chance: permutation within strata of frequency and norm.",
@@ -145,22 +145,9 @@ def _matrix(ax: Axes, page: Settings, overlap: pd.DataFrame) -> None:
     if np.isnan(table).all():
         style.say(ax, "no two tasks have\nlists to compare")
         return
-    ax.imshow(table, vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    for (i, j), value in np.ndenumerate(table):
-        if np.isfinite(value):
-            ax.text(
-                j,
-                i,
-                f"{100 * value:.0f}",
-                ha="center",
-                va="center",
-                fontsize=8.5,
-                color="white" if value > 0.6 else "black",
-            )
-    ax.set_xticks(range(len(tasks)), tasks)
-    ax.set_yticks(range(len(tasks)), tasks)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
+    style.cells(ax, table)
+    ax.set_xticks(np.arange(len(tasks)) + 0.5, tasks)
+    ax.set_yticks(np.arange(len(tasks)) + 0.5, tasks)
 
 
 def _chance(ax: Axes, overlap: pd.DataFrame, seeds: list[int], colour: str) -> None:

@@ -16,7 +16,7 @@ def draw(page: Settings, table: pd.DataFrame) -> Figure:
     rows = effects.reported(table)
     seeds = seeds_of(rows)
     counts = [max(3, len(effects.lines_of(page, rows, state))) for state in page.states]
-    figure, body = style.new_page(11.7, 2.3 + 0.29 * sum(counts) + 0.55 * len(counts))
+    figure, body = style.new_page(11.7, 2.3 + 0.34 * sum(counts) + 0.55 * len(counts))
     grid = body.subplots(len(page.states), 2, squeeze=False, width_ratios=[1.75, 1], height_ratios=counts)
     for axes, state in zip(grid, page.states, strict=True):
         effects.forest(axes[0], page, rows, state, ROLE, seeds)
@@ -25,8 +25,8 @@ def draw(page: Settings, table: pd.DataFrame) -> Figure:
         axes[1].set_title(f"{state} by dose", loc="left")
     grid[-1, 0].set_xlabel("accuracy, mean of the selection tasks")
     grid[-1, 1].set_xlabel("dose (multiple of the features' own contribution)")
-    entries = effects.handles(page, rows, seeds)
-    body.legend(handles=entries, loc="outside lower center", ncols=(len(entries) + 1) // 2)
+    entries = effects.handles(page, seeds)
+    body.legend(handles=entries, loc="outside lower center", ncols=(len(entries) + 2) // 3)
     style.head_and_foot(
         figure,
         "Do the selected features carry generalization? Edits inside generation, selection tasks",

@@ -15,7 +15,7 @@ def draw(page: Settings, table: pd.DataFrame) -> Figure:
     rows = effects.reported(table)
     seeds = seeds_of(rows)
     counts = [max(3, len(effects.lines_of(page, rows, state))) for state in page.states]
-    figure, body = style.new_page(11.7, 2.3 + 0.29 * sum(counts) + 0.55 * len(counts))
+    figure, body = style.new_page(11.7, 2.3 + 0.34 * sum(counts) + 0.55 * len(counts))
     grid = body.subplots(len(page.states), 3, squeeze=False, width_ratios=[1, 1, 0.9], height_ratios=counts)
     for axes, state in zip(grid, page.states, strict=True):
         effects.forest(axes[0], page, rows, state, "unseen", seeds)
@@ -28,8 +28,8 @@ def draw(page: Settings, table: pd.DataFrame) -> Figure:
     grid[-1, 0].set_xlabel("accuracy, unseen tasks")
     grid[-1, 1].set_xlabel("accuracy, in-domain (collateral)")
     grid[-1, 2].set_xlabel("dose")
-    entries = effects.handles(page, rows, seeds)
-    body.legend(handles=entries, loc="outside lower center", ncols=(len(entries) + 1) // 2)
+    entries = effects.handles(page, seeds)
+    body.legend(handles=entries, loc="outside lower center", ncols=(len(entries) + 2) // 3)
     style.head_and_foot(
         figure,
         "Do the edits reach tasks that chose nothing, and what do they cost in-domain?",

@@ -39,15 +39,16 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
         _steering(ax, page, rows, state, seeds)
     _effect_by_alignment(lower[-1], page, rows, recovery, seeds)
     handles = [*style.seed_handles(seeds), style.stroke(style.TRUTH_COLOUR, "steering by the truth")]
-    handles += [style.dot(_colour(page, m), m, marker="D") for m in methods]
+    handles += [style.dot(_colour(page, m), m, marker="D") for m in page.procedures]
+    handles += [style.dot(style.SHIFT_COLOUR, "mean shifts", marker="D")]
     bottom.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     counts = "/".join(str(int(n)) for n in sorted(rows.loc[rows["role"] == ROLE, "n"].unique())) or "0"
     style.head_and_foot(
         figure,
         "Does each method find the planted cause of generalization?",
-        _finding(recovery, methods),
+        _finding(page, recovery, methods),
         page,
-        f"{len(seeds)} seeds, each a mark; {counts} test prompts per seed for effects. Horizontal bars: 95 % bootstrap "
+        f"{style.count(seeds)}, each a mark; {counts} test prompts per seed for effects. Bars: 95 % bootstrap "
         "intervals within a seed. Grey: what chance reaches. Truth: mean difference of the two planted causes in the "
         "reference's activations; its doses are multiples of that difference. Methods stand at the dose chosen on the "
         "discovery half.",
@@ -56,7 +57,13 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
 
 
 def _colour(page: Settings, method: str) -> str:
-    return effects.procedure_colour(page, method) if method in page.procedures else style.SHIFT_COLOUR
+    if method in page.procedures:
+        return effects.procedure_colour(page, method)
+    return effects.RIVALS[method][1] if method in effects.RIVALS else style.GREY
+
+
+def _label(method: str) -> str:
+    return effects.RIVALS[method][0] if method in effects.RIVALS else method
 
 
 def _mark(ax: Axes, x: float, y: float, colour: str, marker: str) -> None:
@@ -74,7 +81,7 @@ def _quantity(
             ax.text(
                 0.02,
                 y,
-                "nothing to measure",
+                "no set" if method in page.procedures else "–",
                 transform=ax.get_yaxis_transform(),
                 va="center",
                 fontsize=8.5,
@@ -87,7 +94,7 @@ def _quantity(
                 ax.plot([start, r.chance], [at, at], color=style.PALE, lw=6, solid_capstyle="butt", zorder=0)
             ax.plot([r.lo, r.hi], [at, at], color=_colour(page, method), lw=1.1)
             _mark(ax, r.value, at, _colour(page, method), style.seed_marker(r.seed, seeds))
-    ax.set_yticks(range(len(methods)), methods)
+    ax.set_yticks(range(len(methods)), [_label(m) for m in methods])
     ax.set_ylim(len(methods) - 0.45, -0.55)
     low = min(0.0, cells["value"].min() - 0.1) if len(cells) else 0.0
     ax.set_xlim(max(-1.02, min(low, -0.3)) if quantity == "cosine" else low, 1.02)
@@ -138,10 +145,11 @@ def _effect_by_alignment(
     cells = rows[(rows["state"] == state) & (rows["role"] == ROLE) & rows["chosen"].astype(bool)]
     cosines = recovery[recovery["quantity"] == "cosine"].set_index(["procedure", "seed"])["value"]
     drawn = 0
-    for r in cells[(cells["part"] == "main") & (cells["procedure"] != effects.STEERING)].itertuples():
-        cosine = cosines.get((r.procedure, r.seed), np.nan)
+    for r in cells[cells["part"] == "main"].itertuples():
+        method = r.edit if r.procedure == effects.STEERING else r.procedure
+        cosine = cosines.get((method, r.seed), np.nan)
         if np.isfinite(cosine):
-            _mark(ax, cosine, r.change, _colour(page, r.procedure), style.seed_marker(r.seed, seeds))
+            _mark(ax, cosine, r.change, _colour(page, method), style.seed_marker(r.seed, seeds))
             drawn += 1
     ax.set_title("Better aligned, larger effect?", loc="left", fontweight="bold")
     if not drawn:
@@ -166,11 +174,12 @@ def _effect_by_alignment(
     ax.grid(color=style.PALE, lw=0.6)
 
 
-def _finding(recovery: pd.DataFrame, methods: list[str]) -> str:
+def _finding(page: Settings, recovery: pd.DataFrame, methods: list[str]) -> str:
     """Cosines per seed, in words."""
     cells = recovery[recovery["quantity"] == "cosine"].sort_values("seed")
     parts = []
     for method in methods:
         values = cells.loc[cells["procedure"] == method, "value"].dropna()
-        parts.append(f"{method} " + (" / ".join(style.share(v) for v in values) or "no direction"))
+        if len(values) or method in page.procedures:
+            parts.append(f"{_label(method)} " + (" / ".join(style.share(v) for v in values) or "no set"))
     return "Cosine with the planted direction, per seed:  " + ";  ".join(parts)

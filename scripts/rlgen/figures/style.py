@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 from rlgen.figures.page import Page, Roles
 from rlgen.files import atomic_path
@@ -92,6 +93,23 @@ def seed_handles(seeds: list[int]) -> list[Line2D]:
     return [dot(GREY, f"seed {s}", marker=seed_marker(s, seeds)) for s in seeds]
 
 
+def count(seeds: list[int]) -> str:
+    """How many seeds, in words."""
+    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+
+
+def cells(ax: Axes, share_RC: np.ndarray) -> None:
+    """A matrix of shares as coloured cells with their percentages, the first row on top; NaN stays empty."""
+    ax.pcolormesh(share_RC, vmin=0, vmax=1, cmap="Blues", edgecolors="face", linewidth=0.2)
+    ax.invert_yaxis()
+    for (row, column), value in np.ndenumerate(share_RC):
+        if np.isfinite(value):
+            colour = "white" if value > 0.6 else "black"
+            ax.text(column + 0.5, row + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=8.5, color=colour)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+
+
 def dot(colour: str, label: str, marker: str = "o", hollow: bool = False) -> Line2D:
     """A legend entry drawn as one marker."""
     return Line2D([], [], ls="", marker=marker, ms=5.5, mec=colour, mfc="white" if hollow else colour, label=label)
@@ -115,8 +133,27 @@ def change(value: float) -> str:
     return "–" if not np.isfinite(value) else ("+" if value >= 0 else "−") + share(abs(value))
 
 
+def settle(figure: Figure) -> None:
+    """Lay the page out and freeze it at rounded places: the solver's last bits differ from process to process."""
+    for _ in range(2):  # the second pass knows the sizes of labels that the first one moved
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    waiting = list(figure.subfigs)
+    for part in waiting:
+        waiting.extend(part.subfigs)
+        part.bbox_relative.set_points(_rounded(part.bbox_relative))
+    for ax in figure.get_axes() + [ax for part in waiting for ax in part.get_axes()]:
+        for which in ("original", "active"):
+            ax.set_position(Bbox(_rounded(ax.get_position(original=which == "original"))), which)
+
+
+def _rounded(box: Bbox) -> np.ndarray:
+    return np.round(box.get_points(), 6) + 0.0  # no negative zero
+
+
 def save(figure: Figure, pdf: str | Path, png: str | Path) -> None:
     """Write the page as vector PDF and as PNG (150 dpi), whole or not at all, without dates or versions inside."""
+    settle(figure)
     with atomic_path(pdf) as partial:
         figure.savefig(partial, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
     with atomic_path(png) as partial:

@@ -13,8 +13,27 @@ EFFECT_COLUMNS = [
     "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "subset", "n", "metric",
     "value", "change", "change_lo", "change_hi", "wrong_to_right", "right_to_wrong", "seed",
 ]  # fmt: skip
-QUALITY_COLUMNS = ["dictionary", "recipe", "seed", "member", "fve", "l0", "dead_share", "loss_recovered", "rows"]
-QUALITY = {"fve": "variance explained", "l0": "L0", "dead_share": "dead share", "loss_recovered": "loss recovered"}
+QUALITY_COLUMNS = [
+    "dictionary",
+    "recipe",
+    "seed",
+    "member",
+    "fve",
+    "fve_swap",
+    "l0",
+    "dead_share",
+    "loss_recovered",
+    "rows",
+]
+QUALITY = {
+    "fve": "variance explained",
+    "fve_swap": "variance explained, one-sided",
+    "l0": "L0",
+    "dead_share": "dead share",
+    "loss_recovered": "loss recovered",
+}
+STEERING = "steering"
+CONTROLS = {"random": "random sets", "nrn": "top by NRN", "shift-selection": "mean shift, as long"}
 KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
 
 
@@ -42,22 +61,22 @@ def table2(page: Page, effects: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
     """Effects at the chosen dose on the test half, whole and critical: (per seed with controls; seeds side by side)."""
     where = (effects["half"] == "test") & (effects["metric"] == "accuracy") & (effects["task"] == "ALL")
     rows = effects[where & effects["chosen"].astype(bool) & (effects["edit"] != "none")]
-    control = rows["set_kind"].isin(["random", "random-direction"]) | (rows["edit"] == "random-direction")
-    steering = (rows["procedure"] == "steering") & ~control
-    main = rows[(rows["set_kind"] == "selected") | steering]
-    random = rows[control].groupby(KEYS)["change"]
-    random = random.agg(random_mean="mean", random_lowest="min", random_highest="max", random_sets="size").reset_index()
+    main = rows[(rows["set_kind"] == "selected") | (rows["procedure"] == STEERING) & (rows["set_kind"] != "direction")]
+    controls = rows.drop(main.index).groupby([*KEYS, "set_kind"])["change"].agg(["mean", "min", "max", "size"])
+    controls = controls.reindex(columns=["mean", "min", "max", "size"]).unstack("set_kind")
+    controls.columns = [f"{kind}_{statistic}" for statistic, kind in controls.columns]
     columns = [*KEYS, "dose", "n", "value", "change", "change_lo", "change_hi", "wrong_to_right", "right_to_wrong"]
-    tidy = main[columns].merge(random, on=KEYS, how="outer")
+    tidy = main[columns].merge(controls[sorted(controls.columns)].reset_index(), on=KEYS, how="outer")
     lines = []
     for names, cells in tidy.groupby(["procedure", "state", "edit", "subset", "role"], sort=True):
         line = dict(zip(["procedure", "model", "edit", "samples", "tasks"], names, strict=True))
         line["tasks"] = line["tasks"].replace("_", "-")
         line["samples"] = {"half": "all", "critical": "critical"}.get(line["samples"], line["samples"])
         line |= {"accuracy": _seeds(cells), "change": _seeds(cells, "change", signed=True)}
-        line["random sets"] = _seeds(cells, "random_mean", signed=True)
+        for kind, title in CONTROLS.items():
+            line[title] = _seeds(cells, f"{kind}_mean", signed=True) if f"{kind}_mean" in cells else "–"
         flips = cells[["wrong_to_right", "right_to_wrong"]].mean()
-        line["right / wrong flips"] = " / ".join("–" if np.isnan(v) else f"{v:.0f}" for v in flips)
+        line["gained / lost answers"] = " / ".join("–" if np.isnan(v) else f"{v:.0f}" for v in flips)
         lines.append(line)
     wide = pd.DataFrame(lines)
     return _sorted(tidy), wide

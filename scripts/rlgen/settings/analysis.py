@@ -8,7 +8,7 @@ from rlgen.settings.strict import Strict
 
 
 class Features(Strict):
-    """Statistics of latents (method.md section 5) and dynamics (section 6)."""
+    """Statistics of latents (docs/method.md, section 5) and dynamics (section 6)."""
 
     alive_firings: int = Field(10, ge=1, description="held-out rows a latent must fire on to count as alive")
     top: int = Field(50, ge=1, description="size of the tuned-specific top list in the dynamics")
@@ -38,7 +38,7 @@ class Procedure(Strict):
 
 
 class Interventions(Strict):
-    """Edits inside generation (method.md section 8)."""
+    """Edits inside generation (docs/method.md, section 8)."""
 
     doses: list[float] = Field(min_length=1, description="the dose curve; the dose is chosen on the discovery half")
     random_sets: int = Field(20, ge=1, description="matched random sets per edit")

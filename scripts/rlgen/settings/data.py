@@ -76,7 +76,7 @@ class Evaluation(Strict):
 
     prompts_per_half: int = Field(150, ge=2, description="distinct prompts per task in each half")
     max_new_tokens: int = Field(16, ge=1, description="longest completion, tokens")
-    batch_size: int = Field(2400, ge=1, description="prompts decoded together")
+    batch_size: int = Field(1200, ge=1, description="prompts decoded together")
     answer_marker: str = Field(";", description="token after which a completion states its answer")
 
 

@@ -43,7 +43,7 @@ class ContinuePretraining(Strict):
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = Field(1.0, gt=0)
-    steps: int = Field(150, ge=1, description="as many as SFT takes")
+    steps: int = Field(300, ge=1, description="as many as SFT takes")
     batch_documents: int = Field(32, ge=1)
     checkpoints: Literal[1] = 1
 
@@ -55,7 +55,7 @@ class SFT(Strict):
     parent: str
     learning_rate: float = Field(1e-3, gt=0, description="constant")
     batch_size: int = Field(32, ge=1)
-    examples: int = Field(4800, ge=1, description="prompts, one epoch")
+    examples: int = Field(9600, ge=1, description="prompts, one epoch")
     checkpoints: int = Field(5, ge=1, description="kept at steps round(i*N/checkpoints)")
 
     @model_validator(mode="after")

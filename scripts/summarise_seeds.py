@@ -1,4 +1,4 @@
-"""Put the tables on recovery of the planted truth of all seeds into one."""
+"""Put the tables of all seeds into one, with a column that says which seed."""
 
 import argparse
 from pathlib import Path

@@ -1,0 +1,56 @@
+# make figures             every figure and table of the default study
+# make test                every check
+# make benchmarks-summary  seconds and peak memory of every rule of the last run
+# make describe            config/schema.json and config/README.md from the settings models
+# make lock                requirements.lock anew from requirements.in
+# Each sets up .venv by itself, with the versions of requirements.lock.
+
+PYTHON ?= python3.11
+CORES ?= all
+CONFIG ?= config/config.yaml
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+TORCH := $(shell grep '^torch==' requirements.lock)
+
+export PYTHONHASHSEED := 0
+
+.PHONY: figures test check format benchmarks-summary describe lock
+
+figures: $(INSTALLED)
+	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
+
+test: $(INSTALLED) check
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
+
+check: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/snakefmt --check Snakefile rules
+
+format: $(INSTALLED)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/snakefmt Snakefile rules
+
+benchmarks-summary: $(INSTALLED)
+	$(VENV)/bin/python scripts/summarise_benchmarks.py results
+
+describe: $(INSTALLED)
+	$(VENV)/bin/python scripts/describe_config.py
+
+# torch is asked for first and alone, so that a build for the machine at hand (CPU or GPU), from whatever index pip is
+# set up with, is kept by the install of the rest.
+$(INSTALLED): requirements.lock
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.in
+	{ echo '# Every package of the environment, pinned. Made by `make lock` from requirements.in; do not edit.'; \
+	  .venv-lock/bin/python -m pip freeze --exclude pip --exclude setuptools | sed 's/+[a-z0-9]*$$//' | LC_ALL=C sort -f; } > requirements.lock
+	rm -rf .venv-lock

@@ -1,0 +1,134 @@
+"""Checks that need more than one field of a study: do its names name something, do its numbers fit together."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rlgen.settings.analysis import Procedure
+from rlgen.settings.dictionaries import Dictionary
+from rlgen.settings.models import GRPO, SFT
+
+if TYPE_CHECKING:
+    from rlgen.config import Study
+
+
+def check_known(name: str, what: str, known: Any) -> None:
+    if name not in known:
+        raise ValueError(f"unknown {what} '{name}', expected one of {', '.join(known)}")
+
+
+def problems(study: "Study") -> Iterator[str]:
+    """Cross-field problems, each as `field: what is wrong, expected what`."""
+    yield from _parent_problems(study)
+    for role, model in study.roles:
+        if model is not None:
+            yield from _unknown(f"roles.{role}", model, "model", study.models)
+    for model in study.stream.sampled_models:
+        yield from _unknown("stream.sampled_models", model, "model", study.models)
+    if study.roles.reference in study.models and not any(True for _ in _parent_problems(study)):
+        layers = study.pretrained(study.roles.reference).layers
+        if study.stream.layer >= layers:
+            yield f"stream.layer: {study.stream.layer} is beyond the model, expected 0 to {layers - 1}"
+    yield from _batch_problems(study)
+    for name, entry in study.dictionaries.items():
+        yield from _dictionary_problems(study, f"dictionaries.{name}", entry)
+    for name, procedure in study.procedures.items():
+        yield from _procedure_problems(study, f"procedures.{name}", procedure)
+    recipe = study.features.course_recipe
+    yield from _unknown("features.course_recipe", recipe, "recipe", study.recipes)
+    if recipe in study.recipes:
+        yield from _dynamics_problems(study, recipe)
+
+
+def _dynamics_problems(study: "Study", recipe: str) -> Iterator[str]:
+    """The dictionaries that the dynamics read must be trained with their recipe."""
+    try:
+        read = [*study.courses().values(), *filter(None, [study.joint()])] if study.courses() else []
+    except ValueError:  # an unknown state, told elsewhere
+        return
+    for name in read:
+        if recipe not in study.dictionaries[name].recipes:
+            yield (
+                f"features.course_recipe: '{recipe}' is not trained for {name}, "
+                f"expected one of {', '.join(study.dictionaries[name].recipes)}"
+            )
+
+
+def _unknown(field: str, name: str, what: str, known: Any) -> Iterator[str]:
+    try:
+        check_known(name, what, known)
+    except ValueError as error:
+        yield f"{field}: {error}"
+
+
+def _bad_state(study: "Study", field: str, text: str) -> Iterator[str]:
+    try:
+        study.state(text)
+    except ValueError as error:
+        yield f"{field}: {error}"
+
+
+def _parent_problems(study: "Study") -> Iterator[str]:
+    """Unknown parents and models that descend from themselves."""
+    for name in study.models:
+        seen, model = [name], name
+        while (parent := getattr(study.models[model], "parent", None)) is not None:
+            found = list(_bad_state(study, f"models.{model}.parent", parent))
+            if found:
+                yield from found if model == name else []
+                break
+            model = parent.partition("@")[0]
+            if model in seen:
+                yield f"models.{name}.parent: {' -> '.join([*seen, model])} is a cycle, expected a pretrained ancestor"
+                break
+            seen.append(model)
+
+
+def _batch_problems(study: "Study") -> Iterator[str]:
+    training = (study.stream.shards - study.stream.held_out_shards) * study.stream.shard_rows
+    used = {recipe for _, recipe in study.trained_dictionaries()}
+    for name, recipe in study.recipes.items():
+        if name in used and recipe.batch_rows > training:
+            yield f"recipes.{name}.batch_rows: {recipe.batch_rows} exceeds the {training} training rows of the stream"
+    for name, model in study.models.items():
+        steps = {SFT: "examples", GRPO: "prompts"}.get(type(model))
+        if steps:
+            batch = model.batch_size if isinstance(model, SFT) else model.prompts_per_step
+            if getattr(model, steps) // batch < model.checkpoints:
+                yield (
+                    f"models.{name}.checkpoints: {model.checkpoints} checkpoints of "
+                    f"{getattr(model, steps) // batch} steps, expected no more checkpoints than steps"
+                )
+
+
+def _dictionary_problems(study: "Study", field: str, entry: Dictionary) -> Iterator[str]:
+    unknown = [p for member in entry.members for p in _bad_state(study, f"{field}.members", member)]
+    yield from unknown
+    if not unknown and study.roles.reference in study.models:
+        states = [study.state(member) for member in entry.members]
+        reference = study.state(study.roles.reference)
+        if states[0] != reference:
+            yield f"{field}.members: starts with {states[0]}, expected the reference {reference} first"
+        if len(set(states)) < len(states):
+            yield f"{field}.members: {', '.join(states)} names a state twice, expected distinct states"
+    for recipe in entry.recipes:
+        yield from _unknown(f"{field}.recipes", recipe, "recipe", study.recipes)
+    if len(set(entry.recipes)) < len(entry.recipes):
+        yield f"{field}.recipes: {', '.join(entry.recipes)} names a recipe twice, expected distinct recipes"
+
+
+def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Iterator[str]:
+    unknown = [p for state in procedure.edits for p in _bad_state(study, f"{field}.edits", state)]
+    yield from unknown
+    if not unknown and len({study.state(state) for state in procedure.edits}) < len(procedure.edits):
+        yield f"{field}.edits: {', '.join(procedure.edits)} names a state twice, expected distinct states"
+    yield from _unknown(f"{field}.dictionary", procedure.dictionary, "dictionary", study.dictionaries)
+    entry = study.dictionaries.get(procedure.dictionary)
+    if entry is None:
+        return
+    if procedure.recipe not in entry.recipes:
+        expected = f"one of the dictionary's recipes {', '.join(entry.recipes)}"
+        yield f"{field}.recipe: '{procedure.recipe}' is not trained for {procedure.dictionary}, expected {expected}"
+    if len(entry.members) != 2:
+        yield f"{field}.dictionary: {procedure.dictionary} reads {len(entry.members)} states, expected a pair"
+    elif not list(_bad_state(study, field, entry.members[-1])) and "@" in study.label(entry.members[-1]):
+        yield f"{field}.dictionary: {procedure.dictionary} ends with {entry.members[-1]}, expected a last checkpoint"

@@ -1,0 +1,100 @@
+"""What counts as a change of code, and which scripts a module belongs to."""
+
+from pathlib import Path
+
+import pytest
+
+from rlgen.code_digest import code_digest, sources
+
+RUN = """'A script.'
+from rlgen import a
+
+
+def main():
+    from rlgen.deep.c import thing
+
+    return a.f(thing)
+"""
+B = """from pydantic import Field
+
+
+def g(x):
+    # half
+    return x / 2
+
+
+Y = Field(1, ge=0, description='y')
+"""
+FILES = {
+    "run.py": RUN,
+    "rlgen/__init__.py": "",
+    "rlgen/a.py": "import math\n\nimport rlgen.b\n\n\ndef f(x):\n    return rlgen.b.g(x)\n",
+    "rlgen/b.py": B,
+    "rlgen/deep/__init__.py": "",
+    "rlgen/deep/c.py": "thing = 1\n",
+    "rlgen/unused.py": "z = 1\n",
+}
+
+
+@pytest.fixture
+def scripts(tmp_path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_sources_are_followed_through_modules_and_functions(scripts):
+    found = sources(scripts / "run.py")
+    assert list(found) == ["rlgen", "rlgen.a", "rlgen.b", "rlgen.deep", "rlgen.deep.c", "script"]
+    assert found["rlgen.deep"] == scripts / "rlgen/deep/__init__.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("rlgen/b.py", "    # half\n", "    # one half of it\n\n"),
+        ("rlgen/b.py", "return x / 2", "return (x / 2)"),
+        ("rlgen/b.py", "def g(x):\n", 'def g(x):\n    """Half of x."""\n'),
+        ("rlgen/b.py", "description='y'", "description='the height'"),
+        ("run.py", "A script.", "The script."),
+        ("rlgen/unused.py", "1", "2"),
+    ],
+)
+def test_prose_layout_and_unused_modules_change_nothing(scripts, name, old, new):
+    before = code_digest(scripts / "run.py")
+    (scripts / name).write_text(FILES[name].replace(old, new))
+    assert code_digest(scripts / "run.py") == before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("rlgen/b.py", "x / 2", "x / 3"),
+        ("rlgen/b.py", "ge=0", "ge=1"),
+        ("rlgen/deep/c.py", "1", "2"),
+        ("rlgen/deep/__init__.py", "", "import os\n"),
+        ("run.py", "a.f(thing)", "a.f(2)"),
+    ],
+)
+def test_a_change_of_meaning_changes_the_digest(scripts, name, old, new):
+    before = code_digest(scripts / "run.py")
+    (scripts / name).write_text(FILES[name].replace(old, new) if old else new)
+    assert code_digest(scripts / "run.py") != before
+
+
+def test_every_script_of_the_project_has_a_digest():
+    root = Path(__file__).parents[2] / "scripts"
+    digests = {path.stem: code_digest(path) for path in root.glob("*.py")}
+    assert len(set(digests.values())) == len(digests)
+    assert "rlgen.config" not in set().union(
+        *(sources(root / f"{name}.py") for name in digests if name != "describe_config")
+    )
+
+
+def test_relative_imports_and_missing_scripts_are_refused(scripts):
+    (scripts / "rlgen/a.py").write_text("from . import b\n")
+    with pytest.raises(ValueError, match="relative import"):
+        code_digest(scripts / "run.py")
+    with pytest.raises(FileNotFoundError):
+        code_digest(scripts / "absent.py")

@@ -1,0 +1,48 @@
+"""A handful of prompts and random completions, for tests of edits inside generation; nothing here is trained."""
+
+import copy
+
+import torch
+
+from rlgen.evaluation import Evaluator
+from rlgen.experiment import Runner
+from rlgen.procedure_effects import Completions
+from rlgen.samples import Sample
+from rlgen.settings.data import Split
+from rlgen.tasks import evaluation_samples
+
+MARKER, LAYER, N = ";", 1, 6
+ROLES = {"add": "in_domain", "max": "selection", "par": "unseen"}
+
+
+def samples(per_half: int = 2) -> list[Sample]:
+    """`per_half` prompts of every task in each half, discovery first within a task."""
+    return [s for task, role in ROLES.items() for s in evaluation_samples(task, role, per_half, "tests", Split())]
+
+
+def evaluator(tokenizer, batch_size: int = 100, per_half: int = 2) -> Evaluator:
+    """Scores the samples above."""
+    return Evaluator(samples(per_half), tokenizer, N, MARKER, batch_size)
+
+
+def runner(model, tokenizer, batch_size: int = 100, everywhere: bool = False) -> Runner:
+    """Edits `model` at one layer."""
+    return Runner(model, evaluator(tokenizer, batch_size), LAYER, everywhere)
+
+
+def relative(model, seed: int = 0, size: float = 0.2):
+    """A copy of a model, its weights moved at random by a share of their size: stands for a tuned model."""
+    other, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(size * parameter.std() * torch.randn(parameter.shape, generator=generator))
+    return other
+
+
+def completions(seed: int, d: int, positions: int = 3, per_task: int = 4) -> Completions:
+    """Random streams of `per_task` samples of every task, `positions` tokens each."""
+    generator, n = torch.Generator().manual_seed(seed), positions * per_task * len(ROLES)
+    reference_Nd, shift_Nd = (torch.randn(n, d, generator=generator) for _ in range(2))
+    sample_N = torch.arange(n) // positions
+    tasks = [task for task in ROLES for _ in range(positions * per_task)]
+    return Completions(reference_Nd, reference_Nd + 0.5 + 0.3 * shift_Nd, sample_N, tasks, ROLES)

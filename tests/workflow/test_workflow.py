@@ -1,0 +1,142 @@
+"""The workflow as a whole, without running a job: what is planned, what is refused, what goes stale."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from subprocess import PIPE, STDOUT
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "report"]
+
+
+@pytest.fixture
+def clone(tmp_path) -> Path:
+    """A copy of the project without results."""
+    for name in PARTS:
+        source = ROOT / name
+        ignore = shutil.ignore_patterns("__pycache__")
+        (shutil.copytree if source.is_dir() else shutil.copy)(
+            source, tmp_path / name, **({"ignore": ignore} if source.is_dir() else {})
+        )
+    shutil.copy(ROOT / "tests/workflow/miniature.yaml", tmp_path / "miniature.yaml")
+    return tmp_path
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    # A Snakemake of the outside (this test may run inside a rule) must not leak its settings.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
+    call = [SNAKEMAKE, "--cores", "1", *arguments]
+    return subprocess.run(call, cwd=folder, env=environment, stdout=PIPE, stderr=STDOUT, text=True)
+
+
+def planned(run: subprocess.CompletedProcess) -> dict[str, int]:
+    """Rule -> number of jobs of a dry run."""
+    assert run.returncode == 0, run.stdout
+    table = run.stdout.partition("Job stats:")[2].partition("\n\n")[0]
+    return {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)}
+
+
+def test_the_default_study_plans_every_job(clone):
+    jobs = planned(snakemake(clone, "-n", "all"))
+    once_per_seed = ["pretrain_base", "continue_pretraining_more", "train_sft_sft", "train_grpo_rl", "build_stream"]
+    once_per_seed += ["harvest_base", "harvest_sft", "harvest_rl", "measure_dynamics", "measure_truth", "steer"]
+    assert {name: jobs[name] for name in once_per_seed} == dict.fromkeys(once_per_seed, 3)
+    assert jobs["make_task"] == 8 and jobs["evaluate_model"] == 12
+    assert jobs["train_dictionary"] == jobs["measure_dictionary"] == 39
+    assert jobs["intervene"] == jobs["score_features"] == 12
+    assert jobs["copy_page"] == 22
+
+
+def test_one_figure_plans_its_ancestors_only(clone):
+    jobs = planned(snakemake(clone, "-n", "--configfile", "miniature.yaml", "--", "figures/fig3.pdf"))
+    assert "fig3_mas" in jobs and not {"intervene", "evaluate_model", "train_sft_more", "fig1_behaviour"} & set(jobs)
+
+
+def test_the_lint_finds_nothing():
+    run = snakemake(ROOT, "--lint")
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("modles", {}, "modles: unknown field"),
+        ("stream", {"layer": 9, "sampled_models": ["base"]}, "stream.layer: 9 is beyond the model, expected 0 to 3"),
+        ("tasks", {"in_domain": ["add"], "selection": ["max"], "unseen": ["max"]}, "listed as selection and as unseen"),
+    ],
+)
+def test_a_broken_study_is_refused_before_anything_is_written(clone, field, value, message):
+    content = yaml.safe_load((clone / "miniature.yaml").read_text())
+    content[field] = value
+    (clone / "broken.yaml").write_text(yaml.safe_dump(content))
+    before = {path for path in clone.rglob("*") if ".snakemake" not in path.parts and "__pycache__" not in path.parts}
+    run = snakemake(clone, "--configfile", "broken.yaml", "--", "all")
+    assert run.returncode != 0
+    assert message in run.stdout and "Traceback" not in run.stdout
+    after = {path for path in clone.rglob("*") if ".snakemake" not in path.parts and "__pycache__" not in path.parts}
+    assert before == after
+
+
+def test_another_study_is_read_from_its_file_alone(clone):
+    content = yaml.safe_load((clone / "miniature.yaml").read_text())
+    content["procedures"] = {}
+    (clone / "other.yaml").write_text(yaml.safe_dump(content))
+    run = snakemake(clone, "-n", "--configfile", "other.yaml", "--", "all")
+    jobs = planned(run)
+    assert not {"intervene", "score_features", "fig6_selection"} & set(jobs)
+    assert "fig6 is left out: no procedures are listed" in run.stdout
+
+
+@pytest.fixture
+def tokenizer(clone) -> Path:
+    """A clone whose first job ran, with a stand-in for its script."""
+    script = clone / "scripts/make_tokenizer.py"
+    script.write_text(
+        '"""Stand-in."""\nimport argparse\nfrom pathlib import Path\n\nfrom rlgen.files import write_text\n\n'
+        "parser = argparse.ArgumentParser()\nparser.add_argument('--cfg')\nparser.add_argument('--output', type=Path)\n"
+        "args = parser.parse_args()\nif 'boom' in args.cfg:\n    raise SystemExit('the tokenizer has no words')\n"
+        "for name in ('tokenizer.json', 'tokenizer_config.json'):\n    write_text(args.output / name, args.cfg)\n"
+    )
+    assert snakemake(clone, *TOKENIZER).returncode == 0
+    return clone
+
+
+TOKENIZER = ["--configfile", "miniature.yaml", "--", "results/miniature/data/tokenizer/tokenizer.json"]
+
+
+def test_settings_reach_the_script_whole(tokenizer):
+    text = (tokenizer / "results/miniature/data/tokenizer/tokenizer.json").read_text()
+    assert json.loads(text) == {"families": ["add", "max", "cnt", "dir", "let", "cup", "par", "mix"]}
+
+
+def test_only_a_change_of_meaning_runs_a_job_again(tokenizer):
+    assert "Nothing to be done" in snakemake(tokenizer, "-n", *TOKENIZER).stdout
+    script = tokenizer / "scripts/make_tokenizer.py"
+    script.write_text(script.read_text().replace("Stand-in.", "A stand-in.") + "# a comment\n")
+    os.utime(tokenizer / "scripts/rlgen/files.py")
+    assert "Nothing to be done" in snakemake(tokenizer, "-n", *TOKENIZER).stdout
+    library = tokenizer / "scripts/rlgen/files.py"
+    library.write_text(library.read_text() + "\n\nNEW = 1\n")
+    assert planned(snakemake(tokenizer, "-n", *TOKENIZER))["make_tokenizer"] == 1
+
+
+def test_a_setting_of_another_stage_changes_nothing(tokenizer):
+    path = tokenizer / "miniature.yaml"
+    path.write_text(path.read_text().replace("bootstrap: 100", "bootstrap: 101"))
+    assert "Nothing to be done" in snakemake(tokenizer, "-n", *TOKENIZER).stdout
+
+
+def test_the_error_of_a_script_reaches_the_user(tokenizer):
+    script = tokenizer / "scripts/make_tokenizer.py"
+    script.write_text(script.read_text().replace("'boom' in args.cfg", "'add' in args.cfg"))
+    run = snakemake(tokenizer, *TOKENIZER)
+    assert run.returncode != 0 and "the tokenizer has no words" in run.stdout
+    assert not (tokenizer / "results/miniature/data/tokenizer/tokenizer.json").exists()
