@@ -71,6 +71,15 @@ def test_by_hand_the_only_near_latents_are_drawn():
         assert (m.frequency_ratio, m.norm_ratio) == (pytest.approx(1), pytest.approx(1))
 
 
+def test_frequency_and_norm_are_compared_by_their_spread():
+    """Log frequencies range over 10, log norms over 0.1: a frequency e^0.5 off is nearer than a norm e^0.1 off."""
+    near, far = [(0.5, 0.0)] * 5, [(0.0, 0.1)] * 5
+    filler = [(-5.0, 0.05), (-5.0, -0.05), (5.0, 0.05), (5.0, -0.05)] * 5
+    frequency_S, norm_S = np.exp(np.array([(0.0, 0.0), *near, *far, *filler])).T
+    for m in matched_sets(frequency_S, norm_S, np.array([0]), np.arange(31), 10, np.random.default_rng(0)):
+        assert 1 <= m.latents[0] <= 5
+
+
 def test_too_few_candidates_give_smaller_sets_and_none_give_none():
     _, _, selected = latents()
     free = np.setdiff1d(np.arange(S), selected)

@@ -16,8 +16,15 @@ CHOSEN = [0, 3, 5, 10]
 
 
 @pytest.fixture(scope="module")
-def tuned_model(tiny_model):
-    return relative(tiny_model)
+def tuned_model(tiny_model, tokenizer):
+    """Another model, which ends some completions early (a bias raises the end of sequence's logit)."""
+    model = relative(tiny_model)
+    head = torch.nn.Linear(model.config.hidden_size, len(tokenizer))
+    with torch.no_grad():
+        head.weight.copy_(model.lm_head.weight)
+        head.bias.zero_()[tokenizer.eos_token_id] = 0.6
+    model.lm_head = head
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +32,7 @@ def goal(tuned_model, tokenizer):
     goal = runner(tuned_model, tokenizer).goal()
     text, length_N = goal.text_NT, goal.mask_NT.sum(1)
     assert torch.equal(goal.mask_NT, torch.arange(text.shape[1]) < length_N[:, None])  # no padding inside a text
-    assert len(set(map(tuple, text.tolist()))) > 3
+    assert len(set(map(tuple, text.tolist()))) > 3 and len(set(length_N[CHOSEN].tolist())) > 1
     return goal
 
 
@@ -89,7 +96,9 @@ def test_rows_are_condition_by_condition_in_the_order_of_the_samples(tiny_model,
     for row, (c, i) in enumerate((c, i) for c in range(3) for i in CHOSEN):
         hook = Hook(apply(edits.take(torch.tensor([c]))), LAYER)
         alone = run.evaluator.score(tiny_model, torch.tensor([i]), lambda _index, hook=hook: hook)
-        assert table["correct"][row] == bool(alone.correct_B) and table["format_blind"][row] == bool(alone.format_blind_B)
+        assert table["correct"][row] == bool(alone.correct_B) and table["format_blind"][row] == bool(
+            alone.format_blind_B
+        )
         assert table["answer_logprob"][row] == pytest.approx(float(alone.answer_logprob_B), rel=1e-4, abs=1e-4)
     logprob = table["answer_logprob"].to_numpy().reshape(3, -1)
     assert abs(logprob[0] - logprob[2]).max() > 0.1  # the doses do something
@@ -99,7 +108,9 @@ def test_kl_equals_the_slow_loop(tiny_model, tuned_model, tokenizer, goal, edits
     run = runner(tiny_model, tokenizer, batch_size=5)
     table = run.run(CONDITIONS, edits, CHOSEN, goal)
     expected = [
-        slow_kl(tuned_model, tiny_model, tokenizer, run.evaluator.samples[i].prompt, apply(edits.take(torch.tensor([c]))))
+        slow_kl(
+            tuned_model, tiny_model, tokenizer, run.evaluator.samples[i].prompt, apply(edits.take(torch.tensor([c])))
+        )
         for c in range(3)
         for i in CHOSEN
     ]
@@ -115,7 +126,9 @@ def test_an_unedited_model_is_at_no_distance_from_itself(tuned_model, tokenizer,
 def test_without_an_edit_or_with_dose_zero_the_model_runs_as_it_is(tiny_model, tokenizer, goal):
     run = runner(tiny_model, tokenizer)
     none = run.run([Condition("none", 0.0)], None, range(12), goal)
-    zero = run.run([Condition("none", 0.0)], VectorEdits(torch.zeros(1, tiny_model.config.hidden_size)), range(12), goal)
+    zero = run.run(
+        [Condition("none", 0.0)], VectorEdits(torch.zeros(1, tiny_model.config.hidden_size)), range(12), goal
+    )
     assert none.equals(zero)
     plain = run.evaluator.score(tiny_model)
     assert none["correct"].tolist() == plain.correct_B.tolist()

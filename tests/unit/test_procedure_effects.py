@@ -1,6 +1,7 @@
 """A procedure's edits: the dose is chosen on the discovery half, controls run on the test half at that dose."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ import torch
 from crosscoders import random_crosscoder
 from tiny_runs import LAYER, MARKER, N, completions, relative, runner, samples
 
+from rlgen import procedure_effects as module
+from rlgen.controls import matched_sets
 from rlgen.crosscoder import Crosscoder
 from rlgen.experiment import Condition
 from rlgen.files import write_parquet, write_tensors
@@ -19,7 +22,7 @@ from rlgen.procedure_effects import Chosen, ProcedureEffects, best_dose, same_mo
 from rlgen.settings.data import Evaluation
 from rlgen.settings.interventions import Intervene, Steer
 
-S, DOSES, LATENTS = 40, [0.5, 1.0, 2.0], np.array([3, 11, 20])
+S, DOSES, LATENTS = 40, [0.5, 1.0, 2.0], np.array([3, 8, 11, 17, 20, 26])
 INSIDE = {
     "seed": 0,
     "threads": 1,
@@ -65,7 +68,8 @@ def effects_of(models, tokenizer, crosscoder):
     """effects_of(state, latents): the edits of one running model; `rl@1` runs on rl's weights."""
     data = completions(0, crosscoder.d)
 
-    def make(state: str, latents=LATENTS) -> ProcedureEffects:
+    @cache
+    def make(state: str, latents=tuple(LATENTS)) -> ProcedureEffects:
         goal = runner(models["base" if same_model(state, "rl") else "rl"], tokenizer).goal()
         running = runner(models[state.partition("@")[0]], tokenizer)
         return ProcedureEffects(INTERVENE, crosscoder, chosen(latents), data, running, state, goal)
@@ -128,7 +132,7 @@ def test_shift_and_mean_activation_are_of_one_roles_tasks(crosscoder):
 
 
 def test_an_empty_set_gives_an_empty_table(effects_of):
-    assert effects_of("base", []).run("exchange").empty
+    assert effects_of("base", ()).run("exchange").empty
 
 
 @pytest.mark.parametrize(
@@ -160,6 +164,39 @@ def test_one_kind_of_edit(effects_of, state, kind):
     assert table["kl"].notna().tolist() == (table["set"] == "selected").tolist()
 
 
+@pytest.mark.parametrize(("state", "sign"), [("base", 1), ("rl", -1)])
+def test_mean_shift_rivals_point_where_the_edit_points_at_its_length(effects_of, state, sign):
+    effects = effects_of(state)
+    rivals = effects._rivals(dose=1.0, norm=7.0)
+    for role in ("selection", "in_domain"):
+        shift_d = effects.completions.shift(role)
+        vector_d = sign * 7 * shift_d / shift_d.norm()
+        expected = effects.runner.run([Condition("s", 1.0)], VectorEdits(vector_d[None]), effects.test_half)
+        found = rivals.loc[rivals["set"] == f"shift-{role}", "answer_logprob"]
+        np.testing.assert_allclose(found, expected["answer_logprob"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["exchange", "scale"])
+def test_matched_sets_act_alike_and_say_by_how_much(effects_of, crosscoder, monkeypatch, kind):
+    """Candidates are alive, and for an exchange free; every set's length is its own, at the chosen dose."""
+    effects, drawn = effects_of("base"), []
+
+    def spy(frequency_S, norm_S, selected, candidates, n, rng):
+        torch.testing.assert_close(torch.from_numpy(norm_S), directions(crosscoder, kind, True).norm(dim=1))
+        drawn.append((candidates, matched_sets(frequency_S, norm_S, selected, candidates, n, rng)))
+        return drawn[0][1]
+
+    monkeypatch.setattr(module, "matched_sets", spy)
+    monkeypatch.setattr(crosscoder, "free_latents", 28)
+    table = effects.run(kind)
+    ((candidates, sets),) = drawn
+    assert candidates.tolist() == list(range(28 if kind == "exchange" else 30))
+    for i, m in enumerate(sets):
+        rows = table[table["set"] == f"random-{i:02d}"]
+        np.testing.assert_allclose(rows["delta_norm"], rows["dose"] * effects._norm(kind, m.latents))
+        assert set(rows["match_norm"]) == {m.norm_ratio} and set(rows["match_frequency"]) == {m.frequency_ratio}
+
+
 @pytest.mark.parametrize(("state", "sign", "member"), [("base", 1, 0), ("rl", -1, 1), ("rl@1", -1, 1)])
 def test_an_exchange_points_to_the_goal_and_reads_with_the_running_models_statistics(
     effects_of, crosscoder, state, sign, member
@@ -181,8 +218,10 @@ def test_add_is_the_mean_activation_in_the_tuned_model_times_the_references_deco
     torch.testing.assert_close(edits.vector_Cd[1], mean_S[5] * reference_Sd[5])
 
 
-def test_lengths_are_measured_on_the_running_models_stream(effects_of, crosscoder):
+def test_lengths_are_measured_on_discovery_prompts_of_selection_tasks(effects_of, crosscoder):
     effects, kept = effects_of("base"), torch.zeros(S)
+    choosing = [i for i, s in enumerate(samples()) if (s.half, s.task) == ("discovery", "max")]
+    assert torch.equal(effects.stream_Nd, effects.runner.stream_on_goal(choosing, effects.goal))
     kept[torch.from_numpy(LATENTS)] = 1
     added_Nd = (crosscoder.encode_one(effects.stream_Nd, 0) * kept) @ directions(crosscoder, "exchange", True)
     assert effects._norm("exchange", LATENTS) == pytest.approx(float(added_Nd.norm(dim=1).mean()), rel=1e-5)
@@ -196,7 +235,7 @@ def test_test_half_prompts_cannot_move_the_chosen_dose(effects_of):
     assert best_dose(curve, ["max"]) == dose
 
 
-def test_a_whole_procedure_runs_every_state_and_edit_and_is_reproducible(folders, crosscoder):
+def test_a_whole_procedure_runs_every_state_and_edit_and_is_reproducible(folders, crosscoder, effects_of):
     data = completions(0, crosscoder.d)
     table = run_procedure(INTERVENE, crosscoder, chosen(), data, folders, samples())
     assert table.columns.tolist() == COLUMNS
@@ -205,6 +244,10 @@ def test_a_whole_procedure_runs_every_state_and_edit_and_is_reproducible(folders
     keys = ["state", "edit", "set", "dose", "sample"]
     assert not table.duplicated(keys).any() and table[[*keys, "correct", "delta_norm"]].notna().all().all()
     assert table.equals(run_procedure(INTERVENE, crosscoder, chosen(), data, folders, samples()))
+    for state, kinds in INTERVENE.edits.items():  # each state with its own model, goal and direction
+        alone = effects_of(state).run(kinds[0]).reindex(columns=COLUMNS)
+        part = table[(table["state"] == state) & (table["edit"] == kinds[0])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(part, alone, check_dtype=False)
 
 
 def test_a_procedure_without_a_set_has_a_table_without_rows(folders, crosscoder, tmp_path):

@@ -139,11 +139,14 @@ def test_digest_changes_with_any_token_any_row_and_any_length(sequences, data):
 
 
 def test_norm_filter_by_hand(monkeypatch):
-    """A position's norm is its token id: rows 1 2 3 30, median (lower) 2, so the limit of 10 medians is 20."""
+    """A position's norm is its token id: rows 1 2 3 30, median (lower) 2, so the limit of 10 medians is 20.
+
+    What is no row (90, 80, 70) neither counts nor becomes one.
+    """
     monkeypatch.setattr(stream_module, "residual_stream", lambda _model, ids_BT, _layer: ids_BT[..., None].float())
-    stream = stream_of(([90, 1, 2], [False, True, True]), ([3, 30], [True, True]))
+    stream = stream_of(([90, 80, 1, 2], [False, False, True, True]), ([70, 3, 30], [False, True, True]))
     kept = drop_high_norms(stream, None, 1, 10.0)
-    assert kept.row_mask_NT.tolist() == [[False, True, True], [True, False, False]]
+    assert kept.row_mask_NT.tolist() == [[False, False, True, True], [False, True, False, False]]
     assert torch.equal(kept.token_ids_NT, stream.token_ids_NT) and kept.digest() != stream.digest()
 
 

@@ -1,6 +1,7 @@
 """A handful of prompts and random completions, for tests of edits inside generation; nothing here is trained."""
 
 import copy
+from functools import cache
 
 import torch
 
@@ -15,14 +16,15 @@ MARKER, LAYER, N = ";", 1, 6
 ROLES = {"add": "in_domain", "max": "selection", "par": "unseen"}
 
 
-def samples(per_half: int = 2) -> list[Sample]:
-    """`per_half` prompts of every task in each half, discovery first within a task."""
-    return [s for task, role in ROLES.items() for s in evaluation_samples(task, role, per_half, "tests", Split())]
+@cache
+def samples() -> list[Sample]:
+    """Two prompts of every task in each half, discovery first within a task."""
+    return [s for task, role in ROLES.items() for s in evaluation_samples(task, role, 2, "tests", Split())]
 
 
-def evaluator(tokenizer, batch_size: int = 100, per_half: int = 2) -> Evaluator:
+def evaluator(tokenizer, batch_size: int = 100) -> Evaluator:
     """Scores the samples above."""
-    return Evaluator(samples(per_half), tokenizer, N, MARKER, batch_size)
+    return Evaluator(samples(), tokenizer, N, MARKER, batch_size)
 
 
 def runner(model, tokenizer, batch_size: int = 100, everywhere: bool = False) -> Runner:
