@@ -44,7 +44,7 @@ rule intervene:
         "../envs/training.yaml"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=0,
         mem_mb=2000,
         runtime=60,
     params:
@@ -74,7 +74,7 @@ rule steer:
         "../envs/training.yaml"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=0,
         mem_mb=2000,
         runtime=60,
     params:

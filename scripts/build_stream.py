@@ -27,8 +27,8 @@ def main() -> None:
     from rlgen.stream import build
 
     cfg = BuildStream.model_validate_json(args.cfg)
-    start(cfg.threads)
-    models = [load_model(folder) for folder in args.models]
+    device = start(cfg.threads)
+    models = [load_model(folder, device) for folder in args.models]
     stream = build(models, load_tokenizer(args.tokenizer), cfg)
     stream.save(args.output, {"rows": str(stream.rows)})
     print(f"{len(stream.lengths_N)} sequences, {stream.rows} rows")

@@ -24,10 +24,10 @@ def main() -> None:
     from rlgen.stream import TokenStream
 
     cfg = Harvest.model_validate_json(args.cfg)
-    start(cfg.threads)
+    device = start(cfg.threads)
     stream = TokenStream.load(args.stream)
     for state, model, folder in zip(cfg.states, args.models, args.outputs, strict=True):
-        harvest_to(folder, load_model(model), state, stream, cfg.stream)
+        harvest_to(folder, load_model(model, device), state, stream, cfg.stream)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    from rlgen.completions import harvest_completions
+    from rlgen.completion_harvest import harvest_completions
     from rlgen.compute import start
     from rlgen.files import read_parquet, write_tensors
     from rlgen.models import load_model, load_tokenizer
@@ -28,7 +28,7 @@ def main() -> None:
     from rlgen.settings.activations import HarvestCompletions
 
     cfg = HarvestCompletions.model_validate_json(args.cfg)
-    start(cfg.threads)
+    device = start(cfg.threads)
     behaviours = [
         table[table["state"] == state]
         for table, state in (
@@ -36,7 +36,7 @@ def main() -> None:
             (read_parquet(args.tuned_behaviour), cfg.tuned),
         )
     ]
-    models = [load_model(args.reference), load_model(args.tuned)]
+    models = [load_model(folder, device) for folder in (args.reference, args.tuned)]
     tensors, metadata = harvest_completions(
         models, load_tokenizer(args.tuned), read_samples(args.tasks), behaviours, cfg.layer
     )

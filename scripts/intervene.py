@@ -20,10 +20,11 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
+    from rlgen.completions import Completions
     from rlgen.compute import start
     from rlgen.crosscoder import Crosscoder
     from rlgen.files import write_parquet
-    from rlgen.intervention_runs import read_chosen, read_completions, run_procedure
+    from rlgen.intervention_runs import read_chosen, run_procedure
     from rlgen.samples import read_samples
     from rlgen.settings.interventions import Intervene
 
@@ -33,7 +34,7 @@ def main() -> None:
         cfg,
         Crosscoder.load(args.dictionary),
         read_chosen(args.set, args.dictionary / "features.parquet"),
-        read_completions(args.completions),
+        Completions.load(args.completions),
         dict(zip(cfg.models, args.models, strict=True)),
         read_samples(args.tasks),
     )

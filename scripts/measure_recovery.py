@@ -20,10 +20,11 @@ def main() -> None:
     args = arguments()
     import json
 
+    from rlgen.completions import Completions
     from rlgen.compute import start
     from rlgen.crosscoder import Crosscoder
     from rlgen.files import read_tensors, write_csv
-    from rlgen.intervention_runs import read_chosen, read_completions
+    from rlgen.intervention_runs import read_chosen
     from rlgen.recovery import recovery_table
     from rlgen.settings.interventions import MeasureRecovery
     from rlgen.truth import Truth
@@ -37,7 +38,7 @@ def main() -> None:
     for name, dictionary, set_file, completions, readout in zip(*columns, strict=True):
         chosen = read_chosen(set_file, dictionary / "features.parquet")
         carried = json.loads(set_file.read_text())["carried_share"]
-        sets[name] = (Crosscoder.load(dictionary), chosen, read_completions(completions), readout, carried)
+        sets[name] = (Crosscoder.load(dictionary), chosen, Completions.load(completions), readout, carried)
     write_csv(args.output, recovery_table(truth, sets, cfg.seed))
 
 

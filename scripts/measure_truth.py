@@ -23,8 +23,10 @@ def main() -> None:
     from rlgen.truth import measure
 
     cfg = MeasureTruth.model_validate_json(args.cfg)
-    start(cfg.threads)
-    truth = measure(load_model(args.model), load_tokenizer(args.model), cfg.data, cfg.layer, cfg.study, cfg.seed)
+    device = start(cfg.threads)
+    truth = measure(
+        load_model(args.model, device), load_tokenizer(args.model), cfg.data, cfg.layer, cfg.study, cfg.seed
+    )
     tensors = {
         "direction": truth.direction_d,
         "held_out": truth.held_out_Nd,

@@ -23,10 +23,11 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
+    from rlgen.completions import Completions
     from rlgen.compute import start
     from rlgen.files import read_parquet, write_csv, write_json, write_parquet
     from rlgen.held_out import load_crosscoder
-    from rlgen.selection import Completions, gather_evidence, mediating_set, overlap_table, score_table
+    from rlgen.selection import gather_evidence, mediating_set, overlap_table, score_table
     from rlgen.settings.analysis import ScoreFeatures
 
     cfg = ScoreFeatures.model_validate_json(args.cfg)

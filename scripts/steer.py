@@ -19,9 +19,10 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
+    from rlgen.completions import Completions
     from rlgen.compute import start
     from rlgen.files import read_tensors, write_parquet
-    from rlgen.intervention_runs import read_completions, run_steering
+    from rlgen.intervention_runs import run_steering
     from rlgen.samples import read_samples
     from rlgen.settings.interventions import Steer
 
@@ -29,7 +30,7 @@ def main() -> None:
     start(cfg.threads)
     truth_d = read_tensors(args.truth)[0]["direction"] if args.truth else None
     folders = dict(zip(cfg.models, args.models, strict=True))
-    table = run_steering(cfg, truth_d, read_completions(args.completions), folders, read_samples(args.tasks))
+    table = run_steering(cfg, truth_d, Completions.load(args.completions), folders, read_samples(args.tasks))
     write_parquet(args.output, table)
 
 

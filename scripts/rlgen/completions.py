@@ -1,67 +1,48 @@
-"""Reference and tuned model on the same text: the tuned model's own completions of the discovery half."""
+"""The completions file: reference and tuned model on the tuned one's own completions of the discovery half."""
 
 import json
+from dataclasses import dataclass
+from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from numpy.typing import NDArray
 
-from rlgen.progress import Progress
-from rlgen.residual import residual_stream
-from rlgen.samples import Sample
-
-SEQUENCES_PER_BATCH = 256
+from rlgen.files import ArtifactError, read_tensors
 
 
-def harvest_completions(
-    models: list[PreTrainedModel],
-    tokenizer: PreTrainedTokenizerFast,
-    samples: list[Sample],
-    behaviours: list[pd.DataFrame],
-    layer: int,
-) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Residual streams of (reference, tuned) at completion positions, with who was right on each sample.
+@dataclass(frozen=True)
+class Completions:
+    """Residual streams in raw units at N completion positions of I samples."""
 
-    `models` and `behaviours` are (reference, tuned); a behaviour has one row per sample. Positions run from the
-    prompt's last token to the completion's last token before the end of sequence. Returns tensors reference_Nd,
-    tuned_Nd (raw units), sample_N, position_N (from 0 at the prompt's end), task_N, and per sample (K) sample_task,
-    reference_correct, tuned_correct; metadata lists the names behind sample and task indices.
-    """
-    right = [table.set_index("sample")[["correct", "completion"]] for table in behaviours]
-    chosen = [s for s in samples if s.half == "discovery"]
-    tasks = list(dict.fromkeys(s.task for s in chosen))
-    parts, progress = [], Progress("completions", len(chosen), "completions")
-    for first in range(0, len(chosen), SEQUENCES_PER_BATCH):
-        batch = chosen[first : first + SEQUENCES_PER_BATCH]
-        prompts = [tokenizer(s.prompt)["input_ids"] for s in batch]
-        texts = [tokenizer(right[1].at[s.sample, "completion"], add_special_tokens=False)["input_ids"] for s in batch]
-        ids_BT = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(p + t) for p, t in zip(prompts, texts, strict=True)], batch_first=True
-        )
-        mask_BT = torch.zeros(ids_BT.shape, dtype=torch.bool)
-        for row, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
-            mask_BT[row, len(prompt) - 1 : len(prompt) + len(text)] = True
-        sample_N, place_N = mask_BT.nonzero(as_tuple=True)
-        start_B = torch.tensor([len(prompt) - 1 for prompt in prompts])
-        streams = [residual_stream(model, ids_BT, layer)[mask_BT] for model in models]
-        parts.append((*streams, sample_N + first, place_N - start_B[sample_N]))
-        progress.update(first + len(batch))
-    reference_Nd, tuned_Nd, sample_N, position_N = (torch.cat(column) for column in zip(*parts, strict=True))
-    sample_task_K = torch.tensor([tasks.index(s.task) for s in chosen], dtype=torch.int32)
-    tensors = {
-        "reference": reference_Nd,
-        "tuned": tuned_Nd,
-        "sample": sample_N.int(),
-        "position": position_N.int(),
-        "task": sample_task_K[sample_N],
-        "sample_task": sample_task_K,
-        "reference_correct": torch.tensor([bool(right[0].at[s.sample, "correct"]) for s in chosen]).to(torch.uint8),
-        "tuned_correct": torch.tensor([bool(right[1].at[s.sample, "correct"]) for s in chosen]).to(torch.uint8),
-    }
-    roles = {s.task: s.role for s in chosen}
-    metadata = {
-        "tasks": json.dumps(tasks),
-        "roles": json.dumps(roles),
-        "samples": json.dumps([s.sample for s in chosen]),
-    }
-    return tensors, metadata
+    reference_Nd: torch.Tensor
+    tuned_Nd: torch.Tensor
+    sample_N: torch.Tensor  # index of a position's sample, int64
+    tasks: list[str]
+    role_of: dict[str, str]
+    sample_task_I: NDArray[np.integer]  # index into tasks
+    reference_correct_I: NDArray[np.bool_]
+    tuned_correct_I: NDArray[np.bool_]
+
+    @classmethod
+    def load(cls, path: Path) -> "Completions":
+        """Read a completions file. Raises ArtifactError naming it when it is cut short or lacks a tensor."""
+        tensors, metadata = read_tensors(path)
+        try:
+            return cls(
+                tensors["reference"],
+                tensors["tuned"],
+                tensors["sample"].long(),
+                json.loads(metadata["tasks"]),
+                json.loads(metadata["roles"]),
+                tensors["sample_task"].long().numpy(),
+                tensors["reference_correct"].bool().numpy(),
+                tensors["tuned_correct"].bool().numpy(),
+            )
+        except (KeyError, ValueError) as error:
+            raise ArtifactError(path, f"not a completions file ({error!r})") from error
+
+    def of_role(self, role: str) -> torch.Tensor:
+        """Which positions belong to tasks of a role, bool (N,)."""
+        in_role_I = torch.tensor([self.role_of[self.tasks[task]] == role for task in self.sample_task_I.tolist()])
+        return in_role_I[self.sample_N]

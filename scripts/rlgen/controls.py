@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from rlgen.completions import Completions
+
 NEIGHBOURS = 5  # a control latent is drawn among this many nearest candidates
 
 
@@ -75,6 +77,12 @@ def sample_means(values_NX: torch.Tensor, sample_N: torch.Tensor) -> torch.Tenso
 def mean_shift(reference_Nd: torch.Tensor, tuned_Nd: torch.Tensor, sample_N: torch.Tensor) -> torch.Tensor:
     """E[h_tuned - h_ref], raw units (d,): the mean over a sample's positions, then over samples."""
     return sample_means(tuned_Nd - reference_Nd, sample_N).mean(0).float()
+
+
+def role_shift(completions: Completions, role: str) -> torch.Tensor:
+    """Mean shift of the tuned model on the tasks of one role, raw units (d,)."""
+    kept_N = completions.of_role(role)
+    return mean_shift(*(x[kept_N] for x in (completions.reference_Nd, completions.tuned_Nd, completions.sample_N)))
 
 
 def rescaled(vector_d: torch.Tensor, norm: float) -> torch.Tensor:

@@ -183,7 +183,7 @@ def forced_hidden(
     text_mask_BN: torch.Tensor,
     hook: Hook | None = None,
 ) -> torch.Tensor:
-    """Final hidden states (B, 1+N, d) of the last prompt token and a fixed text, padded on the right where mask is 0."""
+    """Final hidden states (B, 1+N, d) of the last prompt token and a fixed text, padded right where the mask is 0."""
     cache, start = prompts.start(model, hook)
     ids_BT = torch.cat([prompts.ids_BP, text_BN], dim=1)[:, start:]
     attention_BT = torch.cat([prompts.attention_BP, text_mask_BN.to(prompts.attention_BP.dtype)], dim=1)

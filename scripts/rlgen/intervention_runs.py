@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from rlgen.controls import random_directions
+from rlgen.completions import Completions
+from rlgen.controls import random_directions, role_shift
 from rlgen.crosscoder import Crosscoder
 from rlgen.evaluation import Evaluator
 from rlgen.experiment import Condition, Goal, Runner
-from rlgen.files import read_parquet, read_tensors
+from rlgen.files import read_parquet
 from rlgen.intervene import VectorEdits
 from rlgen.models import load_model, load_tokenizer
-from rlgen.procedure_effects import Chosen, Completions, ProcedureEffects, best_dose, same_model
+from rlgen.procedure_effects import Chosen, ProcedureEffects, best_dose, same_model
 from rlgen.samples import Sample
 from rlgen.seeds import stream_seed
 from rlgen.settings.interventions import InsideGeneration, Intervene, Steer
@@ -32,19 +33,6 @@ def read_chosen(set_file: Path, features_file: Path) -> Chosen:
         features["frequency"].to_numpy(),
         features["alive"].to_numpy(),
         features["nrn_l1"].to_numpy(),
-    )
-
-
-def read_completions(path: Path) -> Completions:
-    """Streams of reference and tuned model on the tuned one's completions."""
-    tensors, metadata = read_tensors(path)
-    tasks = json.loads(metadata["tasks"])
-    return Completions(
-        tensors["reference"],
-        tensors["tuned"],
-        tensors["sample"].long(),
-        [tasks[i] for i in tensors["task"].tolist()],
-        json.loads(metadata["roles"]),
     )
 
 
@@ -94,7 +82,7 @@ def run_steering(
     Doses multiply a vector's own length; all point towards the target, and away from it in the target's own states.
     """
     bench = Bench(cfg, folders, samples)
-    vectors = {f"shift-{role}": (completions.shift(role), cfg.doses) for role in ("selection", "in_domain")}
+    vectors = {f"shift-{role}": (role_shift(completions, role), cfg.doses) for role in ("selection", "in_domain")}
     if truth_d is not None:
         vectors = {"truth": (truth_d, cfg.truth_doses)} | vectors
     parts = [_steer_state(cfg, bench, state, vectors).assign(state=state) for state in cfg.states]

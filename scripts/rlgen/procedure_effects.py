@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from rlgen.controls import MatchedSet, matched_sets, mean_shift, random_directions, rescaled, rotations
+from rlgen.completions import Completions
+from rlgen.controls import MatchedSet, matched_sets, random_directions, rescaled, role_shift, rotations
 from rlgen.crosscoder import Crosscoder
 from rlgen.experiment import Condition, Goal, Runner
 from rlgen.intervene import EditKind, Edits, FeatureEdits, VectorEdits, directions, mean_norm
@@ -27,27 +28,6 @@ class Chosen:
         """As many alive latents as the set has, highest NRN first: the tuned-specific features by decoder norm."""
         ranked = np.argsort(np.where(self.alive_S, -self.nrn_S, np.inf), kind="stable")
         return np.sort(ranked[: min(len(self.latents), int(self.alive_S.sum()))])
-
-
-@dataclass(frozen=True)
-class Completions:
-    """Residual streams of reference and tuned model on the tuned one's completions (discovery half)."""
-
-    reference_Nd: torch.Tensor
-    tuned_Nd: torch.Tensor
-    sample_N: torch.Tensor
-    task_N: list[str]
-    role_of: dict[str, str]
-
-    def shift(self, role: str) -> torch.Tensor:
-        """Mean shift of the tuned model on the tasks of one role."""
-        kept = torch.tensor([self.role_of[task] == role for task in self.task_N])
-        return mean_shift(self.reference_Nd[kept], self.tuned_Nd[kept], self.sample_N[kept])
-
-    def mean_activation(self, crosscoder: Crosscoder, readout: str, role: str) -> torch.Tensor:
-        """E[f_k] in the tuned model over the positions of a role's tasks, (S,)."""
-        kept = torch.tensor([self.role_of[task] == role for task in self.task_N])
-        return crosscoder.encode_one(self.tuned_Nd[kept], len(crosscoder.members) - 1, readout).mean(0)
 
 
 class ProcedureEffects:
@@ -102,7 +82,7 @@ class ProcedureEffects:
             mask_CS[row, torch.from_numpy(latents)] = True
         direction_Sd, dose_C = directions(self.crosscoder, kind, self.towards_tuned), torch.tensor(doses)
         if kind == "add":
-            mean_S = self.completions.mean_activation(self.crosscoder, self.cfg.readout, "selection")
+            mean_S = mean_activation(self.completions, self.crosscoder, self.cfg.readout, "selection")
             return VectorEdits(dose_C[:, None] * ((mask_CS * mean_S) @ direction_Sd))
         turn = rotations(len(sets), direction_Sd.shape[1], self._rng(kind, "rotations")) if rotated else (None, None)
         return FeatureEdits(self.crosscoder, self.member, self.cfg.readout, direction_Sd, mask_CS, dose_C, *turn)
@@ -150,7 +130,7 @@ class ProcedureEffects:
     def _rivals(self, dose: float, norm: float) -> pd.DataFrame:
         """Dictionary-free rivals of the same mean norm: the mean shifts, and random directions."""
         sign = 1.0 if self.towards_tuned else -1.0
-        shifts = {f"shift-{role}": self.completions.shift(role) for role in ("selection", "in_domain")}
+        shifts = {f"shift-{role}": role_shift(self.completions, role) for role in ("selection", "in_domain")}
         vectors = [rescaled(sign * shift_d, norm) for shift_d in shifts.values()]
         random_Cd = random_directions(
             self.cfg.random_directions, self.stream_Nd.shape[1], norm, self._rng("directions")
@@ -161,6 +141,12 @@ class ProcedureEffects:
 
     def _run_sets(self, conditions: list[Condition], edits: Edits) -> pd.DataFrame:
         return self.runner.run(conditions, edits, self.test_half).assign(chosen=True)
+
+
+def mean_activation(completions: Completions, crosscoder: Crosscoder, readout: str, role: str) -> torch.Tensor:
+    """fbar_S: mean readout of the tuned model over the completion positions of a role's tasks."""
+    tuned_Nd = completions.tuned_Nd[completions.of_role(role)]
+    return crosscoder.encode_one(tuned_Nd, len(crosscoder.members) - 1, readout).mean(0)
 
 
 def same_model(state: str, other: str) -> bool:

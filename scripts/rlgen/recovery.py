@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from rlgen.completions import Completions
 from rlgen.controls import mean_shift, sample_means
 from rlgen.crosscoder import Crosscoder
 from rlgen.intervene import directions
-from rlgen.procedure_effects import Chosen, Completions
+from rlgen.procedure_effects import Chosen
 from rlgen.seeds import stream_seed
 from rlgen.truth import Truth
 
@@ -48,7 +49,7 @@ def set_direction(
     """Mean direction of exchanging a procedure's set on the selection tasks; None for an empty set."""
     if len(chosen.latents) == 0:
         return None
-    kept = torch.tensor([completions.role_of[task] == "selection" for task in completions.task_N])
+    kept = completions.of_role("selection")
     z_NS = crosscoder.encode_one(completions.reference_Nd[kept], 0, readout)
     z_KS = sample_means(z_NS, completions.sample_N[kept]).numpy()
     value_Sd = directions(crosscoder, EXCHANGE, towards_tuned=True).double().numpy()
@@ -63,7 +64,7 @@ def set_direction(
 
 def shift_direction(completions: Completions, role: str, rng: np.random.Generator) -> Direction:
     """Mean shift of the tuned model on the tasks of one role: the dictionary-free rival."""
-    kept = torch.tensor([completions.role_of[task] == role for task in completions.task_N])
+    kept = completions.of_role(role)
     reference_Nd, tuned_Nd = completions.reference_Nd[kept], completions.tuned_Nd[kept]
     sample_N = completions.sample_N[kept]
     shift_Kd = sample_means(tuned_Nd - reference_Nd, sample_N).numpy()

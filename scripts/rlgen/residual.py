@@ -23,9 +23,9 @@ def stopped_at(model: PreTrainedModel, layer: int) -> Iterator[PreTrainedModel]:
 
 @torch.inference_mode()
 def residual_stream(model: PreTrainedModel, ids_BT: torch.Tensor, layer: int) -> torch.Tensor:
-    """Output of block `layer`, float32 (B, T, d), for sequences padded on the right.
+    """Output of block `layer`, float32 on the CPU (B, T, d), for sequences padded on the right.
 
     No attention mask is needed: attention is causal, so padding after a sequence cannot reach its positions.
     """
     with stopped_at(model, layer) as body:
-        return body(input_ids=ids_BT, use_cache=False).last_hidden_state.float()
+        return body(input_ids=ids_BT.to(model.device), use_cache=False).last_hidden_state.float().cpu()

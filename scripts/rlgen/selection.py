@@ -5,17 +5,14 @@ Only selection tasks and samples of the discovery half are read; only alive late
 Shapes: T selection tasks, S latents, I samples, N token positions, d width of the residual stream.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
+from rlgen.completions import Completions
 from rlgen.crosscoder import Crosscoder
-from rlgen.files import ArtifactError, read_tensors
 from rlgen.mediation import (
     Decomposition,
     choose,
@@ -32,36 +29,6 @@ from rlgen.seeds import stream_seed
 from rlgen.settings.analysis import ScoreFeatures
 
 SCORES = ("activation", "contribution")
-
-
-@dataclass
-class Completions:
-    """Raw activations of reference and tuned model on the tuned model's completions of the discovery half."""
-
-    reference_Nd: torch.Tensor
-    tuned_Nd: torch.Tensor
-    sample_N: NDArray[np.integer]  # index of a position's sample
-    tasks: list[str]
-    sample_task_I: NDArray[np.integer]  # index into tasks
-    reference_correct_I: NDArray[np.bool_]
-    tuned_correct_I: NDArray[np.bool_]
-
-    @classmethod
-    def load(cls, path: Path) -> "Completions":
-        """Read a completions file. Raises ArtifactError naming it when it is cut short or lacks a tensor."""
-        tensors, metadata = read_tensors(path)
-        try:
-            return cls(
-                tensors["reference"],
-                tensors["tuned"],
-                tensors["sample"].long().numpy(),
-                json.loads(metadata["tasks"]),
-                tensors["sample_task"].long().numpy(),
-                tensors["reference_correct"].bool().numpy(),
-                tensors["tuned_correct"].bool().numpy(),
-            )
-        except (KeyError, ValueError) as error:
-            raise ArtifactError(path, f"not a completions file ({error!r})") from error
 
 
 @dataclass
@@ -84,7 +51,8 @@ def gather_evidence(
     of_task_TI = completions.sample_task_I == np.array([completions.tasks.index(t) for t in cfg.tasks])[:, None]
     samples = populations(completions.reference_correct_I, completions.tuned_correct_I, cfg.critical)
     members_GI = np.concatenate([of_task_TI & chosen_I for chosen_I in samples.values()])
-    weights_GN = position_weights(members_GI, completions.sample_N)
+    sample_N = completions.sample_N.numpy()
+    weights_GN = position_weights(members_GI, sample_N)
     means = group_means(crosscoder, completions.reference_Nd, completions.tuned_Nd, weights_GN, cfg.readout)
     parts, found = decompositions(crosscoder, means), {}
     for i, population in enumerate(samples):
@@ -93,7 +61,7 @@ def gather_evidence(
         norm_T1 = np.array([[part.norm] for part in parts[groups]])
         readout_TS = means.readout_GS[groups]
         found[population] = Evidence(
-            np.array([len(np.unique(completions.sample_N[weight_N > 0])) for weight_N in weights_GN[groups]]),
+            np.array([len(np.unique(sample_N[weight_N > 0])) for weight_N in weights_GN[groups]]),
             parts[groups],
             {"activation": readout_TS, "contribution": contribution_TS},
             {

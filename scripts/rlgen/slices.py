@@ -194,7 +194,7 @@ def steer(study: Study, seed: str) -> Slice:
     return _inside_generation(study, seed) | {
         "states": steered_states(study),
         "models": steered_states(study),
-        "in_domain": study.tasks.in_domain,
+        "target": study.label(study.roles.target),
         "truth_doses": study.interventions.truth_doses,
     }
 
@@ -205,8 +205,6 @@ def measure_recovery(study: Study, seed: str) -> Slice:
         "threads": study.threads,
         "procedures": list(study.procedures),
         "readouts": [procedure.readout for procedure in study.procedures.values()],
-        "selection": study.tasks.selection,
-        "random_directions": study.interventions.random_directions,
     }
 
 
@@ -240,7 +238,7 @@ def steered_states(study: Study) -> list[str]:
 def edited_models(study: Study, procedure: str) -> list[str]:
     """Labels of the states that a procedure's edits need: run, aimed at, or moved away from."""
     settings = study.procedures[procedure]
-    states = [study.roles.reference, study.roles.target, study.tuned_state(settings.dictionary), *settings.edits]
+    states = [study.roles.reference, study.tuned_state(settings.dictionary), *settings.edits]
     return list(dict.fromkeys(study.label(state) for state in states))
 
 
@@ -262,7 +260,6 @@ def _inside_generation(study: Study, seed: str) -> Slice:
         "threads": study.threads,
         "layer": study.stream.layer,
         "reference": study.label(study.roles.reference),
-        "target": study.label(study.roles.target),
         "selection": study.tasks.selection,
         "doses": study.interventions.doses,
         "random_directions": study.interventions.random_directions,

@@ -117,8 +117,8 @@ def sampled_sequences(
     """One temperature-1 completion of the model per prompt."""
     eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     encoded = Prompts.encode(tokenizer, prompts)
-    generator = torch.Generator().manual_seed(seed)
-    ids_BN = generate(model, encoded, max_new_tokens, eos, pad, temperature=1.0, generator=generator)
+    generator = torch.Generator(model.device).manual_seed(seed)
+    ids_BN = generate(model, encoded.to(model.device), max_new_tokens, eos, pad, temperature=1.0, generator=generator)
     sequences = []
     for prompt_P, attention_P, new_N in zip(encoded.ids_BP, encoded.attention_BP, ids_BN, strict=True):
         prompt, new = prompt_P[attention_P.bool()].tolist(), new_N[new_N != pad].tolist()

@@ -11,6 +11,7 @@ from crosscoders import random_crosscoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlgen.completions import Completions
 from rlgen.files import canonical_json, write_tensors
 from rlgen.mediation import (
     choose,
@@ -23,7 +24,7 @@ from rlgen.mediation import (
     positive_shares,
     ranked,
 )
-from rlgen.selection import Completions, gather_evidence, mediating_set, overlap_table, score_table
+from rlgen.selection import gather_evidence, mediating_set, overlap_table, score_table
 from rlgen.settings.analysis import ScoreFeatures
 
 seeds = st.integers(0, 10**6)
@@ -177,7 +178,7 @@ def completions_file(tmp_path, reference_right: float = 0.3, tuned_right: float 
         "tuned_correct": (rng.random(samples) < tuned_right).astype(np.uint8),
     }  # fmt: skip
     path = tmp_path / "rl.safetensors"
-    write_tensors(path, tensors, {"tasks": canonical_json(["max", "cnt", "dir", "par"])})
+    write_tensors(path, tensors, {"tasks": canonical_json(["max", "cnt", "dir", "par"]), "roles": "{}"})
     return Completions.load(path)
 
 

@@ -8,17 +8,18 @@ import pandas as pd
 import pytest
 import torch
 from crosscoders import random_crosscoder
-from tiny_runs import LAYER, MARKER, N, completions, relative, runner, samples
+from tiny_runs import LAYER, MARKER, N, completions, relative, runner, samples, task_names
 
 from rlgen import procedure_effects as module
-from rlgen.controls import matched_sets
+from rlgen.completions import Completions
+from rlgen.controls import matched_sets, role_shift
 from rlgen.crosscoder import Crosscoder
 from rlgen.experiment import Condition
 from rlgen.files import write_parquet, write_tensors
 from rlgen.intervene import FeatureEdits, VectorEdits, directions
-from rlgen.intervention_runs import COLUMNS, read_chosen, read_completions, run_procedure, run_steering
+from rlgen.intervention_runs import COLUMNS, read_chosen, run_procedure, run_steering
 from rlgen.models import save_checkpoint
-from rlgen.procedure_effects import Chosen, ProcedureEffects, best_dose, same_model
+from rlgen.procedure_effects import Chosen, ProcedureEffects, best_dose, mean_activation, same_model
 from rlgen.settings.data import Evaluation
 from rlgen.settings.interventions import Intervene, Steer
 
@@ -30,7 +31,6 @@ INSIDE = {
     "positions": "completion",
     "evaluation": Evaluation(max_new_tokens=N, answer_marker=MARKER),
     "reference": "base",
-    "target": "rl",
     "selection": ["max"],
     "doses": DOSES,
     "random_directions": 2,
@@ -44,7 +44,7 @@ INTERVENE = Intervene(
     tuned="rl",
     random_sets=3,
 )
-STEER = Steer(**INSIDE, models=["base", "rl"], states=["base", "rl"], in_domain=["add"], truth_doses=[1.0, 3.0])
+STEER = Steer(**INSIDE, models=["base", "rl"], states=["base", "rl"], target="rl", truth_doses=[1.0, 3.0])
 
 
 def chosen(latents=LATENTS) -> Chosen:
@@ -124,11 +124,11 @@ def test_most_specific_are_the_alive_latents_of_highest_nrn():
 
 def test_shift_and_mean_activation_are_of_one_roles_tasks(crosscoder):
     data = completions(3, crosscoder.d)
-    kept = [i for i, task in enumerate(data.task_N) if task == "max"]
+    kept = [i for i, task in enumerate(task_names(data)) if task == "max"]
     expected_d = (data.tuned_Nd[kept] - data.reference_Nd[kept]).mean(0)  # as many positions in every sample
-    torch.testing.assert_close(data.shift("selection"), expected_d)
+    torch.testing.assert_close(role_shift(data, "selection"), expected_d)
     expected_S = torch.stack([crosscoder.encode_one(data.tuned_Nd[i : i + 1], 1)[0] for i in kept]).mean(0)
-    torch.testing.assert_close(data.mean_activation(crosscoder, "swap", "selection"), expected_S)
+    torch.testing.assert_close(mean_activation(data, crosscoder, "swap", "selection"), expected_S)
 
 
 def test_an_empty_set_gives_an_empty_table(effects_of):
@@ -169,7 +169,7 @@ def test_mean_shift_rivals_point_where_the_edit_points_at_its_length(effects_of,
     effects = effects_of(state)
     rivals = effects._rivals(dose=1.0, norm=7.0)
     for role in ("selection", "in_domain"):
-        shift_d = effects.completions.shift(role)
+        shift_d = role_shift(effects.completions, role)
         vector_d = sign * 7 * shift_d / shift_d.norm()
         expected = effects.runner.run([Condition("s", 1.0)], VectorEdits(vector_d[None]), effects.test_half)
         found = rivals.loc[rivals["set"] == f"shift-{role}", "answer_logprob"]
@@ -211,7 +211,7 @@ def test_add_is_the_mean_activation_in_the_tuned_model_times_the_references_deco
     effects = effects_of("base")
     edits = effects._features("add", [LATENTS, np.array([5])], [2.0, 1.0])
     assert isinstance(edits, VectorEdits)
-    mean_S = effects.completions.mean_activation(crosscoder, "swap", "selection")
+    mean_S = mean_activation(effects.completions, crosscoder, "swap", "selection")
     reference_Sd = crosscoder.decoder_raw_SMd[:, 0]
     expected_d = 2 * sum(mean_S[k] * reference_Sd[k] for k in LATENTS)
     torch.testing.assert_close(edits.vector_Cd[0], expected_d)
@@ -272,7 +272,7 @@ def test_steering(folders, crosscoder, models, tokenizer, planted):
         plain = unedited.evaluator.score(models[state])
         assert none[none["state"] == state]["answer_logprob"].tolist() == plain.answer_logprob_B.tolist()
 
-        first, own = ("truth", 3.0) if planted else ("shift-selection", float(data.shift("selection").norm()))
+        first, own = ("truth", 3.0) if planted else ("shift-selection", float(role_shift(data, "selection").norm()))
         curve = table[(table["edit"] == first) & (table["state"] == state)]
         np.testing.assert_allclose(curve["delta_norm"], own * curve["dose"], rtol=1e-5)
         dose = set(curve.loc[curve["chosen"], "dose"])
@@ -282,7 +282,7 @@ def test_steering(folders, crosscoder, models, tokenizer, planted):
         np.testing.assert_allclose(random["delta_norm"], own * dose.pop(), rtol=1e-5)
         assert set(random["half"]) == {"test"}
 
-        vector_d = data.shift("in_domain") * (-1 if away else 1)  # towards the target, away from it in its own state
+        vector_d = role_shift(data, "in_domain") * (-1 if away else 1)  # away in the target
         shift = table[(table["edit"] == "shift-in_domain") & (table["state"] == state)]
         again = unedited.run([Condition("s", 2.0)], VectorEdits(2 * vector_d[None]), range(len(samples())), goal)
         np.testing.assert_allclose(shift.loc[shift["dose"] == 2.0, "kl"], again["kl"], rtol=1e-4)
@@ -297,15 +297,16 @@ def test_files_come_back_as_what_they_hold(tmp_path, crosscoder):
     assert found.alive_S.tolist() == [False, True, True] and found.nrn_S.tolist() == [0.5, 0.6, 0.7]
 
     data = completions(1, 4)
-    tasks = list(dict.fromkeys(data.task_N))
     tensors = {
         "reference": data.reference_Nd,
         "tuned": data.tuned_Nd,
         "sample": data.sample_N.int(),
-        "task": torch.tensor([tasks.index(task) for task in data.task_N]),
+        "sample_task": torch.from_numpy(data.sample_task_I).int(),
+        "reference_correct": torch.from_numpy(data.reference_correct_I).to(torch.uint8),
+        "tuned_correct": torch.from_numpy(data.tuned_correct_I).to(torch.uint8),
     }
-    metadata = {"tasks": json.dumps(tasks), "roles": json.dumps(data.role_of)}
+    metadata = {"tasks": json.dumps(data.tasks), "roles": json.dumps(data.role_of)}
     write_tensors(tmp_path / "completions.safetensors", tensors, metadata)
-    again = read_completions(tmp_path / "completions.safetensors")
-    assert again.task_N == data.task_N and again.role_of == data.role_of
-    assert torch.equal(again.shift("selection"), data.shift("selection"))
+    again = Completions.load(tmp_path / "completions.safetensors")
+    assert task_names(again) == task_names(data) and again.role_of == data.role_of
+    assert torch.equal(role_shift(again, "selection"), role_shift(data, "selection"))

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 from crosscoders import random_crosscoder
-from tiny_runs import completions
+from tiny_runs import completions, task_names
 
+from rlgen.controls import role_shift
 from rlgen.procedure_effects import Chosen
 from rlgen.recovery import cosine, recovery_table, rows_of, set_direction, shift_direction
 from rlgen.truth import Truth
@@ -79,7 +80,7 @@ def test_direction_of_a_set_against_a_loop(truth, readout):
     """sum_k E[f_k] (d_k^tuned - d_k^reference): f_k of the reference, mean over positions, then over samples."""
     crosscoder, data = dictionary(truth), completions(0, D)
     latents, per_sample = [1, 5, 11], {}
-    for h_d, sample, task in zip(data.reference_Nd, data.sample_N.tolist(), data.task_N, strict=True):
+    for h_d, sample, task in zip(data.reference_Nd, data.sample_N.tolist(), task_names(data), strict=True):
         if task == "max":
             z_S = crosscoder.encode_one(h_d[None], 0, readout)[0].double()
             raw_S2d = crosscoder.decoder_raw_SMd.double()
@@ -106,12 +107,12 @@ def test_the_rivals_direction_is_the_mean_shift_of_a_role(truth):
     data = completions(2, D)
     for role in ("selection", "in_domain"):
         direction = shift_direction(data, role, np.random.default_rng(0))
-        np.testing.assert_allclose(direction.vector_d, data.shift(role).double())
+        np.testing.assert_allclose(direction.vector_d, role_shift(data, role).double())
         rows = rows_of(role, direction, truth, np.random.default_rng(0))
         assert [row["quantity"] for row in rows] == ["cosine", "auc"]
         for row in rows:
             assert row["lo"] <= row["value"] <= row["hi"]
-        expected = float(data.shift(role)[0] / data.shift(role).norm())
+        expected = float(role_shift(data, role)[0] / role_shift(data, role).norm())
         assert rows[0]["value"] == pytest.approx(expected, rel=1e-5)
     assert 0.6 < rows[0]["chance"] < 0.95  # |cosine| of random directions in six dimensions
 

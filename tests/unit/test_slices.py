@@ -98,7 +98,7 @@ def test_states_are_explicit_for_activations_and_labels_for_tables():
     assert slice_of(STUDY, "train_dictionary")["members"] == ["base@1", "sft@5", "rl@5"]
     assert slice_of(STUDY, "harvest")["states"] == ["rl@1", "rl@2", "rl@3", "rl@4", "rl@5"]
     assert slice_of(STUDY, "steer")["states"] == ["base", "rl", "sft", "rl@1"]
-    assert slice_of(STUDY, "intervene")["models"] == ["base", "rl", "sft"]
+    assert slice_of(STUDY, "intervene")["models"] == ["base", "sft"]
 
 
 def test_pages_without_inputs_are_left_out_and_say_why():

@@ -3,11 +3,12 @@
 import copy
 from functools import cache
 
+import numpy as np
 import torch
 
+from rlgen.completions import Completions
 from rlgen.evaluation import Evaluator
 from rlgen.experiment import Runner
-from rlgen.procedure_effects import Completions
 from rlgen.samples import Sample
 from rlgen.settings.data import Split
 from rlgen.tasks import evaluation_samples
@@ -46,5 +47,19 @@ def completions(seed: int, d: int, positions: int = 3, per_task: int = 4) -> Com
     generator, n = torch.Generator().manual_seed(seed), positions * per_task * len(ROLES)
     reference_Nd, shift_Nd = (torch.randn(n, d, generator=generator) for _ in range(2))
     sample_N = torch.arange(n) // positions
-    tasks = [task for task in ROLES for _ in range(positions * per_task)]
-    return Completions(reference_Nd, reference_Nd + 0.5 + 0.3 * shift_Nd, sample_N, tasks, ROLES)
+    samples = per_task * len(ROLES)
+    return Completions(
+        reference_Nd,
+        reference_Nd + 0.5 + 0.3 * shift_Nd,
+        sample_N,
+        list(ROLES),
+        ROLES,
+        np.arange(samples) // per_task,
+        np.zeros(samples, dtype=bool),
+        np.ones(samples, dtype=bool),
+    )
+
+
+def task_names(data: Completions) -> list[str]:
+    """Task of every position."""
+    return [data.tasks[data.sample_task_I[sample]] for sample in data.sample_N.tolist()]

@@ -26,7 +26,6 @@ class InsideGeneration(Strict):
     evaluation: Evaluation
     models: list[str]
     reference: str
-    target: str
     selection: list[str]
     doses: list[float]
     random_directions: int
@@ -46,7 +45,7 @@ class Steer(InsideGeneration):
     """Settings of the dictionary-free edits of `states`."""
 
     states: list[str]
-    in_domain: list[str]
+    target: str
     truth_doses: list[float]
 
 
@@ -57,5 +56,3 @@ class MeasureRecovery(Strict):
     threads: int
     procedures: list[str]
     readouts: list[Literal["swap", "own"]]
-    selection: list[str]
-    random_directions: int

@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_runs import LAYER, relative
 
-from rlgen import completions as module
-from rlgen.completions import harvest_completions
+from rlgen import completion_harvest as module
+from rlgen.completion_harvest import harvest_completions
 from rlgen.residual import residual_stream
 from rlgen.samples import Sample
 
