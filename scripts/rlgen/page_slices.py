@@ -4,6 +4,7 @@ from typing import Any
 
 from rlgen.config import Study
 from rlgen.settings.dictionaries import Recipe
+from rlgen.testbed import FAMILIES
 
 OBJECTIVES = {"batchtopk": "BatchTopK", "l1": "L1", "shared_latents": "BatchTopK, shared latents"}
 
@@ -31,7 +32,12 @@ def page(study: Study) -> Slice:
     return {"study": study.study, "roles": study.roles.model_dump(), "tasks": study.tasks.model_dump()}
 
 
-fig1_behaviour = table1_accuracies = table3_dictionaries = page
+table1_accuracies = table3_dictionaries = page
+
+
+def fig1_behaviour(study: Study) -> Slice:
+    """Chance: guessing among a task's own answers, which is also chance for the format-blind accuracy."""
+    return page(study) | {"chance": {task: 1 / len(FAMILIES[task].states) for task in study.tasks.role_of()}}
 
 
 def fig2_nrn(study: Study) -> Slice:
