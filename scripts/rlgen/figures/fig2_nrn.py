@@ -125,7 +125,7 @@ def _scaling(ax: Axes, page: Settings, alive: pd.DataFrame, seeds: list[int]) ->
     ax.set_ylabel("ν of the reconstruction")
     low, high = NU_SHOWN
     ax.set_xlim(low, high)
-    ax.set_ylim(low, high)
+    ax.set_ylim(low, high + 0.4)  # room for the counts
     ax.add_patch(Rectangle((low, low), EXCLUSIVE - low, EXCLUSIVE - low, color=style.PALE, lw=0, zorder=0))
     ax.text(low + 0.03, low + 0.03, "truly exclusive", fontsize=8, color="#555555")
     ax.text(high - 0.03, low + 0.03, "shared after all", fontsize=8, color="#555555", ha="right")

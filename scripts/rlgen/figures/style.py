@@ -124,13 +124,13 @@ def share(value: float) -> str:
     """A share as the pages print it: .26, 1.0, -.04; a dash where there is none."""
     if not np.isfinite(value):
         return "–"
-    text = f"{value:.2f}"
+    text = f"{round(value, 2) + 0.0:.2f}"  # + 0.0: no minus before a zero
     return "1.0" if text == "1.00" else text.replace("0.", ".", 1)
 
 
 def change(value: float) -> str:
     """A change with its sign: +.34, −.12."""
-    return "–" if not np.isfinite(value) else ("+" if value >= 0 else "−") + share(abs(value))
+    return "–" if not np.isfinite(value) else ("+" if round(value, 2) >= 0 else "−") + share(abs(value))
 
 
 def settle(figure: Figure) -> None:
