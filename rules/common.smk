@@ -129,9 +129,15 @@ def of_dynamics(dictionary, seed):
 # Artifacts of all seeds, in the order in which their slices list what they belong to.
 
 
-def of_dictionaries(*names):
-    places = [(d, r, seed) for d, r in study.trained_dictionaries() for seed in SEEDS]
-    return [f"{dictionary_folder(*place)}/{name}" for place in places for name in names]
+def of_dictionary(dictionary, *names):
+    """Files of one dictionary, recipe by recipe, seed by seed."""
+    recipes = study.dictionaries[dictionary].recipes
+    return [f"{dictionary_folder(dictionary, r, seed)}/{name}" for r in recipes for seed in SEEDS for name in names]
+
+
+def summary_of(dictionaries, name):
+    """The summaries of some dictionaries: what a figure of these needs, and no other dictionary."""
+    return [f"{RESULTS}/dictionaries/{dictionary}/{name}" for dictionary in dictionaries]
 
 
 def of_mediation(name):
@@ -163,13 +169,13 @@ def every_artifact():
         *rules.summarise_behaviour.output,
         *expand(rules.build_stream.output, seed=SEEDS),
         *[path for model in study.models for seed in SEEDS for path in activations(harvested(model), seed)],
-        *of_dictionaries(*DICTIONARY, *measured),
+        *[path for dictionary in study.dictionaries for path in of_dictionary(dictionary, *DICTIONARY, *measured)],
+        *[path for name in measured[1:3] for path in summary_of(study.dictionaries, name)],
         *expand(rules.measure_truth.output, seed=SEEDS),
         *pages(f"{RESULTS}/figures"),
         *pages("figures"),
     ]
-    summaries = [rules.summarise_dictionaries] if study.dictionaries else []
-    summaries += [rules.summarise_dynamics] if study.courses() else []
+    summaries = [rules.summarise_dynamics] if study.courses() else []
     if study.procedures:
         summaries += [rules.summarise_mediation, rules.summarise_interventions, rules.summarise_recovery]
         files += sorted({completions_of(procedure, seed) for procedure in study.procedures for seed in SEEDS})

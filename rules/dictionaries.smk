@@ -60,17 +60,17 @@ rule measure_dictionary:
         " --quality {output.quality} --features {output.features} --contexts {output.contexts} > {log} 2>&1"
 
 
-rule summarise_dictionaries:
+rule summarise_dictionary:
     input:
-        quality=of_dictionaries("quality.csv"),
-        features=of_dictionaries("features.parquet"),
+        quality=lambda w: of_dictionary(w.dictionary, "quality.csv"),
+        features=lambda w: of_dictionary(w.dictionary, "features.parquet"),
     output:
-        quality="<results>/dictionaries/quality.csv",
-        features="<results>/dictionaries/features.parquet",
+        quality="<results>/dictionaries/{dictionary}/quality.csv",
+        features="<results>/dictionaries/{dictionary}/features.parquet",
     log:
-        "<logs>/summarise_dictionaries.log",
+        "<logs>/summarise_dictionary/{dictionary}.log",
     benchmark:
-        "<benchmarks>/summarise_dictionaries.tsv"
+        "<benchmarks>/summarise_dictionary/{dictionary}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -79,10 +79,10 @@ rule summarise_dictionaries:
         mem_mb=1000,
         runtime=10,
     params:
-        cfg=cfg("summarise_dictionaries"),
-        code=code("summarise_dictionaries"),
+        cfg=cfg("summarise_dictionary"),
+        code=code("summarise_dictionary"),
     message:
-        "Quality and features of all dictionaries in one table each"
+        "Quality and features of {wildcards.dictionary} in one table each"
     shell:
-        "python scripts/summarise_dictionaries.py --cfg {params.cfg:q} --quality {input.quality}"
+        "python scripts/summarise_dictionary.py --cfg {params.cfg:q} --quality {input.quality}"
         " --features {input.features} --all-quality {output.quality} --all-features {output.features} > {log} 2>&1"

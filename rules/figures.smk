@@ -35,7 +35,7 @@ rule fig1_behaviour:
 
 rule fig2_nrn:
     input:
-        features=rules.summarise_dictionaries.output.features,
+        features=summary_of(page_slices.norm_ratio_dictionaries(study), "features.parquet"),
     output:
         pdf="<results>/figures/fig2.pdf",
         png=report(
@@ -66,7 +66,7 @@ rule fig2_nrn:
 
 rule fig3_mas:
     input:
-        features=rules.summarise_dictionaries.output.features,
+        features=summary_of([study.joint()], "features.parquet") if study.joint() else [],
     output:
         pdf="<results>/figures/fig3.pdf",
         png=report(
@@ -317,7 +317,7 @@ rule table2_interventions:
 
 rule table3_dictionaries:
     input:
-        quality=rules.summarise_dictionaries.output.quality,
+        quality=summary_of(study.dictionaries, "quality.csv"),
     output:
         table=report(
             "<results>/figures/table3.csv",

@@ -5,13 +5,17 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Read one tidy table, write one page as PDF and PNG."""
+    """Read tidy tables, write one page as PDF and PNG."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--cfg", required=True, help="settings of the page (JSON): study, roles, tasks, pairs, nulls, recipes"
     )
     parser.add_argument(
-        "--features", type=Path, required=True, help="statistics of all latents of all dictionaries (Parquet)"
+        "--features",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="statistics of all latents, one table per dictionary (Parquet)",
     )
     parser.add_argument("--output", type=Path, required=True, help="vector page to write (.pdf)")
     parser.add_argument("--png", type=Path, required=True, help="the same page as an image (.png)")
@@ -20,7 +24,7 @@ def main() -> None:
     from rlgen.figures import fig2_nrn, page, style
 
     settings = fig2_nrn.Settings.model_validate_json(args.cfg)
-    features = page.read(args.features, fig2_nrn.COLUMNS)
+    features = page.read_all(args.features, fig2_nrn.COLUMNS)
     style.save(fig2_nrn.draw(settings, features), args.output, args.png)
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Read one tidy table, write it as CSV and LaTeX."""
+    """Read tidy tables, write them as CSV and LaTeX."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cfg", required=True, help="settings of the page (JSON): study, roles, tasks")
-    parser.add_argument("--quality", type=Path, required=True, help="quality of all dictionaries and seeds (CSV)")
+    parser.add_argument(
+        "--quality", type=Path, required=True, nargs="+", help="quality, one table per dictionary (CSV)"
+    )
     parser.add_argument("--output", type=Path, required=True, help="table to write (.csv), every number")
     parser.add_argument("--tex", type=Path, required=True, help="the same as LaTeX (.tex), seeds side by side")
     args = parser.parse_args()
@@ -16,7 +18,7 @@ def main() -> None:
     from rlgen.figures import page, tables
 
     settings = page.Page.model_validate_json(args.cfg)
-    quality = page.read(args.quality, tables.QUALITY_COLUMNS)
+    quality = page.read_all(args.quality, tables.QUALITY_COLUMNS)
     note = "Cells: mean over seeds (every seed), held-out rows."
     tables.write(*tables.table3(settings, quality), args.output, args.tex, settings, note)
 

@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 from rlgen.settings.analysis import Procedure
 from rlgen.settings.dictionaries import Dictionary
-from rlgen.settings.models import GRPO, SFT
+from rlgen.settings.models import GRPO, SFT, Pretrain
+from rlgen.testbed import FAMILIES, vocabulary
 
 if TYPE_CHECKING:
     from rlgen.config import Study
+
+TAKEN = {  # names that a folder or a rule already has
+    "models": ["completions"],  # activations/seed0/completions, rule harvest_completions
+    "procedures": ["steering", "truth", "recovery"],  # interventions/steering
+}
 
 
 def check_known(name: str, what: str, known: Any) -> None:
@@ -18,21 +24,32 @@ def check_known(name: str, what: str, known: Any) -> None:
 
 def problems(study: "Study") -> Iterator[str]:
     """Cross-field problems, each as `field: what is wrong, expected what`."""
+    for field, names in TAKEN.items():
+        for name in set(names) & set(getattr(study, field)):
+            yield f"{field}.{name}: the name '{name}' is taken, expected another one"
     yield from _parent_problems(study)
     for role, model in study.roles:
         if model is not None:
             yield from _unknown(f"roles.{role}", model, "model", study.models)
+    yield from _distinct("roles", [model for _, model in study.roles if model is not None], "a model")
+    yield from _data_problems(study)
+    if not study.stream.sampled_models:
+        yield "stream.sampled_models: names no model, expected at least one, whose norms filter the rows"
+    yield from _distinct("stream.sampled_models", study.stream.sampled_models, "a model")
     for model in study.stream.sampled_models:
         yield from _unknown("stream.sampled_models", model, "model", study.models)
     if study.roles.reference in study.models and not any(True for _ in _parent_problems(study)):
         layers = study.pretrained(study.roles.reference).layers
         if study.stream.layer >= layers:
             yield f"stream.layer: {study.stream.layer} is beyond the model, expected 0 to {layers - 1}"
+    yield from _model_problems(study)
     yield from _batch_problems(study)
     for name, entry in study.dictionaries.items():
         yield from _dictionary_problems(study, f"dictionaries.{name}", entry)
     for name, procedure in study.procedures.items():
         yield from _procedure_problems(study, f"procedures.{name}", procedure)
+    for field in ("doses", "truth_doses"):
+        yield from _dose_problems(f"interventions.{field}", getattr(study.interventions, field))
     recipe = study.features.course_recipe
     yield from _unknown("features.course_recipe", recipe, "recipe", study.recipes)
     if recipe in study.recipes:
@@ -58,6 +75,29 @@ def _unknown(field: str, name: str, what: str, known: Any) -> Iterator[str]:
         check_known(name, what, known)
     except ValueError as error:
         yield f"{field}: {error}"
+
+
+def _distinct(field: str, names: list[str], what: str) -> Iterator[str]:
+    if len(set(names)) < len(names):
+        yield f"{field}: {', '.join(names)} names {what} twice, expected distinct {what.split()[-1]}s"
+
+
+def _data_problems(study: "Study") -> Iterator[str]:
+    families = study.data.families
+    unknown = [problem for name in families for problem in _unknown("data.families", name, "family", FAMILIES)]
+    yield from unknown
+    if len(set(families)) < len(families):
+        yield f"data.families: {', '.join(families)} names a family twice, expected distinct families"
+    if study.data.problems_per_document < 2:  # the first problem of a document shows who writes
+        yield f"data.problems_per_document: {study.data.problems_per_document}, expected at least 2"
+    marker, words = study.evaluation.answer_marker, [] if unknown else vocabulary(families)
+    if words and marker not in words:
+        yield f"evaluation.answer_marker: '{marker}' is no word of the tasks, expected one of {' '.join(words)}"
+
+
+def _dose_problems(field: str, doses: list[float]) -> Iterator[str]:
+    if min(doses) <= 0 or len(set(doses)) < len(doses):
+        yield f"{field}: {doses}, expected distinct numbers above 0"
 
 
 def _bad_state(study: "Study", field: str, text: str) -> Iterator[str]:
@@ -89,14 +129,22 @@ def _batch_problems(study: "Study") -> Iterator[str]:
     for name, recipe in study.recipes.items():
         if name in used and recipe.batch_rows > training:
             yield f"recipes.{name}.batch_rows: {recipe.batch_rows} exceeds the {training} training rows of the stream"
+
+
+def _model_problems(study: "Study") -> Iterator[str]:
     for name, model in study.models.items():
-        steps = {SFT: "examples", GRPO: "prompts"}.get(type(model))
-        if steps:
-            batch = model.batch_size if isinstance(model, SFT) else model.prompts_per_step
-            if getattr(model, steps) // batch < model.checkpoints:
+        if isinstance(model, Pretrain) and model.architecture.head_dim % 2:  # rotary positions turn pairs
+            yield f"models.{name}.architecture.head_dim: {model.architecture.head_dim} is odd, expected an even number"
+        elif isinstance(model, SFT | GRPO):
+            steps = (
+                model.examples // model.batch_size
+                if isinstance(model, SFT)
+                else model.prompts // model.prompts_per_step
+            )
+            if steps < model.checkpoints:
                 yield (
-                    f"models.{name}.checkpoints: {model.checkpoints} checkpoints of "
-                    f"{getattr(model, steps) // batch} steps, expected no more checkpoints than steps"
+                    f"models.{name}.checkpoints: {model.checkpoints} checkpoints of {steps} steps, "
+                    "expected no more checkpoints than steps"
                 )
 
 
@@ -112,13 +160,14 @@ def _dictionary_problems(study: "Study", field: str, entry: Dictionary) -> Itera
             yield f"{field}.members: {', '.join(states)} names a state twice, expected distinct states"
     for recipe in entry.recipes:
         yield from _unknown(f"{field}.recipes", recipe, "recipe", study.recipes)
-    if len(set(entry.recipes)) < len(entry.recipes):
-        yield f"{field}.recipes: {', '.join(entry.recipes)} names a recipe twice, expected distinct recipes"
+    yield from _distinct(f"{field}.recipes", entry.recipes, "a recipe")
 
 
 def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Iterator[str]:
     unknown = [p for state in procedure.edits for p in _bad_state(study, f"{field}.edits", state)]
     yield from unknown
+    for state, kinds in procedure.edits.items():
+        yield from _distinct(f"{field}.edits.{state}", kinds, "an edit")
     if not unknown and len({study.state(state) for state in procedure.edits}) < len(procedure.edits):
         yield f"{field}.edits: {', '.join(procedure.edits)} names a state twice, expected distinct states"
     yield from _unknown(f"{field}.dictionary", procedure.dictionary, "dictionary", study.dictionaries)

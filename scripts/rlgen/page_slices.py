@@ -46,6 +46,11 @@ def fig2_nrn(study: Study) -> Slice:
     return page(study) | {"pairs": pairs, "nulls": _nulls(study), "recipes": _titles(study, shared)}
 
 
+def norm_ratio_dictionaries(study: Study) -> list[str]:
+    """The dictionaries that fig2 shows: the compared pairs and their nulls."""
+    return [*_pairs(study), *_nulls(study)]
+
+
 def fig3_mas(study: Study) -> Slice:
     entry = study.dictionaries[study.joint()]
     return page(study) | {

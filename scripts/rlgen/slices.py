@@ -120,8 +120,8 @@ def measure_dictionary(study: Study, dictionary: str) -> Slice:
     }
 
 
-def summarise_dictionaries(study: Study) -> Slice:
-    return {"dictionaries": [list(pair) for pair in study.trained_dictionaries()], "seeds": study.seeds}
+def summarise_dictionary(study: Study, dictionary: str) -> Slice:
+    return {"dictionary": dictionary, "recipes": study.dictionaries[dictionary].recipes, "seeds": study.seeds}
 
 
 def measure_dynamics(study: Study, seed: str) -> Slice:

@@ -11,6 +11,7 @@ from rlgen.config import ConfigError, load
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+FAMILIES = DEFAULT["data"]["families"]
 REMOVE = object()
 
 
@@ -76,6 +77,19 @@ def test_every_study_of_the_project_is_valid(path):
         ({"procedures__published__edits": {"rl": ["add"], "rl@5": ["add"]}}, "rl, rl@5 names a state twice"),
         ({"features__course_recipe": "topk"}, "features.course_recipe: unknown recipe 'topk'"),
         ({"features__course_recipe": "shared-latents"}, "features.course_recipe: 'shared-latents' is not trained for"),
+        ({"roles__contrast": "rl"}, "roles: base, rl, rl names a model twice, expected distinct models"),
+        ({"stream__sampled_models": []}, "stream.sampled_models: names no model, expected at least one"),
+        ({"stream__sampled_models": ["rl", "rl"]}, "stream.sampled_models: rl, rl names a model twice"),
+        ({"data__families": [*FAMILIES, "chess"]}, "data.families: unknown family 'chess', expected one of add, max"),
+        ({"data__families": [*FAMILIES, "add"]}, "names a family twice, expected distinct families"),
+        ({"data__problems_per_document": 1}, "data.problems_per_document: 1, expected at least 2"),
+        ({"evaluation__answer_marker": "@"}, "evaluation.answer_marker: '@' is no word of the tasks, expected one of"),
+        ({"models__base__architecture": {"head_dim": 5}}, "models.base.architecture.head_dim: 5 is odd, expected"),
+        ({"models__completions": {"method": "sft", "parent": "base"}}, "models.completions: the name 'completions' is"),
+        ({"procedures__steering": DEFAULT["procedures"]["published"]}, "procedures.steering: the name 'steering' is"),
+        ({"procedures__published__edits": {"rl": ["add", "add"]}}, "published.edits.rl: add, add names an edit twice"),
+        ({"interventions__doses": [1, 1.0]}, "interventions.doses: [1.0, 1.0], expected distinct numbers above 0"),
+        ({"interventions__truth_doses": [0, 1]}, "interventions.truth_doses: [0.0, 1.0], expected distinct numbers"),
         ({"interventions__bootstrap": 1.5}, "interventions.bootstrap: input should be a valid integer"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",

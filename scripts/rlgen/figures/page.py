@@ -58,6 +58,11 @@ def read(path: str | Path, columns: list[str]) -> pd.DataFrame:
     return table
 
 
+def read_all(paths: list[Path], columns: list[str]) -> pd.DataFrame:
+    """Several tables of the same columns as one, in the order given."""
+    return pd.concat([read(path, columns) for path in paths], ignore_index=True)
+
+
 def seeds_of(table: pd.DataFrame) -> list[int]:
     """The seeds of a table, sorted."""
     return sorted(int(s) for s in table["seed"].dropna().unique())

@@ -19,10 +19,11 @@ class SummariseBehaviour(Strict):
     bootstrap: int = Field(ge=1, description="draws per interval")
 
 
-class SummariseDictionaries(Strict):
-    """One table per (dictionary, recipe) and seed."""
+class SummariseDictionary(Strict):
+    """One table per recipe and seed."""
 
-    dictionaries: list[tuple[str, str]] = Field(min_length=1)
+    dictionary: str
+    recipes: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
 
 

@@ -1,4 +1,4 @@
-"""Put the quality tables and the feature tables of all dictionaries and seeds into one table each."""
+"""Put the quality tables and the feature tables of one dictionary, all recipes and seeds, into one table each."""
 
 import argparse
 from pathlib import Path
@@ -6,10 +6,8 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: dictionaries (pairs of dictionary and recipe), seeds")
-    parser.add_argument(
-        "--quality", required=True, nargs="+", type=Path, help="tables, dictionary by dictionary, seed by seed"
-    )
+    parser.add_argument("--cfg", required=True, help="JSON: dictionary, recipes, seeds")
+    parser.add_argument("--quality", required=True, nargs="+", type=Path, help="tables, recipe by recipe, seed by seed")
     parser.add_argument("--features", required=True, nargs="+", type=Path, help="tables, in the same order")
     parser.add_argument("--all-quality", required=True, type=Path, help="quality of all to write (CSV)")
     parser.add_argument("--all-features", required=True, type=Path, help="features of all to write (Parquet)")
@@ -19,14 +17,12 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     from rlgen.files import read_csv, read_parquet, write_csv, write_parquet
-    from rlgen.settings.summaries import SummariseDictionaries
+    from rlgen.settings.summaries import SummariseDictionary
     from rlgen.tables import stacked
 
-    cfg = SummariseDictionaries.model_validate_json(args.cfg)
+    cfg = SummariseDictionary.model_validate_json(args.cfg)
     jobs = [
-        {"dictionary": dictionary, "recipe": recipe, "seed": seed}
-        for dictionary, recipe in cfg.dictionaries
-        for seed in cfg.seeds
+        {"dictionary": cfg.dictionary, "recipe": recipe, "seed": seed} for recipe in cfg.recipes for seed in cfg.seeds
     ]
     write_csv(args.all_quality, stacked([read_csv(path) for path in args.quality], jobs))
     write_parquet(args.all_features, stacked([read_parquet(path) for path in args.features], jobs))
