@@ -1,0 +1,112 @@
+"""Snakemake in a copy of the project, and what it left behind: shared by the tests of the workflow."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from subprocess import PIPE, STDOUT
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+STUDY = "config/miniature.yaml"
+RESULTS = "results/miniature"
+
+
+class Job(NamedTuple):
+    """What made a file: its rule, and the shell command as it was run."""
+
+    rule: str
+    shell: str
+
+
+def copy_project(folder: Path) -> None:
+    """Copy every file of the project that git tracks or would track: no results, no environment."""
+    call = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    listed = subprocess.run(call, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():  # one that was deleted a moment ago may still be listed
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without a Snakemake's of the outside: tests may run inside a rule."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("SNAKEMAKE")}
+
+
+def snakemake(folder: Path, *arguments: str, cores: int = 1) -> subprocess.CompletedProcess:
+    """Run Snakemake in a folder; what it prints is in `stdout`."""
+    call = [SNAKEMAKE, "--cores", str(cores), *arguments]
+    return subprocess.run(call, cwd=folder, env=environment(), stdout=PIPE, stderr=STDOUT, text=True)
+
+
+def planned(run: subprocess.CompletedProcess) -> dict[str, int]:
+    """Rule -> number of jobs of a run or dry run."""
+    assert run.returncode == 0, run.stdout
+    table = run.stdout.partition("Job stats:")[2].partition("\n\n")[0]
+    jobs = {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)}
+    assert jobs or "Nothing to be done" in run.stdout, run.stdout
+    return jobs
+
+
+def stale(folder: Path, *targets: str) -> dict[str, int]:
+    """What a dry run of the miniature study would do: rule -> number of jobs, without `all` and the total."""
+    jobs = planned(snakemake(folder, "-n", "--configfile", STUDY, "--", *(targets or ["all"])))
+    return {rule: n for rule, n in jobs.items() if rule not in ("all", "total")}
+
+
+def jobs_of(folder: Path) -> dict[str, Job]:
+    """Every output of the jobs behind `all` -> the job."""
+    run = snakemake(folder, "--detailed-summary", "--configfile", STUDY, "--", "all")
+    assert run.returncode == 0, run.stdout
+    _, found, rows = run.stdout.partition("output_file\tdate\trule")
+    assert found, run.stdout
+    cells = [line.split("\t") for line in rows.splitlines()[1:] if line.count("\t") == 7]
+    return {row[0]: Job(row[2], row[5]) for row in cells}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Every artifact in a folder -> SHA-256: all results and copies of pages, but no logs and benchmarks."""
+    files = [path for part in ("results", "figures") for path in (folder / part).rglob("*") if path.is_file()]
+    names = {str(path.relative_to(folder)): path for path in files}
+    kept = {n: p for n, p in names.items() if not n.startswith((f"{RESULTS}/logs/", f"{RESULTS}/benchmarks/"))}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(kept.items())}
+
+
+def by_hand(folder: Path, job: Job) -> subprocess.CompletedProcess:
+    """Run a job's own command without Snakemake; what it says is in `stderr`, because no log takes it."""
+    command = re.sub(r" > \S+\.log 2>&1$", "", job.shell)
+    assert command != job.shell, job.shell
+    path = os.pathsep.join([str(SNAKEMAKE.parent), os.environ.get("PATH", os.defpath)])
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment() | {"PATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def pdf_text(path: Path) -> str:
+    """The words of a page drawn by matplotlib with embedded TrueType fonts, spaces and line ends as one space each."""
+    blocks = []
+    for stream in re.findall(rb"stream\r?\n(.*?)\r?\nendstream", path.read_bytes(), re.S):
+        try:
+            content = zlib.decompress(stream)
+        except zlib.error:  # a stream that is not compressed holds no text
+            continue
+        blocks += re.findall(rb"BT\n(.*?)\nET", content, re.S)
+    return " ".join(" ".join(map(_words, blocks)).split())
+
+
+def _words(block: bytes) -> str:
+    """The strings of one text block: two bytes per character, brackets and line ends escaped."""
+    named = {b"n": b"\n", b"r": b"\r"}
+    strings = re.findall(rb"\(((?:\\.|[^\\)])*)\)", block, re.S)
+    raw = [re.sub(rb"\\(.)", lambda m: named.get(m[1], m[1]), text, flags=re.S) for text in strings]
+    return b"".join(raw).decode("utf-16-be", errors="replace")

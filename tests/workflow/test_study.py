@@ -1,0 +1,161 @@
+"""The miniature study end to end: what it leaves behind, what makes it stale, what comes back after a loss."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from snakemake_runs import RESULTS, STUDY, digests, pdf_text, planned, snakemake, stale
+
+from rlgen import benchmarks
+from rlgen.crosscoder import Crosscoder
+from rlgen.files import read_tensors
+
+pytestmark = pytest.mark.slow
+
+DELETED = [  # one file of a rule each, early and late
+    f"{RESULTS}/data/tokenizer/tokenizer_config.json",
+    f"{RESULTS}/data/tasks/par.yaml",
+    f"{RESULTS}/models/sft/seed0/checkpoint2/generation_config.json",
+    f"{RESULTS}/behaviour/accuracy.csv",
+    f"{RESULTS}/activations/seed0/stream.safetensors",
+    f"{RESULTS}/activations/seed0/rl@1/shard002.safetensors",
+    f"{RESULTS}/dictionaries/base-rl/shared-latents/seed0/normalisation.safetensors",
+    f"{RESULTS}/dictionaries/base-sft/batchtopk/seed0/features.parquet",
+    f"{RESULTS}/features/mediation/published/seed0/set.json",
+    f"{RESULTS}/interventions/contribution/seed0.parquet",
+    f"{RESULTS}/interventions/effects.csv",
+    f"{RESULTS}/figures/fig3.pdf",
+    "figures/table2.tex",
+]
+LOAD = """
+import json, sys, torch
+from pathlib import Path
+from safetensors.torch import load_file, save_file
+from sae_lens import SAE
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+asked = json.load(sys.stdin)
+for folder in asked["checkpoints"]:
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert torch.isfinite(model(**tokenizer(asked["prompt"], return_tensors="pt")).logits).all(), folder
+codes = {}
+for folder, shards in asked["dictionaries"].items():
+    h_BX = torch.cat([load_file(shard)["activations"][:200] for shard in shards], dim=1)
+    codes[folder] = SAE.load_from_disk(folder).encode(h_BX).detach()
+save_file(codes, asked["codes"])
+assert not [name for name in sys.modules if name.startswith("rlgen")]
+"""
+
+
+def test_every_rule_ran_and_made_what_it_declares_and_nothing_else(finished, jobs):
+    assert set(digests(finished)) == set(jobs)
+    listed = snakemake(finished, "--list-rules", "--configfile", STUDY).stdout
+    assert {job.rule for job in jobs.values()} == set(re.findall(r"^\w+$", listed, re.M)) - {"all", "figures"}
+
+
+def test_the_miniature_makes_every_kind_of_edit(finished):
+    tables = [pd.read_parquet(path) for path in (finished / RESULTS / "interventions").glob("*/seed0.parquet")]
+    edits = set(pd.concat(tables)["edit"])
+    assert {"exchange", "disable", "scale", "add", "none", "truth", "direction"} <= edits
+
+
+def test_all_asks_for_every_declared_file_by_name(finished, jobs):
+    text = snakemake(finished, "-n", "-R", "all", "--configfile", STUDY, "--", "all").stdout
+    inputs = re.search(r"^localrule all:\n +input: (.*)$", text, re.M)[1].split(", ")
+    assert set(inputs) == set(jobs)
+
+
+def test_every_page_is_there_and_names_its_study(finished):
+    for i in range(1, 9):
+        assert "Study miniature." in pdf_text(finished / f"figures/fig{i}.pdf"), i
+        png = (finished / f"figures/fig{i}.png").read_bytes()
+        assert png.startswith(b"\x89PNG") and len(png) > 20_000, i
+    for i in range(1, 4):
+        assert "Study miniature." in (finished / f"figures/table{i}.tex").read_text(), i
+        assert len(pd.read_csv(finished / f"figures/table{i}.csv")) > 0, i
+    for path in (finished / "figures").iterdir():
+        assert path.read_bytes() == (finished / RESULTS / "figures" / path.name).read_bytes(), path.name
+
+
+def test_no_job_takes_two_gigabytes(finished):
+    table = benchmarks.summary(finished / RESULTS / "benchmarks")
+    assert {"train_grpo", "measure_dictionary", "intervene", "fig8_recovery"} <= set(table["rule"])
+    assert 100 < table["peak_mb"].max() < 2000, table
+
+
+def test_a_second_run_does_nothing(tree):
+    before = {path: path.stat().st_mtime_ns for part in ("results", "figures") for path in (tree / part).rglob("*")}
+    run = snakemake(tree, "--configfile", STUDY, "--", "all")
+    assert run.returncode == 0 and "Nothing to be done" in run.stdout, run.stdout
+    after = {path: path.stat().st_mtime_ns for part in ("results", "figures") for path in (tree / part).rglob("*")}
+    assert before == after
+
+
+def test_touching_every_file_makes_nothing_stale(tree):
+    for part in ("Snakefile", "rules", "scripts", "config", "envs", "report", "results", "figures"):
+        for path in [tree / part, *(tree / part).rglob("*")]:
+            os.utime(path)
+    assert stale(tree) == {}
+
+
+def test_prose_makes_nothing_stale_and_a_line_of_a_plot_only_its_figure(tree):
+    library = tree / "scripts/rlgen"
+    for module in ("shards.py", "testbed.py", "figures/style.py"):
+        text = (library / module).read_text()
+        (library / module).write_text(text.replace('"""', '"""Said better: ', 1) + "\n# a remark at the end\n")
+    assert stale(tree) == {}
+    with (library / "figures/fig3_mas.py").open("a") as module:
+        module.write("\nA_NEW_LINE = 1\n")
+    assert stale(tree) == {"fig3_mas": 1, "copy_page": 2}
+    with (library / "figures/style.py").open("a") as module:
+        module.write("\nA_NEW_LINE = 1\n")
+    rules = re.findall(r"^rule (fig\d_\w+):", (tree / "rules/figures.smk").read_text(), re.M)
+    assert stale(tree) == {rule: 1 for rule in rules} | {"copy_page": 16}
+
+
+def test_a_file_asked_for_by_itself_comes_back_alone(tree):
+    before, lost = digests(tree), f"{RESULTS}/dictionaries/base-rl/batchtopk/seed0/quality.csv"
+    (tree / lost).unlink()
+    assert planned(snakemake(tree, "--configfile", STUDY, "--", lost)) == {"measure_dictionary": 1, "total": 1}
+    assert digests(tree) == before
+
+
+def test_lost_files_come_back_with_the_same_bytes_and_so_does_all_that_is_made_of_them(tree, jobs):
+    """Because the tokenizer is among the lost, nearly every job runs again: two runs give one tree, figures included."""
+    before = digests(tree)
+    for name in DELETED:
+        (tree / name).unlink()
+    again = planned(snakemake(tree, "--configfile", STUDY, "--", "all", cores=2))
+    assert set(again) == {job.rule for job in jobs.values()} - {"make_training_set"} | {"all", "total"}
+    after = digests(tree)
+    assert set(after) == set(before)
+    assert [name for name in before if after[name] != before[name]] == []
+
+
+def test_models_and_dictionaries_load_without_our_code_and_encode_alike(finished, tmp_path):
+    results = finished / RESULTS
+    shards = {}  # dictionary folder -> a held-out shard of each member
+    for path in sorted(results.glob("dictionaries/*/*/seed0/sae_weights.safetensors")):
+        members = Crosscoder.load(path.parent).members
+        shards[str(path.parent)] = [str(results / f"activations/seed0/{m}/shard003.safetensors") for m in members]
+    checkpoints = sorted({str(path.parent) for path in results.glob("models/*/seed0/*/model.safetensors")})
+    assert len(checkpoints) == 8 and len(shards) == 8
+    prompt = json.loads((results / "data/tasks/max.jsonl").read_text().splitlines()[0])["prompt"]
+    asked = {"checkpoints": checkpoints, "dictionaries": shards, "prompt": prompt, "codes": str(tmp_path / "codes")}
+    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HOME": str(tmp_path / "hf")}
+    call = [sys.executable, "-c", LOAD]
+    run = subprocess.run(call, cwd=tmp_path, env=clean, input=json.dumps(asked), capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    codes, _ = read_tensors(Path(asked["codes"]))
+    for folder, paths in shards.items():
+        h_BMd = torch.stack([read_tensors(path)[0]["activations"][:200] for path in paths], dim=1)
+        ours_BS = Crosscoder.load(folder).encode(h_BMd)
+        assert (ours_BS > 0).any(), folder
+        np.testing.assert_allclose(codes[folder], ours_BS, rtol=1e-3, atol=1e-4, err_msg=folder)
