@@ -128,7 +128,7 @@ def test_a_file_asked_for_by_itself_comes_back_alone(tree):
 
 
 def test_lost_files_come_back_with_the_same_bytes_and_so_does_all_that_is_made_of_them(tree, jobs):
-    """Because the tokenizer is among the lost, nearly every job runs again: two runs give one tree, figures included."""
+    """The tokenizer is among the lost, so nearly every job runs again: two runs give one tree, figures included."""
     before = digests(tree)
     for name in DELETED:
         (tree / name).unlink()
