@@ -22,6 +22,8 @@ def left_out(study: Study) -> dict[str, str]:
         reasons["fig3"] = "no dictionary reads reference, contrast and target together"
     if not study.courses():
         reasons["fig4"] = "no dictionary reads the reference and all checkpoints of one model"
+    if not study.tasks.unseen:
+        reasons["fig7"] = "no tasks are listed as unseen"
     if not study.procedures:
         reasons |= dict.fromkeys(["fig5", "fig6", "fig7", "fig8", "table2"], "no procedures are listed")
     return reasons

@@ -109,3 +109,6 @@ def test_pages_without_inputs_are_left_out_and_say_why():
     assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2"}
     assert reasons["fig4"] == "no dictionary reads the reference and all checkpoints of one model"
     assert page_slices.left_out(STUDY) == {}
+    content = copy.deepcopy(DEFAULT)
+    content["tasks"]["unseen"] = []
+    assert page_slices.left_out(load(content)) == {"fig7": "no tasks are listed as unseen"}
