@@ -67,7 +67,7 @@ def test_the_lint_finds_nothing():
 def test_a_broken_study_is_refused_before_anything_is_written(clone, field, value, message):
     content = yaml.safe_load((clone / "miniature.yaml").read_text())
     content[field] = value
-    (clone / "broken.yaml").write_text(yaml.safe_dump(content))
+    (clone / "broken.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     before = {path for path in clone.rglob("*") if ".snakemake" not in path.parts and "__pycache__" not in path.parts}
     run = snakemake(clone, "--configfile", "broken.yaml", "--", "all")
     assert run.returncode != 0
@@ -79,7 +79,7 @@ def test_a_broken_study_is_refused_before_anything_is_written(clone, field, valu
 def test_another_study_is_read_from_its_file_alone(clone):
     content = yaml.safe_load((clone / "miniature.yaml").read_text())
     content["procedures"] = {}
-    (clone / "other.yaml").write_text(yaml.safe_dump(content))
+    (clone / "other.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     run = snakemake(clone, "-n", "--configfile", "other.yaml", "--", "all")
     jobs = planned(run)
     assert not {"intervene", "score_features", "fig6_selection"} & set(jobs)
