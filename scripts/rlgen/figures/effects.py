@@ -61,7 +61,7 @@ def reported(effects: pd.DataFrame) -> pd.DataFrame:
 
 
 def procedure_colour(page: Settings, procedure: str) -> str:
-    """The one colour of a procedure: its place in the config decides."""
+    """The one colour of a procedure: its place among the procedures, by name, decides."""
     return style.PROCEDURE_COLOURS[list(page.procedures).index(procedure) % len(style.PROCEDURE_COLOURS)]
 
 

@@ -27,7 +27,7 @@ SHOWN_FROM = 0.04  # latents scoring below this share of the task's maximum are 
 
 
 class Settings(Page):
-    """`procedures`: every way to choose a set, in the order of the rows."""
+    """`procedures`: every way to choose a set; rows stand in the order of their names."""
 
     procedures: dict[str, Procedure]
 
