@@ -159,7 +159,8 @@ def pages(folder):
 
 def every_artifact():
     """Every file that the rules of this study make: a deleted one comes back through `snakemake all`."""
-    measured = ["curves.csv", "quality.csv", "features.parquet", "contexts.parquet"]
+    summarised = ["quality.csv", "features.parquet"]
+    measured = ["curves.csv", *summarised, "contexts.parquet"]
     files = [
         *rules.make_tokenizer.output,
         *expand(rules.make_task.output, task=study.tasks.role_of()),
@@ -170,7 +171,7 @@ def every_artifact():
         *expand(rules.build_stream.output, seed=SEEDS),
         *[path for model in study.models for seed in SEEDS for path in activations(harvested(model), seed)],
         *[path for dictionary in study.dictionaries for path in of_dictionary(dictionary, *DICTIONARY, *measured)],
-        *[path for name in measured[1:3] for path in summary_of(study.dictionaries, name)],
+        *[path for name in summarised for path in summary_of(study.dictionaries, name)],
         *expand(rules.measure_truth.output, seed=SEEDS),
         *pages(f"{RESULTS}/figures"),
         *pages("figures"),
