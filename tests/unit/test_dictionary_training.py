@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 import rlgen
 from rlgen.crosscoder import Crosscoder
-from rlgen.dictionary_training import DEAD_EVERY, Parameters, Training, l1_coefficient, learning_rate_factor, train
+from rlgen.dictionary_step import DEAD_EVERY, Parameters, Training, l1_coefficient, learning_rate_factor
+from rlgen.dictionary_training import train
 from rlgen.normalisation import statistics
 from rlgen.settings.dictionaries import Recipe, TrainDictionary
 from rlgen.shards import Shards, shard_name, write_manifest, write_shard

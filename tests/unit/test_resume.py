@@ -1,0 +1,52 @@
+"""States of killed runs: what comes back, and what is refused."""
+
+import pytest
+import torch
+
+from rlgen.resume import STATE, Resume
+
+TENSORS = {
+    "w": torch.arange(6, dtype=torch.float32).view(2, 3),
+    "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+    "step": torch.tensor(7),
+    "none": torch.empty(0, 4),
+}
+FACTS = {"step": 7, "rng": {"state": 2**127}}
+
+
+def test_a_state_comes_back_as_it_was(tmp_path):
+    Resume(tmp_path / "state").save(TENSORS, FACTS)
+    tensors, facts = Resume(tmp_path / "state").load()
+    assert facts == FACTS and tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        assert tensors[name].dtype == tensor.dtype and torch.equal(tensors[name], tensor), name
+
+
+def test_the_same_state_has_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        Resume(tmp_path / name).save(TENSORS, FACTS)
+    assert (tmp_path / "a" / STATE).read_bytes() == (tmp_path / "b" / STATE).read_bytes()
+
+
+@pytest.mark.parametrize("place", [0.3, 0.99])
+def test_an_altered_or_cut_state_is_named_and_not_used(tmp_path, capsys, place):
+    Resume(tmp_path).save(TENSORS, FACTS)
+    whole = (tmp_path / STATE).read_bytes()
+    at = int(len(whole) * place)
+    (tmp_path / STATE).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert Resume(tmp_path).load() is None
+    (tmp_path / STATE).write_bytes(whole[:at])
+    assert Resume(tmp_path).load() is None
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and all(str(tmp_path / STATE) in line and "from the beginning" in line for line in said)
+
+
+def test_without_a_folder_nothing_is_kept_and_time_decides_when_one_is_due(tmp_path, monkeypatch):
+    nothing = Resume(None, every_s=0)
+    nothing.save(TENSORS, FACTS)
+    assert nothing.load() is None and not nothing.due()
+    assert Resume(tmp_path, every_s=0).due() and not Resume(tmp_path, every_s=1000).due()
+    assert Resume(tmp_path).load() is None
+    monkeypatch.setenv("RLGEN_STATE_S", "0")
+    kept = Resume(tmp_path)
+    assert kept.due()
