@@ -107,23 +107,29 @@ def _run_claimed(job: Job, arguments: list[str]) -> None:
 def made_of(job: Job, arguments: list[str]) -> dict:
     """What decides the outputs' bytes: the content of the manifest without the outputs."""
     cfg = json.loads(arguments[arguments.index("--cfg") + 1])
-    _note_code(job)
     return {
         "script": job.script.stem,
         "cfg": cfg,
         "seed": cfg.get("seed"),
-        "code": job.code,
+        "code": _code(job),
         "environment": job.environment,
         "packages": installed(Path.cwd(), job.environment),
         "inputs": manifests.verified(job.inputs, job.results),
     }
 
 
-def _note_code(job: Job) -> None:
-    """Write down, once per code digest, the modules behind it: a later edit can then be named."""
-    path = job.results / manifests.FOLDER / manifests.CODE / f"{job.code}.json"
+def _code(job: Job) -> str:
+    """Digest of the code that is about to run; the modules behind it are written down, so that edits can be named."""
+    modules = code_digests(job.script)
+    code = digest(modules)[:16]
+    if code != job.code:
+        print(
+            "the code was edited after the workflow started; the next run will make these files again", file=sys.stderr
+        )
+    path = job.results / manifests.FOLDER / manifests.CODE / f"{code}.json"
     if not path.exists():
-        write_json(path, code_digests(job.script))
+        write_json(path, modules)
+    return code
 
 
 def _state(job: Job, facts: dict) -> Path:
