@@ -71,25 +71,26 @@ def jobs_of(folder: Path) -> dict[str, Job]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Every artifact in a folder -> SHA-256: all results and copies of pages, but no logs and benchmarks."""
+    """Every artifact in a folder -> SHA-256: all results and copies of pages, but no records of how they were made."""
     files = [path for part in ("results", "figures") for path in (folder / part).rglob("*") if path.is_file()]
     names = {str(path.relative_to(folder)): path for path in files}
-    kept = {n: p for n, p in names.items() if not n.startswith((f"{RESULTS}/logs/", f"{RESULTS}/benchmarks/"))}
+    records = tuple(f"{RESULTS}/{name}/" for name in ("logs", "benchmarks", "manifests", ".jobs"))
+    kept = {n: p for n, p in names.items() if not n.startswith(records)}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(kept.items())}
 
 
 def by_hand(folder: Path, job: Job) -> subprocess.CompletedProcess:
-    """Run a job's own command without Snakemake; what it says is in `stderr`, because no log takes it."""
-    command = re.sub(r" > \S+\.log 2>&1$", "", job.shell)
-    assert command != job.shell, job.shell
+    """Run a job's own command without Snakemake; what it says is in `stderr` and in its log."""
     path = os.pathsep.join([str(SNAKEMAKE.parent), os.environ.get("PATH", os.defpath)])
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
+    run = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", job.shell],
         cwd=folder,
         env=environment() | {"PATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
+    log = re.search(r"--log (\S+)", job.shell)[1]
+    return subprocess.CompletedProcess(run.args, run.returncode, run.stdout, (folder / log).read_text() + run.stderr)
 
 
 def pdf_text(path: Path) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from snakemake_runs import RESULTS, STUDY, digests, pdf_text, planned, snakemake, stale
+from snakemake_runs import RESULTS, STUDY, digests, pdf_text, planned, snakemake
 
 from rlgen import benchmarks
 from rlgen.crosscoder import Crosscoder
@@ -97,29 +97,6 @@ def test_a_second_run_does_nothing(tree):
     assert run.returncode == 0 and "Nothing to be done" in run.stdout, run.stdout
     after = {path: path.stat().st_mtime_ns for part in ("results", "figures") for path in (tree / part).rglob("*")}
     assert before == after
-
-
-def test_touching_every_file_makes_nothing_stale(tree):
-    for part in ("Snakefile", "rules", "scripts", "config", "envs", "report", "results", "figures"):
-        for path in [tree / part, *(tree / part).rglob("*")]:
-            os.utime(path)
-    assert stale(tree) == {}
-
-
-def test_prose_makes_nothing_stale_and_a_line_of_a_plot_only_its_figure(tree):
-    library = tree / "scripts/rlgen"
-    for module in ("shards.py", "testbed.py", "figures/style.py"):
-        text = (library / module).read_text()
-        (library / module).write_text(text.replace('"""', '"""Said better: ', 1) + "\n# a remark at the end\n")
-    assert stale(tree) == {}
-    with (library / "figures/fig3_mas.py").open("a") as module:
-        module.write("\nA_NEW_LINE = 1\n")
-    assert stale(tree) == {"fig3_mas": 1, "copy_page": 2}
-    with (library / "figures/style.py").open("a") as module:
-        module.write("\nA_NEW_LINE = 1\n")
-    figures = set(re.findall(r"^rule (fig\d_\w+):", (tree / "rules/figures.smk").read_text(), re.M))
-    # Table 2 takes its settings from the module that draws effects.
-    assert set(stale(tree)) == figures | {"table2_interventions", "copy_page"}
 
 
 def test_a_file_asked_for_by_itself_comes_back_alone(tree):
