@@ -53,8 +53,10 @@ class KeepCheckpoints(TrainerCallback):
         self.progress = Progress(what, total, "steps")
 
     def on_train_begin(self, args, state, control, **_):
-        """Rates are those of this process."""
+        """Say where a killed run goes on; rates are those of this process."""
         self.progress.resume(state.global_step)
+        if state.global_step:
+            print(f"continuing from step {state.global_step}", file=sys.stderr)
 
     def on_step_end(self, args, state, control, model=None, **_):
         """Save where a checkpoint is due; have the trainer keep a state where it is time."""

@@ -1,6 +1,7 @@
 """Pretraining the organism's base model, and training it on (the null for 'any further training')."""
 
 import math
+import sys
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -128,6 +129,7 @@ def train(
     if (state := resume.load()) is not None:
         run.restore(*state)
         progress.resume(run.step)
+        print(f"continuing from step {run.step}", file=sys.stderr)
     model.train()
     for step in range(run.step, settings.steps):
         early = from_scratch and step < settings.steps / 2

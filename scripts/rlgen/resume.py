@@ -7,6 +7,7 @@ in it always belongs to the run that finds it. A run without a folder keeps noth
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -50,6 +51,14 @@ class Keeper:
             self.last = time.monotonic()
         return True
 
+    def sweep(self) -> None:
+        """Remove what a killed process left half written: it would add up from kill to kill."""
+        for left in self.folder.glob(".*") if self.folder is not None else []:
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
 
 class Resume(Keeper):
     """The state of one run as tensors and facts in one file."""
@@ -64,6 +73,7 @@ class Resume(Keeper):
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict] | None:
         """(tensors, facts) of the last state. None where there is none; a broken one is named and not used."""
+        self.sweep()
         if self.folder is None or not (self.folder / STATE).exists():
             return None
         try:

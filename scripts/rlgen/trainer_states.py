@@ -35,6 +35,7 @@ class TrainerStates(Keeper):
 
     def newest(self) -> str | None:
         """The last whole state, for `resume_from_checkpoint`. Broken ones are named and removed."""
+        self.sweep()
         for place in reversed(self._places()):
             problem = self._problem(place)
             if problem is None:

@@ -136,8 +136,11 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(undisturbed, study, 
 def kill_until_done(job: Attempts, written: dict[str, str], draw: random.Random, kills: int) -> None:
     killed = [kill_after(job.begin(), job.folder, *moment) for moment in moments(draw, kills)]
     assert killed[0]  # it comes long before the end, if others perhaps do not
+    states = [*job.state.rglob(FILES), *job.state.rglob(STATE)]
     assert job.finish() == written
+    assert ("continuing from step " in job.log.read_text()) == (len(states) > 0)
     assert {path.name for path in job.folder.iterdir()} == {"output", "state", "log.txt"}
+    assert [path for path in job.state.rglob(".*")] == []  # what the kills left half written is gone
 
 
 def cut(data: bytes) -> bytes:
@@ -153,7 +156,10 @@ def flip(data: bytes) -> bytes:
 def test_a_broken_state_is_named_and_not_used(undisturbed, study):
     script, written = undisturbed
     job = Attempts(study, script, "broken")
-    job.finish()
+    assert job.finish() == written
+    assert job.finish() == written
+    last_step = f"continuing from step {60 if script in PRETRAINING else 12}\n"
+    assert last_step in job.log.read_text()
     if script in PRETRAINING:
         broken = [(STATE, cut), (STATE, flip)]
     else:  # the last, the one before, and a checkpoint of the study that both stand for
@@ -167,6 +173,7 @@ def test_a_broken_state_is_named_and_not_used(undisturbed, study):
         named = str(place.parent if name.endswith(FILES) else place)
         said = [line for line in job.log.read_text().splitlines() if "state not used" in line]
         assert any(named in line for line in said) == ("rng_state" not in name), job.log.read_text()
+        assert (last_step in job.log.read_text()) == ("rng_state" in name)
 
 
 @pytest.mark.slow
