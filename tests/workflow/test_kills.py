@@ -90,7 +90,7 @@ def test_a_job_goes_on_from_its_state_whoever_was_killed(project, tmp_path_facto
     """Pretraining that is long enough to be met in the middle, killed alone and then with Snakemake."""
     study = (project / STUDY).read_text()
     assert "steps: 40, warmup_steps: 5" in study
-    (project / STUDY).write_text(study.replace("steps: 40, warmup_steps: 5", "steps: 600, warmup_steps: 5"))
+    (project / STUDY).write_text(study.replace("steps: 40, warmup_steps: 5", "steps: 200, warmup_steps: 5"))
     undisturbed = Path(shutil.copytree(project, tmp_path_factory.mktemp("undisturbed") / "project"))
     command = [*COMMAND[:-1], f"{RESULTS}/models/base/seed0/curves.csv"]
     whole = snakemake(undisturbed, *command)
