@@ -59,6 +59,11 @@ def code(script):
     return code_digest(f"{workflow.basedir}/scripts/{script}.py")
 
 
+def grows(amount):
+    """A request that grows with every attempt: what was killed for want of memory or time is given more."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 # Places of artifacts whose files belong together. A state is a model at a checkpoint: `rl` (the last one), `rl@2`.
 
 CHECKPOINT = ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]

@@ -19,8 +19,8 @@ for model in study.made_by("pretrain"):
         threads: study.threads
         resources:
             gpu=1,
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=grows(2000),
+            runtime=grows(30),
         params:
             cfg=cfg("pretrain", model=model),
             code=code("pretrain"),
@@ -50,8 +50,8 @@ for model in study.made_by("continue_pretraining"):
         threads: study.threads
         resources:
             gpu=1,
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=grows(2000),
+            runtime=grows(30),
         params:
             cfg=cfg("continue_pretraining", model=model),
             code=code("continue_pretraining"),
@@ -82,8 +82,8 @@ for model in study.made_by("sft"):
         threads: study.threads
         resources:
             gpu=1,
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=grows(2000),
+            runtime=grows(30),
         params:
             cfg=cfg("train_sft", model=model),
             code=code("train_sft"),
@@ -114,8 +114,8 @@ for model in study.made_by("grpo"):
         threads: study.threads
         resources:
             gpu=1,
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=grows(2000),
+            runtime=grows(30),
         params:
             cfg=cfg("train_grpo", model=model),
             code=code("train_grpo"),
