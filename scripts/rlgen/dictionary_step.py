@@ -136,6 +136,37 @@ class Training:
             "dead_share": (self.idle_rows_S >= self.recipe.dead_after_rows).float().mean(),
         }
 
+    def state(self) -> tuple[dict[str, torch.Tensor], dict]:
+        """(tensors, facts): everything that `restore` needs to go on with the same bits. Facts are JSON values.
+
+        The tensors are the live ones: save them before the next step.
+        """
+        tensors = {"idle_rows_S": self.idle_rows_S, "threshold": self.threshold, "dead_D": self.dead_D}
+        for name, parameter in self.parameters.named_parameters():
+            tensors[name] = parameter.detach()
+            moments = self.optimizer.state.get(parameter, {})
+            tensors |= {f"{name}.{moment}": value for moment, value in moments.items()}
+        values = [[float(value) for value in measures.values()] for _, measures in self.points]
+        tensors["points"] = torch.tensor(values, dtype=torch.float64)  # not JSON: it cannot hold what is not finite
+        metrics = list(self.points[0][1]) if self.points else []
+        return tensors, {"step": self.step, "metrics": metrics, "points_at": [step for step, _ in self.points]}
+
+    @torch.no_grad()
+    def restore(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
+        """Become the run whose `state` this is. It must have been started with the same arguments."""
+        for name, parameter in self.parameters.named_parameters():
+            parameter.copy_(tensors[name])
+            moments = {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
+            if moments:
+                self.optimizer.state[parameter] = {moment: t.to(parameter.device) for moment, t in moments.items()}
+        self.idle_rows_S, self.threshold, self.dead_D = (
+            tensors[name].to(self.threshold.device) for name in ("idle_rows_S", "threshold", "dead_D")
+        )
+        values = tensors["points"].tolist()
+        points = [dict(zip(facts["metrics"], row, strict=True)) for row in values]
+        self.points = list(zip(facts["points_at"], points, strict=True))
+        self.step = facts["step"]
+
     def curves(self) -> list[dict]:
         """Rows {step, metric, value} of what was measured so far."""
         return [

@@ -17,6 +17,7 @@ from rlgen.crosscoder import Crosscoder
 from rlgen.dictionary_step import DEAD_EVERY, Parameters, Training, l1_coefficient, learning_rate_factor
 from rlgen.dictionary_training import train
 from rlgen.normalisation import statistics
+from rlgen.resume import Resume
 from rlgen.settings.dictionaries import Recipe, TrainDictionary
 from rlgen.shards import Shards, shard_name, write_manifest, write_shard
 
@@ -237,6 +238,29 @@ def test_dead_latents_are_found_and_learn_from_the_residual():
     training.advance(torch.randn(16, 2, 3, generator=g))
     assert not torch.equal(training.parameters.W_free_FMd[5], before_d)
     assert training.points[-1][1]["dead_share"].item() == pytest.approx(len(training.dead_D) / 6, abs=0.2)
+
+
+@pytest.mark.parametrize("objective", ["batchtopk", "l1", "shared_latents"])
+def test_a_restored_run_goes_on_with_the_same_bits(objective, tmp_path):
+    """Through a file, in the middle of warm-up, with dead latents and unread curve points."""
+    free = 4 if objective == "shared_latents" else 0
+    recipe = Recipe(latents=12, k=1, steps=60, objective=objective, free_latents=free, dead_after_rows=16)
+    rows_NBMd = torch.randn(60, 8, 2, 3, generator=torch.Generator().manual_seed(0))
+    undisturbed = Training.start(recipe, 2, 3, 0, "cpu")
+    for step, rows_BMd in enumerate(rows_NBMd):
+        undisturbed.advance(rows_BMd)
+        if step == 41:
+            Resume(tmp_path).save(*undisturbed.state())
+    restored = Training.start(recipe, 2, 3, 0, "cpu")
+    restored.restore(*Resume(tmp_path).load())
+    assert restored.step == 42 and (objective == "l1" or len(restored.dead_D))
+    for rows_BMd in rows_NBMd[42:]:
+        restored.advance(rows_BMd)
+    first, second = undisturbed.state(), restored.state()
+    assert first[1] == second[1] and first[0].keys() == second[0].keys()
+    for name, tensor in first[0].items():
+        assert torch.equal(tensor, second[0][name]), name
+    assert undisturbed.curves() == restored.curves()
 
 
 def run_script(folders, output, **cfg):
