@@ -34,6 +34,7 @@ def batches(
 
     `part` = (i, n) takes the i-th of n parts of every batch, in which nothing but the rows of that part is copied;
     by default R = B = batch_rows. Rings are read in the background: memory is bounded by two rings and a batch.
+    A batch is the caller's: no other batch and no shard shares its memory.
     """
     first, last = (batch_rows * end // part[1] for end in (part[0], part[0] + 1))
     rows_RMd, filled = torch.empty(last - first, len(shards.members), shards.d), 0
@@ -85,16 +86,17 @@ class Waited(Iterator[Item]):
     """The same items, and how much of the time since the first was asked for went into waiting for them."""
 
     def __init__(self, items: Iterator[Item]) -> None:
-        self.items, self.seconds, self.started = items, 0.0, None
+        self.items, self.count, self.seconds, self.started = items, 0, 0.0, time.monotonic()
 
     def __next__(self) -> Item:
         asked = time.monotonic()
-        self.started = asked if self.started is None else self.started
-        try:
-            return next(self.items)
-        finally:
-            self.seconds += time.monotonic() - asked
+        if self.count == 0:
+            self.started = asked
+        item = next(self.items)
+        self.count, self.seconds = self.count + 1, self.seconds + time.monotonic() - asked
+        return item
 
-    def share(self) -> float:
-        """Seconds waited per second since the first item was asked for."""
-        return self.seconds / (time.monotonic() - self.started)
+    def note(self, rows: int) -> str:
+        """For a progress line, where an item has `rows` rows: rows per second, and the share of time waited."""
+        elapsed = time.monotonic() - self.started
+        return f"; {self.count * rows / elapsed:.3g} rows/s, {self.seconds / elapsed:.1%} of the time waiting for data"
