@@ -1,6 +1,6 @@
 """Shuffled batches of aligned rows through a ring: memory holds a few shards, whatever the harvest's length.
 
-The rows of all epochs are one endless sequence: each epoch permutes the order of the shards, takes them `ring` at a time
+The rows of all epochs are one endless sequence: each epoch permutes the shards, takes them `ring` at a time
 and draws the rows of a ring in one permutation. Batch j is the rows j*B .. j*B + B - 1 of that sequence, so a run can
 begin at any batch: what lies before it is drawn again but not read.
 
