@@ -2,7 +2,8 @@
 
 Workflow engines compare scripts by modification time and do not see imported modules. A rule that carries this digest
 among its parameters re-runs when the script, or any `rlgen` module it imports directly or through others, changes its
-meaning. Comments, layout, docstrings and descriptions of settings change nothing.
+meaning. Comments, layout, docstrings and descriptions of settings change nothing. C++ beside a module belongs to it,
+every byte of it.
 """
 
 import ast
@@ -12,16 +13,18 @@ from pathlib import Path
 from rlgen.files import digest
 
 PACKAGE = "rlgen"
+NATIVE = (".cpp", ".h")  # of what a module compiles: `step.cpp` and `step.h` belong to `step.py`
 
 
 def code_digest(script: str | Path) -> str:
     """Hex digest (16 characters) of a script and of every package module it reaches."""
-    return digest({name: _meaning(path.read_text()) for name, path in sources(script).items()})[:16]
+    return digest({name: _meaning(path.suffix, path.read_text()) for name, path in sources(script).items()})[:16]
 
 
 def sources(script: str | Path) -> dict[str, Path]:
     """Name -> file of a script (named `script`) and of all package modules it imports, directly or through others.
 
+    C++ beside a module is named like it, with its suffix.
     The package lies beside the script. Imports inside functions count.
     Raises FileNotFoundError for a script that does not exist, ValueError for a relative import.
     """
@@ -33,6 +36,8 @@ def sources(script: str | Path) -> dict[str, Path]:
             if path and name not in found:
                 found[name] = path
                 waiting.append(path)
+    native = {name + suffix: path.with_suffix(suffix) for name, path in found.items() for suffix in NATIVE}
+    found |= {name: path for name, path in native.items() if path.is_file()}
     return dict(sorted(found.items()))
 
 
@@ -58,8 +63,10 @@ def _file(root: Path, module: str) -> Path | None:
 
 
 @cache
-def _meaning(text: str) -> str:
-    """A source text's syntax tree without what only people read."""
+def _meaning(suffix: str, text: str) -> str:
+    """A Python text's syntax tree without what only people read; any other text as it is."""
+    if suffix in NATIVE:
+        return text
     return ast.dump(_WithoutProse().visit(ast.parse(text)))
 
 
