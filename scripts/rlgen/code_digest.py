@@ -2,7 +2,8 @@
 
 Workflow engines compare scripts by modification time and do not see imported modules. A rule that carries this digest
 among its parameters re-runs when the script, or any `rlgen` module it imports directly or through others, changes its
-meaning. Comments, layout, docstrings and descriptions of settings change nothing.
+meaning. Comments, layout, docstrings and descriptions of settings change nothing. C++ beside a module belongs to it,
+every byte of it.
 """
 
 import ast
@@ -12,6 +13,7 @@ from pathlib import Path
 from rlgen.files import digest
 
 PACKAGE = "rlgen"
+NATIVE = (".cpp", ".h")  # of what a module compiles: `step.cpp` and `step.h` belong to `step.py`
 
 
 def code_digest(script: str | Path) -> str:
@@ -21,12 +23,13 @@ def code_digest(script: str | Path) -> str:
 
 def code_digests(script: str | Path) -> dict[str, str]:
     """Module -> hex digest (16 characters), for a script (named `script`) and every package module it reaches."""
-    return {name: digest(_meaning(path.read_text()))[:16] for name, path in sources(script).items()}
+    return {name: digest(_meaning(path.suffix, path.read_text()))[:16] for name, path in sources(script).items()}
 
 
 def sources(script: str | Path) -> dict[str, Path]:
     """Name -> file of a script (named `script`) and of all package modules it imports, directly or through others.
 
+    C++ beside a module is named like it, with its suffix.
     The package lies beside the script. Imports inside functions count.
     Raises FileNotFoundError for a script that does not exist, ValueError for a relative import.
     """
@@ -38,6 +41,8 @@ def sources(script: str | Path) -> dict[str, Path]:
             if path and name not in found:
                 found[name] = path
                 waiting.append(path)
+    native = {name + suffix: path.with_suffix(suffix) for name, path in found.items() for suffix in NATIVE}
+    found |= {name: path for name, path in native.items() if path.is_file()}
     return dict(sorted(found.items()))
 
 
@@ -63,8 +68,10 @@ def _file(root: Path, module: str) -> Path | None:
 
 
 @cache
-def _meaning(text: str) -> str:
-    """A source text's syntax tree without what only people read."""
+def _meaning(suffix: str, text: str) -> str:
+    """A Python text's syntax tree without what only people read; any other text as it is."""
+    if suffix in NATIVE:
+        return text
     return ast.dump(_WithoutProse().visit(ast.parse(text)))
 
 

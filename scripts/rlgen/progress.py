@@ -23,8 +23,8 @@ class Progress:
         self.start = start
         self.started = self.shown = time.monotonic()
 
-    def update(self, done: int) -> None:
-        """Report that `done` of `total` units are finished."""
+    def update(self, done: int, note: str = "") -> None:
+        """Report that `done` of `total` units are finished; `note` ends the line."""
         now = time.monotonic()
         if self.quiet or done == self.start or now - self.shown < self.every_s:
             return
@@ -32,4 +32,4 @@ class Progress:
         rate = (done - self.start) / (now - self.started)
         left = (self.total - done) / rate
         text = f"{self.what}: {done}/{self.total} {self.unit}, {rate:.3g} {self.unit}/s, {left:.0f} s left"
-        print(text, file=sys.stderr)
+        print(text + note, file=sys.stderr)
