@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -105,8 +104,15 @@ class ToyCluster:
             has = dict(word.split("=", 1) for word in line.split() if "=" in word)
             given = has["JOB_GRES"].replace("(null)", "")
             limits = has["MinMemoryNode"], has["TimeLimit"]
-            job = Job(has["JobId"], has["JobState"], has["Partition"], has.get("Comment", ""), *limits,
-                      has.get("TresPerJob", has.get("TresPerNode", "")), given)
+            job = Job(
+                has["JobId"],
+                has["JobState"],
+                has["Partition"],
+                has.get("Comment", ""),
+                *limits,
+                has.get("TresPerJob", has.get("TresPerNode", "")),
+                given,
+            )
             found[job.number] = job
         return found
 

@@ -1,6 +1,7 @@
 """Snakemake in a copy of the project, and what it left behind: shared by the tests of the workflow."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -77,6 +78,13 @@ def digests(folder: Path) -> dict[str, str]:
     records = tuple(f"{RESULTS}/{name}/" for name in ("logs", "benchmarks", "manifests", ".jobs"))
     kept = {n: p for n, p in names.items() if not n.startswith(records)}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(kept.items())}
+
+
+def manifests(folder: Path) -> dict[str, dict]:
+    """Every job's manifest, by its path in the folder of manifests."""
+    root = folder / RESULTS / "manifests"
+    paths = [p for p in sorted(root.rglob("*.json")) if not p.name.endswith(".run.json") and p.parent != root / "code"]
+    return {str(path.relative_to(root)): json.loads(path.read_text()) for path in paths}
 
 
 def by_hand(folder: Path, job: Job) -> subprocess.CompletedProcess:
