@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlgen import manifests
 from rlgen.differences import SHOWN, changed, code_changed, packages_changed
-from rlgen.packages import versions
+from rlgen.packages import counted, locked_for, read_accepted, versions
 
 if TYPE_CHECKING:
     from snakemake.dag import DAG
@@ -87,7 +87,9 @@ def _settings_changed(job: "Job") -> Iterator[str]:
         return
     for field, before, after in changed(manifest["cfg"], json.loads(job.params.cfg)):
         yield f"setting {field}: was {json.dumps(before)}, is {json.dumps(after)}"
-    for line in packages_changed(manifest["packages"], versions(Path.cwd(), call["--environment"])):
+    accepted = read_accepted(results).get(call["--environment"], {})
+    before, now = locked_for(manifest), versions(Path.cwd(), call["--environment"])
+    for line in packages_changed(counted(before, accepted), counted(now, accepted)):
         yield f"package {line}"
     if manifest["code"] != job.params.code:
         from rlgen.code_digest import code_digests
