@@ -9,7 +9,7 @@ modules behind it.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlgen.files import ArtifactError, file_digest
 
@@ -49,11 +49,11 @@ def read(path: Path, of_a_job_done: bool = True) -> dict | None:
     kinds = FIELDS | ({"outputs": dict} if of_a_job_done else {})
     if not isinstance(content, dict) or not all(isinstance(content.get(field), kinds[field]) for field in kinds):
         return None
-    entries = content["outputs"].values() if of_a_job_done else ()
-    fit = (
-        isinstance(e, dict) and isinstance(e.get("sha256"), str) and isinstance(e.get("bytes"), int) for e in entries
-    )
-    return content if all(fit) else None
+    return content if all(map(_is_entry, content["outputs"].values() if of_a_job_done else ())) else None
+
+
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("sha256"), str) and isinstance(value.get("bytes"), int)
 
 
 def outputs(paths: Iterable[str]) -> dict[str, dict]:

@@ -82,9 +82,11 @@ def _settings_changed(job: "Job") -> Iterator[str]:
     call = dict(_options(job))
     results = Path(call["--results"])
     manifest = manifests.read(results / manifests.FOLDER / _name(job, results))
-    if manifest is None:
-        yield "its settings, code or packages changed (no manifest tells which)"
-        return
+    lines = list(_since(manifest, job, call, results)) if manifest else []
+    yield from lines or ["its settings, code or packages changed (no manifest tells which)"]
+
+
+def _since(manifest: dict, job: "Job", call: dict[str, str], results: Path) -> Iterator[str]:
     for field, before, after in changed(manifest["cfg"], json.loads(job.params.cfg)):
         yield f"setting {field}: was {json.dumps(before)}, is {json.dumps(after)}"
     accepted = read_accepted(results).get(call["--environment"], {})
