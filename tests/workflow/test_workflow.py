@@ -9,7 +9,7 @@ import pytest
 import yaml
 from snakemake_runs import ROOT, planned, snakemake
 
-PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "report"]
+PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "report", "requirements.lock"]
 
 
 @pytest.fixture
