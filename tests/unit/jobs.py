@@ -89,7 +89,7 @@ class Project:
         call = [sys.executable, "scripts/job.py", "--script", f"scripts/{name}.py", "--environment", "tiny"]
         call += ["--code", "0" * 16, "--results", str(RESULTS), *options, "--inputs", *inputs, "--outputs", *outputs]
         call += ["--log", str(RESULTS / f"logs/{log or name}.log"), "--", "--cfg", json.dumps(cfg or {})]
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("RLGEN_", "SLURM_", "CUDA_"))}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("RLGEN_", "SLURM_", "CUDA_", "PYTHONUNB"))}
         clean |= {"TMPDIR": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"} | variables
         return subprocess.Popen(call, cwd=self.root, env=clean, stderr=subprocess.PIPE, text=True)
 
