@@ -81,12 +81,17 @@ def packages(environment):
 def job(script, environment, resumable=False):
     """The start of a rule's command: its script, run as a job. It names files and is therefore no tracked setting."""
     start = f"python scripts/job.py --script scripts/{script}.py --environment {environment} --results {RESULTS}"
-    start += f" --code {code(script)}"  # + " --resumable" * resumable
+    start += f" --code {code(script)}" + " --resumable" * resumable
 
     def text(wildcards, input, output, resources):
         return f"{start} --gpu {resources.gpu} --inputs {input} --outputs {output}"
 
     return text
+
+
+def grows(amount):
+    """A request that grows with every attempt: what was killed for want of memory or time is given more."""
+    return lambda wildcards, attempt: amount * attempt
 
 
 # Places of artifacts whose files belong together. A state is a model at a checkpoint: `rl` (the last one), `rl@2`.

@@ -179,7 +179,7 @@ def _state(job: Job, facts: dict) -> Path:
 
 def clear_states(results: Path) -> None:
     """Remove the states of all jobs that have finished since."""
-    for noted in list(results.glob(".jobs/states/**/made_of.json")):  # the search must not meet what is removed
+    for noted in list(results.glob(".jobs/states/**/made_of.json")):  # before the first of them goes
         job = noted.parent.parent.relative_to(results / ".jobs" / "states")
         done = manifests.read(results / manifests.FOLDER / f"{job}.json")
         if done is not None and digest(_made_of(done))[:16] == noted.parent.name:
