@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from jobs import SCRIPTS, until
 
+from rlgen.claims import claim
 from rlgen.engine_lock import LOCKS, RUNS
 
 ENTER = """import sys, time
@@ -96,3 +97,13 @@ def test_of_several_at_once_one_gets_in(folder):
     assert all(f"process {winner.pid} on" in racer.communicate()[1] for racer in losers)
     winner.kill()
     winner.communicate()
+
+
+def test_runs_look_and_register_one_after_the_other(folder):
+    with claim(folder / RUNS / "entrance.lock", "it is"):
+        waiting = start(folder, "leave")
+        assert waiting.stderr.readline().startswith(
+            f"waiting: the folder's list of runs is in use by process {os.getpid()} on"
+        )
+        assert waiting.poll() is None
+    assert waiting.communicate(timeout=30)[0] == "in\n"
