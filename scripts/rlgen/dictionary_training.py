@@ -10,6 +10,7 @@ import torch
 from rlgen.crosscoder import Crosscoder
 from rlgen.dictionary_step import Training
 from rlgen.normalisation import statistics
+from rlgen.parallel import ALONE, Ranks
 from rlgen.progress import Progress
 from rlgen.resume import Resume
 from rlgen.ring import Waited, ahead, batches
@@ -25,18 +26,20 @@ def train(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     resume: Resume | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Crosscoder, list[dict]]:
     """Train one crosscoder on all but the last `held_out_shards` shards.
 
     Returns it (on the CPU) and its curves: rows {step, metric, value} with metrics loss, l0, fve, dead_share of the
     training batch and learning_rate. On the CPU the same arguments and threads give the same bits, whether the run was
-    killed and went on from `resume` or not.
+    killed and went on from `resume` or not. Several processes call it alike and all return the same: `ranks`.
     """
     device, resume = torch.device(device), resume or Resume(None)
     training_shards, _ = shards.split(held_out_shards)
-    training = Training.start(recipe, len(shards.members), shards.d, seed, device)
+    training = Training.start(recipe, len(shards.members), shards.d, seed, device, ranks)
     normalisation = _restored(training, resume) or statistics(shards, training_shards, recipe.normalisation)
-    raw = batches(shards, recipe.batch_rows, seed, training_shards, start=training.step)
+    part = ranks.part(recipe.batch_rows)
+    raw = batches(shards, recipe.batch_rows, seed, training_shards, start=training.step, part=part)
     rows = Waited(ahead(_ready(raw, *normalisation, device)))
     if progress:
         progress.resume(training.step)
@@ -46,7 +49,7 @@ def train(
         pace.keep()
         if progress:
             progress.update(training.step, rows.note(recipe.batch_rows))
-        if resume.due():
+        if ranks.first and resume.due():
             tensors, facts = training.state()
             resume.save(tensors | dict(zip(NORMALISATION, normalisation, strict=True)), facts)
     return finished(training, shards.members, *normalisation), training.curves()

@@ -113,7 +113,7 @@ def test_nothing_is_kept_without_a_state_folder(folders, tmp_path, monkeypatch):
 
 def test_progress_after_a_resume_counts_this_process_only(folders, tmp_path, capsys):
     dictionary(folders, tmp_path / "first", "batchtopk", resume=Resume(tmp_path / "state", every_s=0))
-    tensors, facts = Resume(tmp_path / "state").load()
+    _, facts = Resume(tmp_path / "state").load()
     assert facts["step"] == STEPS
     progress = Progress("dictionary", 2 * STEPS, "steps", every_s=0)
     seen = []
