@@ -40,7 +40,8 @@ def train(
     normalisation = _restored(training, resume) or statistics(shards, training_shards, recipe.normalisation)
     part = ranks.part(recipe.batch_rows)
     raw = batches(shards, recipe.batch_rows, seed, training_shards, start=training.step, part=part)
-    rows = Waited(ahead(_ready(raw, *normalisation, device)))
+    ready = _ready(raw, *normalisation, getattr(torch, recipe.precision), device)
+    rows = Waited(ahead(ready))
     if progress:
         progress.resume(training.step)
     pace = _Pace(device)
@@ -69,11 +70,15 @@ def _restored(training: Training, resume: Resume) -> tuple[torch.Tensor, torch.T
 
 
 def _ready(
-    batches: Iterator[torch.Tensor], mean_Md: torch.Tensor, scale_M: torch.Tensor, device: torch.device
+    batches: Iterator[torch.Tensor],
+    mean_Md: torch.Tensor,
+    scale_M: torch.Tensor,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> Iterator[torch.Tensor]:
     """Normalised batches, in page-locked memory where a GPU will fetch them without stopping the processor."""
     for rows_BMd in batches:
-        rows_BMd.sub_(mean_Md).div_(scale_M[:, None])
+        rows_BMd = rows_BMd.sub_(mean_Md).div_(scale_M[:, None]).to(dtype)
         yield rows_BMd.pin_memory() if device.type == "cuda" else rows_BMd
 
 
