@@ -90,6 +90,8 @@ def test_l1_is_the_same_where_many_values_are_positive_and_where_few_are(bias):
 
     def shift(parameters):
         parameters.b_enc_S.data += bias
+        parameters.W_free_FMd.data[5] = 0
+        parameters.b_enc_S.data[5] = 1  # a positive value counts, even one that adds nothing
 
     compiled, plain = both(Recipe(objective="l1", latents=300), 3, 20, 0, shift)
     exact = assert_same(compiled, plain, randn(1, 64, 3, 20), l1=0.5)
