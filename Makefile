@@ -1,5 +1,6 @@
 # make figures             every figure and table of the default study
-# make test                every check
+# make test                every check but the kill drills
+# make test-all            every check
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
 # make accept-packages     keep the study's results although packages have other versions now
 # make benchmarks-summary  seconds and peak memory of every rule of the last run
@@ -18,7 +19,7 @@ export PYTHONHASHSEED := 0
 
 STUDY = $(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures why accept-packages test check format benchmarks-summary describe lock
+.PHONY: figures why accept-packages test test-all check format benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
@@ -30,6 +31,9 @@ accept-packages: $(INSTALLED)
 	$(VENV)/bin/python scripts/accept_packages.py --results results/$(STUDY)
 
 test: $(INSTALLED) check
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill"
+
+test-all: $(INSTALLED) check
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
 
 check: $(INSTALLED)

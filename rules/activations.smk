@@ -16,8 +16,8 @@ rule build_stream:
     threads: study.threads
     resources:
         gpu=1,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         cfg=cfg("build_stream"),
         code=code("build_stream"),
@@ -50,13 +50,13 @@ for model in filter(study.harvested, study.models):
         threads: study.threads
         resources:
             gpu=1,
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=grows(2000),
+            runtime=grows(30),
         params:
             cfg=cfg("harvest", model=model),
             code=code("harvest"),
             packages=packages("training"),
-            job=job("harvest", "training", resumable=True),
+            job=job("harvest", "training"),
         message:
             f"Activations of {model} on the token stream, seed {{wildcards.seed}}"
         shell:
@@ -82,8 +82,8 @@ rule harvest_completions:
     threads: study.threads
     resources:
         gpu=1,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         cfg=cfg("harvest_completions"),
         code=code("harvest_completions"),

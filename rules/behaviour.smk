@@ -17,8 +17,8 @@ rule evaluate_model:
     threads: study.threads
     resources:
         gpu=1,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         cfg=cfg("evaluate_model"),
         code=code("evaluate_model"),
@@ -47,8 +47,8 @@ rule summarise_behaviour:
     threads: study.threads
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("summarise_behaviour"),
         code=code("summarise_behaviour"),

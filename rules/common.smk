@@ -9,7 +9,7 @@ from rlgen import engine_lock, page_slices, slices
 from rlgen import packages as pinned
 from rlgen.code_digest import code_digest
 from rlgen.config import ConfigError, load
-from rlgen.files import canonical_json
+from rlgen.files import ArtifactError, canonical_json
 from rlgen.job import clear_states
 
 try:
@@ -21,9 +21,10 @@ RESULTS = f"results/{study.study}"
 
 if workflow.is_main_process:
     try:
-        for note in [*engine_lock.enter(sys.argv[1:]), *pinned.announcement(Path(workflow.basedir), Path(RESULTS))]:
+        notes = engine_lock.enter(sys.argv[1:], workflow.output_settings.dryrun)
+        for note in [*notes, *pinned.announcement(Path(workflow.basedir), Path(RESULTS))]:
             logger.warning(note)
-    except engine_lock.StillRunning as error:
+    except (engine_lock.StillRunning, ArtifactError) as error:
         raise WorkflowError(str(error))
 
 SEEDS = study.seeds
@@ -80,12 +81,17 @@ def packages(environment):
 def job(script, environment, resumable=False):
     """The start of a rule's command: its script, run as a job. It names files and is therefore no tracked setting."""
     start = f"python scripts/job.py --script scripts/{script}.py --environment {environment} --results {RESULTS}"
-    start += f" --code {code(script)}"  # + " --resumable" * resumable
+    start += f" --code {code(script)}" + " --resumable" * resumable
 
     def text(wildcards, input, output, resources):
         return f"{start} --gpu {resources.gpu} --inputs {input} --outputs {output}"
 
     return text
+
+
+def grows(amount):
+    """A request that grows with every attempt: what was killed for want of memory or time is given more."""
+    return lambda wildcards, attempt: amount * attempt
 
 
 # Places of artifacts whose files belong together. A state is a model at a checkpoint: `rl` (the last one), `rl@2`.

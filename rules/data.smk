@@ -14,8 +14,8 @@ rule make_tokenizer:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=grows(1000),
+        runtime=grows(5),
     params:
         cfg=cfg("make_tokenizer"),
         code=code("make_tokenizer"),
@@ -40,8 +40,8 @@ rule make_task:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=grows(1000),
+        runtime=grows(5),
     params:
         cfg=cfg("make_task"),
         code=code("make_task"),
@@ -65,8 +65,8 @@ rule make_training_set:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=5,
+        mem_mb=grows(1000),
+        runtime=grows(5),
     params:
         cfg=cfg("make_training_set"),
         code=code("make_training_set"),

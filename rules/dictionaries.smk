@@ -16,8 +16,8 @@ rule train_dictionary:
     threads: study.threads
     resources:
         gpu=1,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         cfg=cfg("train_dictionary"),
         code=code("train_dictionary"),
@@ -49,8 +49,8 @@ rule measure_dictionary:
     threads: study.threads
     resources:
         gpu=1,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         cfg=cfg("measure_dictionary"),
         code=code("measure_dictionary"),
@@ -80,8 +80,8 @@ rule summarise_dictionary:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("summarise_dictionary"),
         code=code("summarise_dictionary"),

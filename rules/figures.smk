@@ -21,8 +21,8 @@ rule fig1_behaviour:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("fig1_behaviour"),
         code=code("fig1_behaviour"),
@@ -54,8 +54,8 @@ rule fig2_nrn:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("fig2_nrn"),
         code=code("fig2_nrn"),
@@ -87,8 +87,8 @@ rule fig3_mas:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("fig3_mas"),
         code=code("fig3_mas"),
@@ -120,8 +120,8 @@ rule fig4_dynamics:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("fig4_dynamics"),
         code=code("fig4_dynamics"),
@@ -155,8 +155,8 @@ rule fig5_mediation:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("fig5_mediation"),
         code=code("fig5_mediation"),
@@ -188,8 +188,8 @@ rule fig6_selection:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("fig6_selection"),
         code=code("fig6_selection"),
@@ -221,8 +221,8 @@ rule fig7_unseen:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("fig7_unseen"),
         code=code("fig7_unseen"),
@@ -255,8 +255,8 @@ rule fig8_recovery:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("fig8_recovery"),
         code=code("fig8_recovery"),
@@ -288,8 +288,8 @@ rule table1_accuracies:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("table1_accuracies"),
         code=code("table1_accuracies"),
@@ -321,8 +321,8 @@ rule table2_interventions:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("table2_interventions"),
         code=code("table2_interventions"),
@@ -354,8 +354,8 @@ rule table3_dictionaries:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("table3_dictionaries"),
         code=code("table3_dictionaries"),

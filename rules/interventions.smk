@@ -15,8 +15,8 @@ rule measure_truth:
     threads: study.threads
     resources:
         gpu=1,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         cfg=cfg("measure_truth"),
         code=code("measure_truth"),
@@ -46,8 +46,8 @@ rule intervene:
     threads: study.threads
     resources:
         gpu=0,
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=grows(2000),
+        runtime=grows(60),
     params:
         cfg=cfg("intervene"),
         code=code("intervene"),
@@ -78,8 +78,8 @@ rule steer:
     threads: study.threads
     resources:
         gpu=0,
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=grows(2000),
+        runtime=grows(60),
     params:
         cfg=cfg("steer"),
         code=code("steer"),
@@ -111,8 +111,8 @@ rule measure_recovery:
     threads: study.threads
     resources:
         gpu=0,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         cfg=cfg("measure_recovery"),
         code=code("measure_recovery"),
@@ -141,8 +141,8 @@ rule summarise_interventions:
     threads: study.threads
     resources:
         gpu=0,
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=grows(2000),
+        runtime=grows(30),
     params:
         cfg=cfg("summarise_interventions"),
         code=code("summarise_interventions"),
@@ -169,8 +169,8 @@ rule summarise_recovery:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=grows(1000),
+        runtime=grows(10),
     params:
         cfg=cfg("summarise_seeds"),
         code=code("summarise_seeds"),

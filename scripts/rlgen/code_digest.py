@@ -7,6 +7,7 @@ every byte of it.
 """
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def sources(script: str | Path) -> dict[str, Path]:
     """Name -> file of a script (named `script`) and of all package modules it imports, directly or through others.
 
     C++ beside a module is named like it, with its suffix.
-    The package lies beside the script. Imports inside functions count.
+    The package lies beside the script. Imports inside functions count, those for type checkers alone do not.
     Raises FileNotFoundError for a script that does not exist, ValueError for a relative import.
     """
     script = Path(script)
@@ -50,7 +51,7 @@ def sources(script: str | Path) -> dict[str, Path]:
 def _imports(text: str) -> frozenset[str]:
     """Dotted names that a source text may import from the package, and the packages around them."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in _run(ast.parse(text)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -59,6 +60,14 @@ def _imports(text: str) -> frozenset[str]:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     parts = [name.split(".") for name in names]
     return frozenset(".".join(p[:n]) for p in parts if p[0] == PACKAGE for n in range(1, len(p) + 1))
+
+
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a syntax tree but those that only type checkers read, under `if TYPE_CHECKING:`."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
+            yield from _run(child)
 
 
 def _file(root: Path, module: str) -> Path | None:

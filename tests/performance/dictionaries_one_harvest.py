@@ -3,6 +3,8 @@
 Ours writes every model's shards once and trains each dictionary from them: hashing, reading, statistics and shuffling
 included. The peer writes nothing: it harvests into memory and trains on rows that are already in one piece, normalised
 and in order. One epoch, in which every row read is used once, is the hardest case for reading.
+
+    PYTHONPATH=scripts python tests/performance/dictionaries_one_harvest.py
 """
 
 import shutil
@@ -26,7 +28,7 @@ from rlgen.shards import Shards
 from rlgen.stream import TokenStream
 
 D, S, B, K = 1024, 8192, 512, 32
-STEPS, LENGTH, LAYER, REPETITIONS = 8, 64, 0, 5
+THREADS, STEPS, LENGTH, LAYER, REPETITIONS = 2, 8, 64, 0, 5
 STATES = ["base@1", "sft@5", "rl@5"]
 DICTIONARIES = [["base@1", "sft@5"], ["base@1", "rl@5"], ["base@1", "sft@5", "rl@5"]]
 RECIPE = Recipe(latents=S, k=K, batch_rows=B, steps=STEPS)
@@ -73,6 +75,7 @@ def in_memory(models: list[torch.nn.Module], stream: TokenStream) -> dict[str, f
 
 def measurements() -> list[Measurement]:
     """One row; the note says where the time goes."""
+    torch.set_num_threads(THREADS)
     words = tokenizer.build(testbed.vocabulary(["add"]), testbed.BOS, testbed.EOS, testbed.PAD)
     sizes = Architecture(hidden_size=D, layers=1, heads=8, head_dim=64, intermediate_size=1024)
     models = [new_model(sizes, words, seed).eval() for seed in range(3)]
@@ -104,6 +107,5 @@ def measurements() -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     for row in measurements():
         print(row, f"ratio {row.ratio:.3f}")

@@ -2,6 +2,8 @@
 
 bfloat16 activations and products, float32 weights and moments. Batches come from page-locked memory, as in
 `rlgen.dictionary_training`. Where no GPU is visible the rows say that nothing was run.
+
+    PYTHONPATH=scripts python tests/performance/gpu_dictionaries.py
 """
 
 import math

@@ -47,6 +47,12 @@ def scripts(tmp_path) -> Path:
     return tmp_path
 
 
+def test_what_only_type_checkers_import_is_not_followed(scripts):
+    typed = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from rlgen.unused import z\n"
+    (scripts / "rlgen/a.py").write_text(typed + FILES["rlgen/a.py"])
+    assert "rlgen.unused" not in sources(scripts / "run.py") and "rlgen.b" in sources(scripts / "run.py")
+
+
 def test_sources_are_followed_through_modules_and_functions(scripts):
     found = sources(scripts / "run.py")
     modules = ["rlgen", "rlgen.a", "rlgen.b", "rlgen.b.cpp", "rlgen.b.h", "rlgen.deep", "rlgen.deep.c", "script"]
