@@ -132,8 +132,9 @@ def command(folders, output, state, steps):
     ]
 
 
+@pytest.mark.slow
 def test_the_script_survives_sigkill_with_the_same_bytes(folders, tmp_path):
-    steps, environment = 1500, os.environ | {EVERY_S: "0"}
+    steps, environment = 800, os.environ | {EVERY_S: "0"}
     subprocess.run(command(folders, tmp_path / "undisturbed", None, steps), check=True)
     state, kills = tmp_path / "state", 0
     while kills < 2:

@@ -46,6 +46,7 @@ def run(folders, output, launcher, objective, *arguments, **recipe):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["batchtopk", "l1", "shared_latents"])
 def test_two_processes_train_the_dictionary_of_one(folders, tmp_path, objective):
     state = tmp_path / "state"
