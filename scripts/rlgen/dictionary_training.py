@@ -17,6 +17,8 @@ from rlgen.ring import Waited, ahead, batches
 from rlgen.settings.dictionaries import Recipe
 from rlgen.shards import Shards
 
+NORMALISATION = ("mean_Md", "scale_M")  # part of a state: computing them again would read the whole harvest
+
 
 def train(
     shards: Shards,
@@ -35,10 +37,9 @@ def train(
     killed and went on from `resume` or not. Several processes call it alike and all return the same: `ranks`.
     """
     device, resume = torch.device(device), resume or Resume(None)
-    training_shards, _ = shards.split(held_out_shards)
+    part, (training_shards, _) = ranks.part(recipe.batch_rows), shards.split(held_out_shards)
     training = Training.start(recipe, len(shards.members), shards.d, seed, device, ranks)
     normalisation = _restored(training, resume) or statistics(shards, training_shards, recipe.normalisation)
-    part = ranks.part(recipe.batch_rows)
     raw = batches(shards, recipe.batch_rows, seed, training_shards, start=training.step, part=part)
     ready = _ready(raw, *normalisation, getattr(torch, recipe.precision), device)
     rows = Waited(ahead(ready))
@@ -54,9 +55,6 @@ def train(
             tensors, facts = training.state()
             resume.save(tensors | dict(zip(NORMALISATION, normalisation, strict=True)), facts)
     return finished(training, shards.members, *normalisation), training.curves()
-
-
-NORMALISATION = ("mean_Md", "scale_M")  # part of a state: computing them again would read the whole harvest
 
 
 def _restored(training: Training, resume: Resume) -> tuple[torch.Tensor, torch.Tensor] | None:
