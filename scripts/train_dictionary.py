@@ -1,4 +1,7 @@
-"""Train one sparse crosscoder over the activations of several model states (docs/method.md, section 4)."""
+"""Train one sparse crosscoder over the activations of several model states (docs/method.md, section 4).
+
+Several processes, one per GPU, train one dictionary together with `torchrun --nproc-per-node=N` before this script.
+"""
 
 import argparse
 from pathlib import Path
@@ -19,6 +22,7 @@ def main() -> None:
     args = arguments()
     import pandas as pd
 
+    from rlgen import parallel
     from rlgen.compute import start
     from rlgen.dictionary_training import train
     from rlgen.files import write_csv
@@ -29,12 +33,17 @@ def main() -> None:
 
     cfg = TrainDictionary.model_validate_json(args.cfg)
     device = start(cfg.threads)
+    ranks = parallel.join(device)
     shards = Shards.open(args.shards, cfg.members, cfg.permute_shift)
-    progress = Progress(f"dictionary {' '.join(cfg.members)}", cfg.recipe.steps, "steps")
-    crosscoder, curves = train(shards, cfg.recipe, cfg.seed, cfg.held_out_shards, device, progress, Resume(args.state))
-    write_csv(args.output / "curves.csv", pd.DataFrame(curves))
-    provenance = {"layer": shards.layer, "stream": shards.stream, "permute_shift": cfg.permute_shift}
-    crosscoder.save(args.output, provenance | {"recipe": cfg.recipe.model_dump(), "seed": cfg.seed})
+    progress = Progress(f"dictionary {' '.join(cfg.members)}", cfg.recipe.steps, "steps") if ranks.first else None
+    crosscoder, curves = train(
+        shards, cfg.recipe, cfg.seed, cfg.held_out_shards, device, progress, Resume(args.state), ranks
+    )
+    parallel.leave()
+    if ranks.first:
+        write_csv(args.output / "curves.csv", pd.DataFrame(curves))
+        provenance = {"layer": shards.layer, "stream": shards.stream, "permute_shift": cfg.permute_shift}
+        crosscoder.save(args.output, provenance | {"recipe": cfg.recipe.model_dump(), "seed": cfg.seed})
 
 
 if __name__ == "__main__":

@@ -20,31 +20,36 @@ using Entries = std::vector<Entry>;
 
 namespace {
 
-float weighted(const Step &t, int64_t b, int64_t s) {
-    return std::max(t.pre_BS[b * t.S + s] + t.b_enc_S.value[s], 0.0f) * t.norms_S[s];
+float positive(const Step &t, int64_t b, int64_t s) {
+    return std::max(t.pre_BS[b * t.S + s] + t.b_enc_S.value[s], 0.0f);
 }
 
-// Entries of positive z whose weighted value (if asked for: kept > 0) is at least `floor`, row by row. dz holds that value.
-Entries collect(const Step &t, float floor) {
+// Entries of positive z with z * weight of at least `floor`, row by row. dz holds that product.
+Entries collect(const Step &t, const float *weight_S, float floor) {
     constexpr int64_t block = 16;  // most blocks hold no entry and are left after one vectorised look
     std::vector<Entries> parts(t.threads);
     floor = std::max(floor, std::numeric_limits<float>::min());
 #pragma omp parallel for num_threads(t.threads) schedule(static, 1)
     for (int64_t part = 0; part < t.threads; part++) {
         for (int64_t b = t.B * part / t.threads; b < t.B * (part + 1) / t.threads; b++) {
-            const float *pre_S = t.pre_BS + b * t.S, *bias_S = t.b_enc_S.value;
             for (int64_t from = 0; from < t.S; from += block) {
-                const int64_t to = std::min(from + block, t.S);
-                if (to == from + block) {
-                    int any = 0;
-#pragma omp simd reduction(| : any)
-                    for (int64_t s = from; s < from + block; s++)
-                        any |= std::max(pre_S[s] + bias_S[s], 0.0f) * t.norms_S[s] >= floor;
-                    if (!any) continue;
+                const int64_t n = std::min(block, t.S - from);
+                const float *pre = t.pre_BS + b * t.S + from, *bias = t.b_enc_S.value + from, *weight = weight_S + from;
+                float product[block] = {};
+                if (n == block) {
+                    float largest = 0;
+#pragma omp simd reduction(max : largest)
+                    for (int64_t i = 0; i < block; i++) {
+                        product[i] = std::max(pre[i] + bias[i], 0.0f) * weight[i];
+                        largest = std::max(largest, product[i]);
+                    }
+                    if (largest < floor) continue;
+                } else {
+                    for (int64_t i = 0; i < n; i++) product[i] = std::max(pre[i] + bias[i], 0.0f) * weight[i];
                 }
-                for (int64_t s = from; s < to; s++)
-                    if (weighted(t, b, s) >= floor)
-                        parts[part].push_back({int32_t(b), int32_t(s), pre_S[s] + bias_S[s], weighted(t, b, s)});
+                for (int64_t i = 0; i < n; i++)
+                    if (product[i] >= floor)
+                        parts[part].push_back({int32_t(b), int32_t(from + i), pre[i] + bias[i], product[i]});
             }
         }
     }
@@ -58,21 +63,23 @@ float kth_largest(std::vector<float> values, int64_t k) {  // k from 1
     return values[k - 1];
 }
 
-// A value that about twice as many entries reach as are to be kept, from two cache lines of every row. Only a guess.
+// A value that a few more entries reach than are to be kept, from two cache lines of every row. Only a guess.
 float guess(const Step &t) {
     const int64_t columns = std::min<int64_t>(t.S, 32);
     std::vector<float> sample;
     for (int64_t b = 0; b < t.B; b++)
-        for (int64_t j = 0; j < columns; j++) sample.push_back(weighted(t, b, (b * columns + j) % t.S));
-    const int64_t place = 2 * t.kept * columns / t.S + 16;
+        for (int64_t j = 0, s = b * columns % t.S; j < columns; j++, s = s + 1 < t.S ? s + 1 : 0)
+            sample.push_back(positive(t, b, s) * t.norms_S[s]);
+    const double expected = double(t.kept) * columns / t.S;
+    const int64_t place = expected + 4 * std::sqrt(expected) + 8;  // four standard deviations of a count
     return place < int64_t(sample.size()) ? kth_largest(std::move(sample), place) : 0;
 }
 
 // objectives.batchtopk: the `kept` largest weighted values of the batch and all that equal the smallest of them
 Entries batchtopk(Step &t) {
     const float floor = guess(t);
-    Entries entries = collect(t, floor);
-    if (int64_t(entries.size()) < t.kept && floor > 0) entries = collect(t, 0);
+    Entries entries = collect(t, t.norms_S, floor);
+    if (int64_t(entries.size()) < t.kept && floor > 0) entries = collect(t, t.norms_S, 0);
     t.cut = 0;
     if (int64_t(entries.size()) >= t.kept) {
         std::vector<float> values;
@@ -83,6 +90,8 @@ Entries batchtopk(Step &t) {
                   entries.end());
     return entries;
 }
+
+Entries all_positive(const Step &t) { return collect(t, std::vector<float>(t.S, 1).data(), 0); }
 
 std::vector<int64_t> starts(const Entries &entries, int64_t n, int32_t Entry::*key) {
     std::vector<int64_t> start(n + 1, 0);
@@ -165,7 +174,7 @@ extern "C" {
 void sparse_step(Step *step) {
     Step &t = *step;
     norms(t);
-    Entries entries = t.kept ? batchtopk(t) : collect(t, 0);
+    Entries entries = t.kept ? batchtopk(t) : all_positive(t);
     t.found = entries.size();
     Entries aux = rows(t, entries, starts(entries, t.B, &Entry::row));
     const std::vector<int64_t> start = starts(entries, t.S, &Entry::latent), aux_start = starts(aux, t.S, &Entry::latent);

@@ -14,7 +14,7 @@ struct Step {  // the same fields in the same order in compiled_step.py
     int64_t kept;                      // entries to keep in the batch, 0: all that are positive
     int64_t aux_k, threads;
     float l1, aux;  // coefficients of the penalty and of the auxiliary loss
-    float rate, beta1, beta2, eps, correction1, correction2;  // Adam; corrections: 1 - beta^steps
+    float rate, eps, beta1, beta2, rest1, rest2, correction1, correction2;  // Adam; rest: 1 - beta; correction: 1 - beta^steps
     const float *x_BMd;
     float *pre_BS;  // encoder product without bias
     const int64_t *dead_D;
@@ -67,8 +67,8 @@ void adam(const Step &t, Parameter p, int64_t offset, const float *gradient, int
 #pragma omp simd
     for (int64_t j = 0; j < width; j++) {
         const float g = gradient[j];
-        first[j] += (1 - t.beta1) * (g - first[j]);
-        second[j] = t.beta2 * second[j] + (1 - t.beta2) * g * g;
+        first[j] += t.rest1 * (g - first[j]);
+        second[j] = t.beta2 * second[j] + t.rest2 * g * g;
         value[j] -= size * first[j] / (std::sqrt(second[j]) * root + t.eps);
     }
 }

@@ -29,8 +29,8 @@ class Step(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("B", "S", "F", "M", "d", "D", "biases", "kept", "aux_k", "threads")),
-        *((name, ctypes.c_float) for name in ("l1", "aux", "rate", "beta1", "beta2", "eps")),
-        *((name, ctypes.c_float) for name in ("correction1", "correction2")),
+        *((name, ctypes.c_float) for name in ("l1", "aux", "rate", "eps", "beta1", "beta2")),
+        *((name, ctypes.c_float) for name in ("rest1", "rest2", "correction1", "correction2")),
         *((name, ctypes.c_void_p) for name in ("x_BMd", "pre_BS", "dead_D")),
         *((name, Pointers) for name in ("W_enc_SMd", "b_enc_S", "W_free_FMd", "W_tied_T1d", "b_dec_Md")),
         *((name, ctypes.c_void_p) for name in ("norms_SM", "norms_S", "error_BMd", "aux_BMd", "z_sum_S")),
@@ -114,6 +114,8 @@ class CompiledStep:
             aux=recipe.aux_coefficient,
             beta1=BETA1,
             beta2=BETA2,
+            rest1=1 - BETA1,
+            rest2=1 - BETA2,
             eps=EPS,
             correction1=1 - BETA1 ** (step + 1),
             correction2=1 - BETA2 ** (step + 1),

@@ -26,9 +26,9 @@ class Parameters(torch.nn.Module):
         W_Sd = torch.randn(S, d, generator=generator)
         W_S1d = (W_Sd / W_Sd.norm(dim=1, keepdim=True) * init_norm)[:, None]
         self.members = M
-        self.W_enc_SMd = torch.nn.Parameter(W_S1d.expand(S, M, d).contiguous())
+        self.W_enc_SMd = torch.nn.Parameter(W_S1d.repeat(1, M, 1))  # copies: nothing is shared, not even with M = 1
         self.b_enc_S = torch.nn.Parameter(torch.zeros(S))
-        self.W_free_FMd = torch.nn.Parameter(W_S1d[:free].expand(free, M, d).contiguous())
+        self.W_free_FMd = torch.nn.Parameter(W_S1d[:free].repeat(1, M, 1))
         self.W_tied_T1d = torch.nn.Parameter(W_S1d[free:].clone())
         self.b_dec_Md = torch.nn.Parameter(torch.zeros(1 if tied_bias else M, d))
 

@@ -3,7 +3,7 @@
 Everything that changes while training lives in `Training`; a step reads one batch and the step number and nothing else.
 Nothing is copied from the device inside a step: metrics are kept as tensors and read at the end, dead latents are
 looked up every `DEAD_EVERY` steps. A step is made by `compiled_step` on a CPU with a compiler, else by `plain_step`;
-their results differ by rounding only.
+their results differ by rounding only. Several processes (`rlgen.parallel`) make one step together with `plain_step`.
 
 Shapes: B rows, S latents, M members, d width, D dead latents.
 """
@@ -15,7 +15,7 @@ import torch
 from rlgen import compiled_step
 from rlgen.compiled_step import CompiledStep
 from rlgen.dictionary_parameters import Moments, Outcome, Parameters
-from rlgen.objectives import reconstruction_loss
+from rlgen.parallel import ALONE, Ranks
 from rlgen.plain_step import PlainStep
 from rlgen.settings.dictionaries import Recipe
 
@@ -34,51 +34,54 @@ class Training:
     idle_rows_S: torch.Tensor  # rows since the latent last fired
     threshold: torch.Tensor  # running mean of the smallest kept value (batchtopk, shared_latents)
     dead_D: torch.Tensor  # indices of latents dead at the last look
+    ranks: Ranks = ALONE
     step: int = 0
     points: list[tuple[int, dict[str, torch.Tensor | float]]] = field(default_factory=list)
 
     @classmethod
-    def start(cls, recipe: Recipe, members: int, d: int, seed: int, device: torch.device | str) -> "Training":
+    def start(
+        cls, recipe: Recipe, members: int, d: int, seed: int, device: torch.device | str, ranks: Ranks = ALONE
+    ) -> "Training":
         """A fresh run."""
         S = recipe.latents
         free = recipe.free_latents if recipe.objective == "shared_latents" else S
         tied_bias = recipe.normalisation == "shared"
         parameters = Parameters(S, members, d, free, tied_bias, recipe.decoder_init_norm, seed).to(device)
         moments = Moments.zero(parameters)
-        compiled = torch.device(device).type == "cpu" and compiled_step.available()
+        compiled = torch.device(device).type == "cpu" and ranks.size == 1 and compiled_step.available()
+        step = (recipe, parameters, moments)
         return cls(
             recipe,
             parameters,
             moments,
-            method=(CompiledStep if compiled else PlainStep)(recipe, parameters, moments),
+            method=CompiledStep(*step) if compiled else PlainStep(*step, ranks),
             idle_rows_S=torch.zeros(S, dtype=torch.int64, device=device),
             threshold=torch.zeros((), device=device),
             dead_D=torch.zeros(0, dtype=torch.int64, device=device),
+            ranks=ranks,
         )
 
     def advance(self, rows_BMd: torch.Tensor) -> None:
-        """One step of Adam on one normalised batch."""
-        recipe = self.recipe
+        """One step of Adam on one normalised batch, or on this process's rows of it."""
+        recipe, B = self.recipe, self.ranks.rows(len(rows_BMd), self.recipe.batch_rows)
         rate = recipe.learning_rate * learning_rate_factor(self.step, recipe)
         l1 = l1_coefficient(self.step, recipe) if recipe.objective == "l1" else 0.0
         outcome = self.method.advance(rows_BMd, self.step, rate, l1, self.dead_D)
         momentum = recipe.threshold_momentum if self.step else 0.0
         self.threshold = self.threshold * momentum + outcome.cut * (1 - momentum)
-        self.idle_rows_S = torch.where(outcome.fired_S, 0, self.idle_rows_S + len(rows_BMd))
+        self.idle_rows_S = torch.where(outcome.fired_S, 0, self.idle_rows_S + B)
         if self.step % max(1, recipe.steps // POINTS) == 0 or self.step == recipe.steps - 1:
-            measures = self._measures(rows_BMd, outcome)
+            measures = self._measures(rows_BMd, outcome, B)
             self.points.append((self.step, {"loss": outcome.loss, **measures, "learning_rate": rate}))
         self.step += 1
         if self.step % DEAD_EVERY == 0:
             self.dead_D = (self.idle_rows_S >= recipe.dead_after_rows).nonzero().flatten()
 
-    def _measures(self, rows_BMd: torch.Tensor, outcome: Outcome) -> dict[str, torch.Tensor | float]:
-        """Of this batch: latents per row, variance explained over all members, share of dead latents."""
-        rows_BMd = rows_BMd.float()
-        total = reconstruction_loss(rows_BMd, rows_BMd.mean(0).expand_as(rows_BMd))
+    def _measures(self, rows_BMd: torch.Tensor, outcome: Outcome, B: int) -> dict[str, torch.Tensor | float]:
+        """Of a batch of B rows: latents per row, variance explained over all members, share of dead latents."""
         return {
-            "l0": outcome.active / len(rows_BMd),
-            "fve": 1 - outcome.reconstruction_loss / total,
+            "l0": outcome.active / B,
+            "fve": 1 - outcome.reconstruction_loss / self.ranks.variance(rows_BMd.float(), B),
             "dead_share": (self.idle_rows_S >= self.recipe.dead_after_rows).float().mean(),
         }
 

@@ -10,11 +10,14 @@ import torch
 from rlgen.crosscoder import Crosscoder
 from rlgen.dictionary_step import Training
 from rlgen.normalisation import statistics
+from rlgen.parallel import ALONE, Ranks
 from rlgen.progress import Progress
 from rlgen.resume import Resume
 from rlgen.ring import Waited, ahead, batches
 from rlgen.settings.dictionaries import Recipe
 from rlgen.shards import Shards
+
+NORMALISATION = ("mean_Md", "scale_M")  # part of a state: computing them again would read the whole harvest
 
 
 def train(
@@ -25,19 +28,21 @@ def train(
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
     resume: Resume | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Crosscoder, list[dict]]:
     """Train one crosscoder on all but the last `held_out_shards` shards.
 
     Returns it (on the CPU) and its curves: rows {step, metric, value} with metrics loss, l0, fve, dead_share of the
     training batch and learning_rate. On the CPU the same arguments and threads give the same bits, whether the run was
-    killed and went on from `resume` or not.
+    killed and went on from `resume` or not. Several processes call it alike and all return the same: `ranks`.
     """
     device, resume = torch.device(device), resume or Resume(None)
-    training_shards, _ = shards.split(held_out_shards)
-    training = Training.start(recipe, len(shards.members), shards.d, seed, device)
+    part, (training_shards, _) = ranks.part(recipe.batch_rows), shards.split(held_out_shards)
+    training = Training.start(recipe, len(shards.members), shards.d, seed, device, ranks)
     normalisation = _restored(training, resume) or statistics(shards, training_shards, recipe.normalisation)
-    raw = batches(shards, recipe.batch_rows, seed, training_shards, start=training.step)
-    rows = Waited(ahead(_ready(raw, *normalisation, device)))
+    raw = batches(shards, recipe.batch_rows, seed, training_shards, start=training.step, part=part)
+    ready = _ready(raw, *normalisation, getattr(torch, recipe.precision), device)
+    rows = Waited(ahead(ready))
     if progress:
         progress.resume(training.step)
     pace = _Pace(device)
@@ -46,13 +51,10 @@ def train(
         pace.keep()
         if progress:
             progress.update(training.step, rows.note(recipe.batch_rows))
-        if resume.due():
+        if ranks.first and resume.due():
             tensors, facts = training.state()
             resume.save(tensors | dict(zip(NORMALISATION, normalisation, strict=True)), facts)
     return finished(training, shards.members, *normalisation), training.curves()
-
-
-NORMALISATION = ("mean_Md", "scale_M")  # part of a state: computing them again would read the whole harvest
 
 
 def _restored(training: Training, resume: Resume) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -66,11 +68,15 @@ def _restored(training: Training, resume: Resume) -> tuple[torch.Tensor, torch.T
 
 
 def _ready(
-    batches: Iterator[torch.Tensor], mean_Md: torch.Tensor, scale_M: torch.Tensor, device: torch.device
+    batches: Iterator[torch.Tensor],
+    mean_Md: torch.Tensor,
+    scale_M: torch.Tensor,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> Iterator[torch.Tensor]:
     """Normalised batches, in page-locked memory where a GPU will fetch them without stopping the processor."""
     for rows_BMd in batches:
-        rows_BMd.sub_(mean_Md).div_(scale_M[:, None])
+        rows_BMd = rows_BMd.sub_(mean_Md).div_(scale_M[:, None]).to(dtype)
         yield rows_BMd.pin_memory() if device.type == "cuda" else rows_BMd
 
 

@@ -22,7 +22,7 @@ FLAGS = ["-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping
 
 @cache
 def load(source: Path) -> ctypes.CDLL | None:
-    """The library made from `source`; None, said once on stderr, where it cannot be made.
+    """The library made from `source` (and a header of that name); None, said once on stderr, where it cannot be made.
 
     A library is kept by its source, compiler, flags and processor, and appears whole, so that several processes may
     build it at once.
@@ -30,7 +30,8 @@ def load(source: Path) -> ctypes.CDLL | None:
     compiler = shlex.split(os.environ.get("CXX", "g++"))
     try:
         version = _run([*compiler, "--version"])
-        key = digest([source.read_text(), compiler, version, FLAGS, _processor()])[:16]
+        text = [path.read_text() for path in (source, source.with_suffix(".h")) if path.exists()]
+        key = digest([text, compiler, version, FLAGS, _processor()])[:16]
         library = _cache() / f"{source.stem}-{key}.so"
         if not library.exists():
             with atomic_path(library) as partial:

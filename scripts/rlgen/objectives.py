@@ -4,6 +4,8 @@ All in normalised units: a scaled row has squared norm d on average. Losses are 
 means over rows. Shapes: B rows, S latents, M members, d width, D dead latents.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch.nn.functional import mse_loss
@@ -24,16 +26,18 @@ def l1_penalty(z_BS: torch.Tensor, norms_S: torch.Tensor) -> torch.Tensor:
     return (z_BS @ norms_S).sum() / len(z_BS)
 
 
-def batchtopk(pre_BS: torch.Tensor, norms_S: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batchtopk(
+    pre_BS: torch.Tensor, norms_S: torch.Tensor, k: int, cut_of: Callable[[torch.Tensor], torch.Tensor] | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(z_BS, cut): keep the B*k largest of relu(pre_k) * norms_k over the whole batch, zero the rest.
 
     `cut` is the smallest kept value. A value that is not positive is never kept, so that a batch with fewer than B*k
     positive values keeps those and cuts at 0. Values equal to the cut are all kept. Gradients reach the kept values
-    only, and the selection itself has none.
+    only, and the selection itself has none. Where these rows are a part of the batch, `cut_of` finds its cut.
     """
     with torch.no_grad():
         weighted_BS = pre_BS.relu() * norms_S
-        cut = kth_largest(weighted_BS, len(pre_BS) * k)
+        cut = cut_of(weighted_BS) if cut_of else kth_largest(weighted_BS, len(pre_BS) * k)
         kept_BS = weighted_BS >= cut.clamp(min=torch.finfo(cut.dtype).tiny)
     return torch.where(kept_BS, pre_BS, 0), cut
 

@@ -113,7 +113,7 @@ def test_nothing_is_kept_without_a_state_folder(folders, tmp_path, monkeypatch):
 
 def test_progress_after_a_resume_counts_this_process_only(folders, tmp_path, capsys):
     dictionary(folders, tmp_path / "first", "batchtopk", resume=Resume(tmp_path / "state", every_s=0))
-    _tensors, facts = Resume(tmp_path / "state").load()
+    _, facts = Resume(tmp_path / "state").load()
     assert facts["step"] == STEPS
     progress = Progress("dictionary", 2 * STEPS, "steps", every_s=0)
     seen = []
@@ -132,8 +132,9 @@ def command(folders, output, state, steps):
     ]
 
 
+@pytest.mark.slow
 def test_the_script_survives_sigkill_with_the_same_bytes(folders, tmp_path):
-    steps, environment = 1500, os.environ | {EVERY_S: "0"}
+    steps, environment = 800, os.environ | {EVERY_S: "0"}
     subprocess.run(command(folders, tmp_path / "undisturbed", None, steps), check=True)
     state, kills = tmp_path / "state", 0
     while kills < 2:

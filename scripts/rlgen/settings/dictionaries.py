@@ -19,6 +19,9 @@ class Recipe(Strict):
     l1_ramp: float = Field(0.05, ge=0, le=1, description="share of the steps over which lambda rises from 0")
     steps: int = Field(1500, ge=1)
     batch_rows: int = Field(1024, ge=1)
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of activations and their products with weights; weights and losses stay float32"
+    )
     learning_rate: float = Field(2e-3, gt=0)
     warmup: float = Field(0.05, ge=0, le=1, description="share of the steps with rising learning rate")
     decay: float = Field(0.2, ge=0, le=1, description="share of the steps, at the end, with falling learning rate")
