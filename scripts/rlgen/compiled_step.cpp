@@ -245,13 +245,16 @@ void dense_backward(Step *step) {
         const int64_t to = std::min(from + block, t.S);
         std::fill(t.z_sum_S + from, t.z_sum_S + to, 0.0f);
         std::fill(t.dpre_sum_S + from, t.dpre_sum_S + to, 0.0f);
+        float *z_sum_S = t.z_sum_S, *dpre_sum_S = t.dpre_sum_S;
+        const float *norms_S = t.norms_S, price = t.l1 / t.B;
         for (int64_t b = 0; b < t.B; b++) {
             const float *z_S = t.pre_BS + b * t.S;
             float *dpre_S = t.dpre_BS + b * t.S;
+#pragma omp simd
             for (int64_t s = from; s < to; s++) {
-                dpre_S[s] = z_S[s] > 0 ? dpre_S[s] + t.l1 / t.B * t.norms_S[s] : 0;
-                t.z_sum_S[s] += z_S[s];
-                t.dpre_sum_S[s] += dpre_S[s];
+                dpre_S[s] = z_S[s] > 0 ? dpre_S[s] + price * norms_S[s] : 0;
+                z_sum_S[s] += z_S[s];
+                dpre_sum_S[s] += dpre_S[s];
             }
         }
         for (int64_t s = from; s < to; s++) t.fired_S[s] = t.z_sum_S[s] > 0;
