@@ -127,12 +127,12 @@ double auxiliary(const Step &t, int64_t b, Entries &entries) {
     float floor = 0, *row_Md = t.aux_BMd + b * t.width();
     if (t.D > t.aux_k) {
         std::vector<float> values;
-        for (int64_t i = 0; i < t.D; i++) values.push_back(t.pre_BS[b * t.S + t.dead_D[i]] + t.b_enc_S.value[t.dead_D[i]]);
+        for (int64_t i = 0; i < t.D; i++) values.push_back(positive(t, b, t.dead_D[i]));
         floor = kth_largest(std::move(values), t.aux_k);
     }
     for (int64_t i = 0; i < t.D; i++) {
         const int64_t s = t.dead_D[i];
-        const float z = t.pre_BS[b * t.S + s] + t.b_enc_S.value[s];
+        const float z = positive(t, b, s);
         if (z > 0 && z >= floor) entries.push_back({int32_t(b), int32_t(s), z, 0});
     }
     Entry *found = entries.data() + before;
@@ -177,13 +177,16 @@ void sparse_step(Step *step) {
     Entries entries = t.kept ? batchtopk(t) : all_positive(t);
     t.found = entries.size();
     Entries aux = rows(t, entries, starts(entries, t.B, &Entry::row));
-    const std::vector<int64_t> start = starts(entries, t.S, &Entry::latent), aux_start = starts(aux, t.S, &Entry::latent);
+    const auto start = starts(entries, t.S, &Entry::latent), aux_start = starts(aux, t.S, &Entry::latent);
     entries = by_latent(entries, start);
     aux = by_latent(aux, aux_start);
     for (int64_t s = 0; s < t.S; s++) {
         t.fired_S[s] = start[s + 1] > start[s];
         t.z_sum_S[s] = t.dpre_sum_S[s] = 0;
-        for (int64_t i = start[s]; i < start[s + 1]; i++) t.z_sum_S[s] += entries[i].z, t.dpre_sum_S[s] += entries[i].dz;
+        for (int64_t i = start[s]; i < start[s + 1]; i++) {
+            t.z_sum_S[s] += entries[i].z;
+            t.dpre_sum_S[s] += entries[i].dz;
+        }
         for (int64_t i = aux_start[s]; i < aux_start[s + 1]; i++) t.dpre_sum_S[s] += aux[i].dz;
     }
     t.loss += penalty(t);
@@ -245,13 +248,16 @@ void dense_backward(Step *step) {
         const int64_t to = std::min(from + block, t.S);
         std::fill(t.z_sum_S + from, t.z_sum_S + to, 0.0f);
         std::fill(t.dpre_sum_S + from, t.dpre_sum_S + to, 0.0f);
+        float *z_sum_S = t.z_sum_S, *dpre_sum_S = t.dpre_sum_S;
+        const float *norms_S = t.norms_S, price = t.l1 / t.B;
         for (int64_t b = 0; b < t.B; b++) {
             const float *z_S = t.pre_BS + b * t.S;
             float *dpre_S = t.dpre_BS + b * t.S;
+#pragma omp simd
             for (int64_t s = from; s < to; s++) {
-                dpre_S[s] = z_S[s] > 0 ? dpre_S[s] + t.l1 / t.B * t.norms_S[s] : 0;
-                t.z_sum_S[s] += z_S[s];
-                t.dpre_sum_S[s] += dpre_S[s];
+                dpre_S[s] = z_S[s] > 0 ? dpre_S[s] + price * norms_S[s] : 0;
+                z_sum_S[s] += z_S[s];
+                dpre_sum_S[s] += dpre_S[s];
             }
         }
         for (int64_t s = from; s < to; s++) t.fired_S[s] = t.z_sum_S[s] > 0;

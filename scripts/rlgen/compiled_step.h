@@ -14,7 +14,8 @@ struct Step {  // the same fields in the same order in compiled_step.py
     int64_t kept;                      // entries to keep in the batch, 0: all that are positive
     int64_t aux_k, threads;
     float l1, aux;  // coefficients of the penalty and of the auxiliary loss
-    float rate, eps, beta1, beta2, rest1, rest2, correction1, correction2;  // Adam; rest: 1 - beta; correction: 1 - beta^steps
+    float rate, eps, beta1, beta2;  // Adam
+    float rest1, rest2, correction1, correction2;  // rest: 1 - beta; correction: 1 - beta^steps
     const float *x_BMd;
     float *pre_BS;  // encoder product without bias
     const int64_t *dead_D;
@@ -120,7 +121,8 @@ void update_bias(const Step &t) {
     adam(t, t.b_dec_Md, 0, gradient_Md.data(), t.biases * t.d);
 }
 
-// Adam on every latent. add(s, m, decoder_d, encoder_d) adds the loss's gradient, apart from the penalty's at the norms.
+// Adam on every latent, fired or not: its moments decay and move it all the same.
+// add(s, m, decoder_d, encoder_d) adds the loss's gradient, apart from the penalty's through the norms.
 template <class Add>
 void update_latents(const Step &t, Add add) {
 #pragma omp parallel num_threads(t.threads)
@@ -133,9 +135,9 @@ void update_latents(const Step &t, Add add) {
                 if (m == 0 || s < t.F) std::fill(decoder_d.begin(), decoder_d.end(), 0.0f);
                 std::fill(encoder_d.begin(), encoder_d.end(), 0.0f);
                 add(s, m, decoder_d.data(), encoder_d.data());
-                const float norm = t.norms_SM[s * t.M + m], factor = norm > 0 ? penalty / norm : 0;
-                const float *row_d = t.decoder(s, m);
-                for (int64_t j = 0; j < t.d; j++) decoder_d[j] += factor * row_d[j];
+                const float norm = t.norms_SM[s * t.M + m], *row_d = t.decoder(s, m);
+                if (penalty > 0 && norm > 0)
+                    for (int64_t j = 0; j < t.d; j++) decoder_d[j] += penalty / norm * row_d[j];
                 if (s < t.F) adam(t, t.W_free_FMd, (s * t.M + m) * t.d, decoder_d.data(), t.d);
                 else if (m == t.M - 1) adam(t, t.W_tied_Td, (s - t.F) * t.d, decoder_d.data(), t.d);
                 adam(t, t.W_enc_SMd, (s * t.M + m) * t.d, encoder_d.data(), t.d);

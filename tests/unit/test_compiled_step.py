@@ -52,8 +52,8 @@ def assert_same(compiled, plain, rows_BMd, steps=1, l1=0.0, dead_D=NONE, rtol=1e
         pairs = zip(compiled.moments[name], plain.moments[name], strict=True)
         for got, expected in [*pairs, (parameter.detach(), weights[name].detach())]:
             if got.numel():
-                error = (got - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
-                assert error < rtol, f"{name}: {error}"
+                error, bound = (got - expected).abs().max(), rtol * expected.abs().max()
+                assert error <= bound + 1e-8, f"{name}: {error}, expected at most {bound}"  # 1e-8: sums that cancel
     return exact
 
 
@@ -221,8 +221,8 @@ def test_bfloat16_rows_train_float32_weights():
     single = Parameters(64, 2, 16, 64, True, 0.3, 0)
     single.load_state_dict(plain.parameters.state_dict())
     half, rows_BMd = PlainStep(recipe, single, Moments.zero(single)), randn(0, 32, 2, 16).bfloat16()
-    ours, exact = (method.advance(rows_BMd.to(kind), 0, 1e-3, 0.0, NONE) for method, kind in
-                   ((half, torch.bfloat16), (plain, torch.float64)))  # fmt: skip
+    ours = half.advance(rows_BMd, 0, 1e-3, 0.0, NONE)
+    exact = plain.advance(rows_BMd.double(), 0, 1e-3, 0.0, NONE)
     assert ours.loss.dtype == torch.float32 and ours.loss.item() == pytest.approx(exact.loss.item(), rel=0.02)
     for name, (first, _) in half.moments.items():
         if first.numel():

@@ -111,8 +111,7 @@ def test_the_first_step_matches_float64_loops(objective, normalisation):
         warmup=0,
         decay=0,
     )
-    F = free or 5
-    start = Parameters(5, 2, 3, F, normalisation == "shared", 0.08, 0).double()
+    start = Parameters(5, 2, 3, free or 5, normalisation == "shared", 0.08, 0).double()
     g = torch.Generator().manual_seed(1)
     for tensor in start.parameters():
         tensor.data = torch.randn(tensor.shape, generator=g, dtype=torch.float64)
