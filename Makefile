@@ -1,8 +1,10 @@
 # make figures             every figure and table of the default study
 # make test                every check
+# make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
+# make accept-packages     keep the study's results although packages have other versions now
 # make benchmarks-summary  seconds and peak memory of every rule of the last run
 # make describe            config/schema.json and config/README.md from the settings models
-# make lock                requirements.lock anew from requirements.in
+# make lock                requirements.lock anew from requirements.in, and envs/*.yaml from it
 # Each sets up .venv by itself, with the versions of requirements.lock.
 
 PYTHON ?= python3.11
@@ -14,10 +16,18 @@ TORCH := $(shell grep '^torch==' requirements.lock)
 
 export PYTHONHASHSEED := 0
 
-.PHONY: figures test check format benchmarks-summary describe lock
+STUDY = $(shell sed -n "s/^study: *//p" $(CONFIG))
+
+.PHONY: figures why accept-packages test check format benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
+
+why: $(INSTALLED)
+	$(VENV)/bin/python scripts/why.py --configfile $(CONFIG) $(TARGET)
+
+accept-packages: $(INSTALLED)
+	$(VENV)/bin/python scripts/accept_packages.py --results results/$(STUDY)
 
 test: $(INSTALLED) check
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
@@ -53,4 +63,5 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.in
 	{ echo '# Every package of the environment, pinned. Made by `make lock` from requirements.in; do not edit.'; \
 	  .venv-lock/bin/python -m pip freeze --exclude pip --exclude setuptools | sed 's/+[a-z0-9]*$$//' | LC_ALL=C sort -f; } > requirements.lock
+	.venv-lock/bin/python scripts/write_environments.py
 	rm -rf .venv-lock

@@ -36,6 +36,10 @@ localrules:
     copy_page,
 
 
+onsuccess:
+    clear_states(Path(RESULTS))
+
+
 rule all:
     default_target: True
     input:

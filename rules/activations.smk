@@ -21,11 +21,13 @@ rule build_stream:
     params:
         cfg=cfg("build_stream"),
         code=code("build_stream"),
+        packages=packages("training"),
+        job=job("build_stream", "training"),
     message:
         "Token stream of documents and sampled completions, seed {wildcards.seed}"
     shell:
-        "python scripts/build_stream.py --cfg {params.cfg:q} --tokenizer $(dirname {input.tokenizer} | uniq)"
-        " --models $(dirname {input.models} | uniq) --output {output} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --tokenizer $(dirname {input.tokenizer} | uniq)"
+        " --models $(dirname {input.models} | uniq) --output {output}"
 
 
 # One rule per model, because each has its own states to read.
@@ -53,20 +55,22 @@ for model in filter(study.harvested, study.models):
         params:
             cfg=cfg("harvest", model=model),
             code=code("harvest"),
+            packages=packages("training"),
+            job=job("harvest", "training", resumable=True),
         message:
             f"Activations of {model} on the token stream, seed {{wildcards.seed}}"
         shell:
-            "python scripts/harvest.py --cfg {params.cfg:q} --stream {input.stream}"
-            " --models $(dirname {input.models} | uniq) --outputs $(dirname {output} | uniq) > {log} 2>&1"
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --stream {input.stream}"
+            " --models $(dirname {input.models} | uniq) --outputs $(dirname {output} | uniq)"
 
 
 rule harvest_completions:
     input:
         reference=checkpoint(study.roles.reference, "{seed}"),
         tuned=lambda w: checkpoint(w.model, w.seed),
-        reference_behaviour=f"<results>/behaviour/{study.roles.reference}/seed{{seed}}.parquet",
-        tuned_behaviour="<results>/behaviour/{model}/seed{seed}.parquet",
-        tasks=expand(rules.make_task.output.samples, task=study.tasks.role_of()),
+        reference_behaviour=f"<results>/behaviour/{study.roles.reference}/seed{{seed}}/known.parquet",
+        tuned_behaviour="<results>/behaviour/{model}/seed{seed}/known.parquet",
+        tasks=expand(rules.make_task.output.samples, task=study.tasks.groups()["known"]),
     output:
         "<results>/activations/seed{seed}/completions/{model}.safetensors",
     log:
@@ -83,9 +87,11 @@ rule harvest_completions:
     params:
         cfg=cfg("harvest_completions"),
         code=code("harvest_completions"),
+        packages=packages("training"),
+        job=job("harvest_completions", "training"),
     message:
         "Activations on the completions of {wildcards.model}, seed {wildcards.seed}"
     shell:
-        "python scripts/harvest_completions.py --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
         " --tuned $(dirname {input.tuned} | uniq) --reference-behaviour {input.reference_behaviour}"
-        " --tuned-behaviour {input.tuned_behaviour} --tasks {input.tasks} --output {output} > {log} 2>&1"
+        " --tuned-behaviour {input.tuned_behaviour} --tasks {input.tasks} --output {output}"

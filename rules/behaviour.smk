@@ -1,16 +1,17 @@
-# Behaviour: one row per model state and evaluation prompt, and the tables made of them.
+# Behaviour: one row per model state and evaluation prompt, and the tables made of them. Tasks that features are chosen
+# on and unseen tasks are evaluated apart, so that another unseen task leaves everything but its own evaluation alone.
 
 
 rule evaluate_model:
     input:
         checkpoints=lambda w: checkpoints(w.model, w.seed),
-        tasks=expand(rules.make_task.output.samples, task=study.tasks.role_of()),
+        tasks=lambda w: expand(rules.make_task.output.samples, task=study.tasks.groups()[w.tasks]),
     output:
-        "<results>/behaviour/{model}/seed{seed}.parquet",
+        "<results>/behaviour/{model}/seed{seed}/{tasks}.parquet",
     log:
-        "<logs>/evaluate_model/{model}_seed{seed}.log",
+        "<logs>/evaluate_model/{model}_seed{seed}_{tasks}.log",
     benchmark:
-        "<benchmarks>/evaluate_model/{model}_seed{seed}.tsv"
+        "<benchmarks>/evaluate_model/{model}_seed{seed}_{tasks}.tsv"
     conda:
         "../envs/training.yaml"
     threads: study.threads
@@ -21,16 +22,18 @@ rule evaluate_model:
     params:
         cfg=cfg("evaluate_model"),
         code=code("evaluate_model"),
+        packages=packages("training"),
+        job=job("evaluate_model", "training"),
     message:
-        "Answers of all checkpoints of {wildcards.model}, seed {wildcards.seed}"
+        "Answers of all checkpoints of {wildcards.model} on {wildcards.tasks} tasks, seed {wildcards.seed}"
     shell:
-        "python scripts/evaluate_model.py --cfg {params.cfg:q} --checkpoints $(dirname {input.checkpoints} | uniq)"
-        " --tasks {input.tasks} --output {output} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --checkpoints $(dirname {input.checkpoints} | uniq)"
+        " --tasks {input.tasks} --output {output}"
 
 
 rule summarise_behaviour:
     input:
-        behaviour=expand("<results>/behaviour/{model}/seed{seed}.parquet", model=study.models, seed=SEEDS),
+        behaviour=expand(rules.evaluate_model.output, model=study.models, seed=SEEDS, tasks=study.tasks.groups()),
         curves=expand("<results>/models/{model}/seed{seed}/curves.csv", model=study.models, seed=SEEDS),
     output:
         accuracy="<results>/behaviour/accuracy.csv",
@@ -49,8 +52,10 @@ rule summarise_behaviour:
     params:
         cfg=cfg("summarise_behaviour"),
         code=code("summarise_behaviour"),
+        packages=packages("analysis"),
+        job=job("summarise_behaviour", "analysis"),
     message:
         "Accuracies of all models with intervals"
     shell:
-        "python scripts/summarise_behaviour.py --cfg {params.cfg:q} --behaviour {input.behaviour}"
-        " --curves {input.curves} --accuracy {output.accuracy} --all-curves {output.curves} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --behaviour {input.behaviour}"
+        " --curves {input.curves} --accuracy {output.accuracy} --all-curves {output.curves}"

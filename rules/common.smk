@@ -1,13 +1,16 @@
 # What all rules share: the checked study, settings and code of a rule, places of artifacts.
 from inspect import signature
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from rlgen import page_slices, slices
+from rlgen import engine_lock, page_slices, slices
+from rlgen import packages as pinned
 from rlgen.code_digest import code_digest
 from rlgen.config import ConfigError, load
 from rlgen.files import canonical_json
+from rlgen.job import clear_states
 
 try:
     study = load(dict(config))
@@ -15,6 +18,14 @@ except ConfigError as error:
     raise WorkflowError(f"The study cannot run:\n{error}")
 
 RESULTS = f"results/{study.study}"
+
+if workflow.is_main_process:
+    try:
+        for note in [*engine_lock.enter(sys.argv[1:]), *pinned.announcement(Path(workflow.basedir), Path(RESULTS))]:
+            logger.warning(note)
+    except engine_lock.StillRunning as error:
+        raise WorkflowError(str(error))
+
 SEEDS = study.seeds
 
 
@@ -28,17 +39,19 @@ wildcard_constraints:
     seed=r"\d+",
     model="|".join(map(re.escape, study.models)),
     task="|".join(map(re.escape, study.tasks.role_of())),
+    tasks="|".join(study.tasks.groups()),
     dictionary="|".join(map(re.escape, study.dictionaries)),
     recipe="|".join(map(re.escape, study.recipes)),
     procedure="|".join(map(re.escape, study.procedures)),
 
 
-# Jobs find the interpreter that runs Snakemake, hash alike, and use the study's threads, whatever the machine has.
+# Jobs find the interpreter that runs Snakemake, hash alike, use the study's threads, whatever the machine has, and end
+# with the Snakemake that started them.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]))
-shell.prefix(
-    f"set -euo pipefail; export PYTHONHASHSEED=0 OMP_NUM_THREADS={study.threads} MKL_NUM_THREADS={study.threads} "
-    f"OPENBLAS_NUM_THREADS={study.threads} TOKENIZERS_PARALLELISM=false; "
-)
+variables = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"], study.threads)
+variables |= {"PYTHONHASHSEED": 0, "TOKENIZERS_PARALLELISM": "false", "RLGEN_ENGINE": "$PPID"}
+variables |= study.machine.environment()
+shell.prefix(f"set -euo pipefail; export {' '.join(f'{name}={value}' for name, value in variables.items())}; ")
 
 
 def cfg(name, **fixed):
@@ -57,6 +70,23 @@ def cfg(name, **fixed):
 def code(script):
     """Digest of a script and of the library modules it imports: with it, an edit runs again what uses it."""
     return code_digest(f"{workflow.basedir}/scripts/{script}.py")
+
+
+def packages(environment):
+    """Digest of an environment's locked versions: with it, an update runs again what the environment produces."""
+    return pinned.packages_digest(Path(workflow.basedir), environment, Path(RESULTS))
+
+
+def job(script, environment, resumable=False):
+    """The start of a rule's command: its script, run as a job. It names files and is therefore no tracked setting."""
+    start = f"python scripts/job.py --script scripts/{script}.py --environment {environment} --results {RESULTS}"
+    start += f" --code {code(script)}"  # + " --resumable" * resumable
+
+    def text(wildcards, input, output, resources):
+        gpu = resources.gpu or int("gpu" in resources.get("gres", ""))  # some clusters hand out GPUs as `gres`
+        return f"{start} --gpu {gpu} --inputs {input} --outputs {output}"
+
+    return text
 
 
 def grows(amount):

@@ -19,10 +19,12 @@ rule make_tokenizer:
     params:
         cfg=cfg("make_tokenizer"),
         code=code("make_tokenizer"),
+        packages=packages("training"),
+        job=job("make_tokenizer", "training"),
     message:
         "Tokenizer over the words of all task families"
     shell:
-        "python scripts/make_tokenizer.py --cfg {params.cfg:q} --output $(dirname {output.tokenizer}) > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --output $(dirname {output.tokenizer})"
 
 
 rule make_task:
@@ -34,7 +36,7 @@ rule make_task:
     benchmark:
         "<benchmarks>/make_task/{task}.tsv"
     conda:
-        "../envs/analysis.yaml"
+        "../envs/training.yaml"
     threads: 1
     resources:
         gpu=0,
@@ -43,10 +45,12 @@ rule make_task:
     params:
         cfg=cfg("make_task"),
         code=code("make_task"),
+        packages=packages("training"),
+        job=job("make_task", "training"),
     message:
         "Evaluation prompts of task {wildcards.task}"
     shell:
-        "python scripts/make_task.py --cfg {params.cfg:q} --samples {output.samples} --task {output.task} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --samples {output.samples} --task {output.task}"
 
 
 rule make_training_set:
@@ -57,7 +61,7 @@ rule make_training_set:
     benchmark:
         "<benchmarks>/make_training_set/seed{seed}.tsv"
     conda:
-        "../envs/analysis.yaml"
+        "../envs/training.yaml"
     threads: 1
     resources:
         gpu=0,
@@ -66,7 +70,9 @@ rule make_training_set:
     params:
         cfg=cfg("make_training_set"),
         code=code("make_training_set"),
+        packages=packages("training"),
+        job=job("make_training_set", "training"),
     message:
         "Prompts and teacher completions of the in-domain task, seed {wildcards.seed}"
     shell:
-        "python scripts/make_training_set.py --cfg {params.cfg:q} --output {output} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --output {output}"

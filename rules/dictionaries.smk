@@ -21,11 +21,13 @@ rule train_dictionary:
     params:
         cfg=cfg("train_dictionary"),
         code=code("train_dictionary"),
+        packages=packages("dictionaries"),
+        job=job("train_dictionary", "dictionaries", resumable=True),
     message:
         "Dictionary {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}"
     shell:
-        "python scripts/train_dictionary.py --cfg {params.cfg:q} --shards $(dirname {input} | uniq)"
-        " --output $(dirname {output.curves}) > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --shards $(dirname {input} | uniq)"
+        " --output $(dirname {output.curves})"
 
 
 rule measure_dictionary:
@@ -52,12 +54,14 @@ rule measure_dictionary:
     params:
         cfg=cfg("measure_dictionary"),
         code=code("measure_dictionary"),
+        packages=packages("dictionaries"),
+        job=job("measure_dictionary", "dictionaries"),
     message:
         "Quality and features of {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}"
     shell:
-        "python scripts/measure_dictionary.py --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
         " --shards $(dirname {input.shards} | uniq) --models $(dirname {input.models} | uniq) --stream {input.stream}"
-        " --quality {output.quality} --features {output.features} --contexts {output.contexts} > {log} 2>&1"
+        " --quality {output.quality} --features {output.features} --contexts {output.contexts}"
 
 
 rule summarise_dictionary:
@@ -81,8 +85,10 @@ rule summarise_dictionary:
     params:
         cfg=cfg("summarise_dictionary"),
         code=code("summarise_dictionary"),
+        packages=packages("analysis"),
+        job=job("summarise_dictionary", "analysis"),
     message:
         "Quality and features of {wildcards.dictionary} in one table each"
     shell:
-        "python scripts/summarise_dictionary.py --cfg {params.cfg:q} --quality {input.quality}"
-        " --features {input.features} --all-quality {output.quality} --all-features {output.features} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --quality {input.quality}"
+        " --features {input.features} --all-quality {output.quality} --all-features {output.features}"

@@ -22,12 +22,14 @@ rule measure_dynamics:
     params:
         cfg=cfg("measure_dynamics"),
         code=code("measure_dynamics"),
+        packages=packages("dictionaries"),
+        job=job("measure_dynamics", "dictionaries"),
     message:
         "Tuned-specific features over training, seed {wildcards.seed}"
     shell:
-        "python scripts/measure_dynamics.py --cfg {params.cfg:q} --courses $(dirname {input.courses} | uniq)"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --courses $(dirname {input.courses} | uniq)"
         " --joint $(dirname {input.joint} | uniq) --shards $(dirname {input.shards} | uniq)"
-        " --output {output} > {log} 2>&1"
+        " --output {output}"
 
 
 rule summarise_dynamics:
@@ -49,10 +51,12 @@ rule summarise_dynamics:
     params:
         cfg=cfg("summarise_seeds"),
         code=code("summarise_seeds"),
+        packages=packages("analysis"),
+        job=job("summarise_seeds", "analysis"),
     message:
         "Dynamics of all seeds in one table"
     shell:
-        "python scripts/summarise_seeds.py --cfg {params.cfg:q} --tables {input} --output {output} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"
 
 
 rule score_features:
@@ -77,12 +81,14 @@ rule score_features:
     params:
         cfg=cfg("score_features"),
         code=code("score_features"),
+        packages=packages("dictionaries"),
+        job=job("score_features", "dictionaries"),
     message:
         "Mediating features by {wildcards.procedure}, seed {wildcards.seed}"
     shell:
-        "python scripts/score_features.py --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
         " --completions {input.completions} --scores {output.scores} --set {output.chosen}"
-        " --overlap {output.overlap} > {log} 2>&1"
+        " --overlap {output.overlap}"
 
 
 rule summarise_mediation:
@@ -108,9 +114,11 @@ rule summarise_mediation:
     params:
         cfg=cfg("summarise_mediation"),
         code=code("summarise_mediation"),
+        packages=packages("analysis"),
+        job=job("summarise_mediation", "analysis"),
     message:
         "Mediating features of all procedures in one table each"
     shell:
-        "python scripts/summarise_mediation.py --cfg {params.cfg:q} --scores {input.scores} --sets {input.sets}"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --scores {input.scores} --sets {input.sets}"
         " --overlap {input.overlap} --all-scores {output.scores} --all-sets {output.sets}"
-        " --all-overlap {output.overlap} > {log} 2>&1"
+        " --all-overlap {output.overlap}"

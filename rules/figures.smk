@@ -26,11 +26,13 @@ rule fig1_behaviour:
     params:
         cfg=cfg("fig1_behaviour"),
         code=code("fig1_behaviour"),
+        packages=packages("analysis"),
+        job=job("fig1_behaviour", "analysis"),
     message:
         "fig1: Accuracy of all models in and out of the trained domain"
     shell:
-        "python scripts/fig1_behaviour.py --cfg {params.cfg:q} --accuracy {input.accuracy} --curves {input.curves}"
-        " --output {output.pdf} --png {output.png} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --accuracy {input.accuracy} --curves {input.curves}"
+        " --output {output.pdf} --png {output.png}"
 
 
 rule fig2_nrn:
@@ -57,11 +59,13 @@ rule fig2_nrn:
     params:
         cfg=cfg("fig2_nrn"),
         code=code("fig2_nrn"),
+        packages=packages("analysis"),
+        job=job("fig2_nrn", "analysis"),
     message:
         "fig2: Norm ratios of the pairs' features, with the null"
     shell:
-        "python scripts/fig2_nrn.py --cfg {params.cfg:q} --features {input.features}"
-        " --output {output.pdf} --png {output.png} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --features {input.features}"
+        " --output {output.pdf} --png {output.png}"
 
 
 rule fig3_mas:
@@ -88,11 +92,13 @@ rule fig3_mas:
     params:
         cfg=cfg("fig3_mas"),
         code=code("fig3_mas"),
+        packages=packages("analysis"),
+        job=job("fig3_mas", "analysis"),
     message:
         "fig3: Model affinity of the joint dictionary's features"
     shell:
-        "python scripts/fig3_mas.py --cfg {params.cfg:q} --features {input.features}"
-        " --output {output.pdf} --png {output.png} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --features {input.features}"
+        " --output {output.pdf} --png {output.png}"
 
 
 rule fig4_dynamics:
@@ -119,11 +125,13 @@ rule fig4_dynamics:
     params:
         cfg=cfg("fig4_dynamics"),
         code=code("fig4_dynamics"),
+        packages=packages("analysis"),
+        job=job("fig4_dynamics", "analysis"),
     message:
         "fig4: Overlap of tuned-specific features over training"
     shell:
-        "python scripts/fig4_dynamics.py --cfg {params.cfg:q} --dynamics {input.dynamics}"
-        " --output {output.pdf} --png {output.png} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dynamics {input.dynamics}"
+        " --output {output.pdf} --png {output.png}"
 
 
 rule fig5_mediation:
@@ -152,11 +160,13 @@ rule fig5_mediation:
     params:
         cfg=cfg("fig5_mediation"),
         code=code("fig5_mediation"),
+        packages=packages("analysis"),
+        job=job("fig5_mediation", "analysis"),
     message:
         "fig5: Mediating features per task and their overlap against chance"
     shell:
-        "python scripts/fig5_mediation.py --cfg {params.cfg:q} --scores {input.scores} --sets {input.sets} --overlap {input.overlap}"
-        " --output {output.pdf} --png {output.png} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --scores {input.scores} --sets {input.sets} --overlap {input.overlap}"
+        " --output {output.pdf} --png {output.png}"
 
 
 rule fig6_selection:
@@ -183,11 +193,13 @@ rule fig6_selection:
     params:
         cfg=cfg("fig6_selection"),
         code=code("fig6_selection"),
+        packages=packages("analysis"),
+        job=job("fig6_selection", "analysis"),
     message:
         "fig6: Edits, controls and rivals on the selection tasks"
     shell:
-        "python scripts/fig6_selection.py --cfg {params.cfg:q} --effects {input.effects}"
-        " --output {output.pdf} --png {output.png} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --effects {input.effects}"
+        " --output {output.pdf} --png {output.png}"
 
 
 rule fig7_unseen:
@@ -214,11 +226,13 @@ rule fig7_unseen:
     params:
         cfg=cfg("fig7_unseen"),
         code=code("fig7_unseen"),
+        packages=packages("analysis"),
+        job=job("fig7_unseen", "analysis"),
     message:
         "fig7: Edits on the unseen tasks and the dose curve"
     shell:
-        "python scripts/fig7_unseen.py --cfg {params.cfg:q} --effects {input.effects}"
-        " --output {output.pdf} --png {output.png} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --effects {input.effects}"
+        " --output {output.pdf} --png {output.png}"
 
 
 rule fig8_recovery:
@@ -246,11 +260,13 @@ rule fig8_recovery:
     params:
         cfg=cfg("fig8_recovery"),
         code=code("fig8_recovery"),
+        packages=packages("analysis"),
+        job=job("fig8_recovery", "analysis"),
     message:
         "fig8: Every procedure against the planted truth"
     shell:
-        "python scripts/fig8_recovery.py --cfg {params.cfg:q} --recovery {input.recovery} --effects {input.effects}"
-        " --output {output.pdf} --png {output.png} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --recovery {input.recovery} --effects {input.effects}"
+        " --output {output.pdf} --png {output.png}"
 
 
 rule table1_accuracies:
@@ -277,11 +293,13 @@ rule table1_accuracies:
     params:
         cfg=cfg("table1_accuracies"),
         code=code("table1_accuracies"),
+        packages=packages("analysis"),
+        job=job("table1_accuracies", "analysis"),
     message:
         "table1: Accuracies"
     shell:
-        "python scripts/table1_accuracies.py --cfg {params.cfg:q} --accuracy {input.accuracy}"
-        " --output {output.table} --tex {output.tex} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --accuracy {input.accuracy}"
+        " --output {output.table} --tex {output.tex}"
 
 
 rule table2_interventions:
@@ -308,11 +326,13 @@ rule table2_interventions:
     params:
         cfg=cfg("table2_interventions"),
         code=code("table2_interventions"),
+        packages=packages("analysis"),
+        job=job("table2_interventions", "analysis"),
     message:
         "table2: Effects of interventions"
     shell:
-        "python scripts/table2_interventions.py --cfg {params.cfg:q} --effects {input.effects}"
-        " --output {output.table} --tex {output.tex} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --effects {input.effects}"
+        " --output {output.table} --tex {output.tex}"
 
 
 rule table3_dictionaries:
@@ -339,11 +359,13 @@ rule table3_dictionaries:
     params:
         cfg=cfg("table3_dictionaries"),
         code=code("table3_dictionaries"),
+        packages=packages("analysis"),
+        job=job("table3_dictionaries", "analysis"),
     message:
         "table3: Quality of the dictionaries"
     shell:
-        "python scripts/table3_dictionaries.py --cfg {params.cfg:q} --quality {input.quality}"
-        " --output {output.table} --tex {output.tex} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --quality {input.quality}"
+        " --output {output.table} --tex {output.tex}"
 
 
 rule copy_page:

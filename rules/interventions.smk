@@ -20,11 +20,12 @@ rule measure_truth:
     params:
         cfg=cfg("measure_truth"),
         code=code("measure_truth"),
+        packages=packages("training"),
+        job=job("measure_truth", "training"),
     message:
         "Planted direction from careless to careful authors, seed {wildcards.seed}"
     shell:
-        "python scripts/measure_truth.py --cfg {params.cfg:q} --model $(dirname {input} | uniq)"
-        " --output {output} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --model $(dirname {input} | uniq)" " --output {output}"
 
 
 rule intervene:
@@ -50,12 +51,14 @@ rule intervene:
     params:
         cfg=cfg("intervene"),
         code=code("intervene"),
+        packages=packages("training"),
+        job=job("intervene", "training"),
     message:
         "Edits by {wildcards.procedure} and matched random sets, seed {wildcards.seed}"
     shell:
-        "python scripts/intervene.py --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
         " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
-        " --tasks {input.tasks} --output {output} > {log} 2>&1"
+        " --tasks {input.tasks} --output {output}"
 
 
 rule steer:
@@ -80,12 +83,14 @@ rule steer:
     params:
         cfg=cfg("steer"),
         code=code("steer"),
+        packages=packages("training"),
+        job=job("steer", "training"),
     message:
         "Steering with the planted direction, mean shifts and random directions, seed {wildcards.seed}"
     shell:
-        "python scripts/steer.py --cfg {params.cfg:q} --truth {input.truth} --completions {input.completions}"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --truth {input.truth} --completions {input.completions}"
         " --models $(dirname {input.models} | uniq)"
-        " --tasks {input.tasks} --output {output} > {log} 2>&1"
+        " --tasks {input.tasks} --output {output}"
 
 
 rule measure_recovery:
@@ -111,12 +116,14 @@ rule measure_recovery:
     params:
         cfg=cfg("measure_recovery"),
         code=code("measure_recovery"),
+        packages=packages("dictionaries"),
+        job=job("measure_recovery", "dictionaries"),
     message:
         "Chosen features against the planted direction, seed {wildcards.seed}"
     shell:
-        "python scripts/measure_recovery.py --cfg {params.cfg:q} --truth {input.truth}"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --truth {input.truth}"
         " --dictionaries $(dirname {input.dictionaries}) --sets {input.sets}"
-        " --completions {input.completions} --output {output} > {log} 2>&1"
+        " --completions {input.completions} --output {output}"
 
 
 rule summarise_interventions:
@@ -139,11 +146,13 @@ rule summarise_interventions:
     params:
         cfg=cfg("summarise_interventions"),
         code=code("summarise_interventions"),
+        packages=packages("analysis"),
+        job=job("summarise_interventions", "analysis"),
     message:
         "Effects of all edits with intervals"
     shell:
-        "python scripts/summarise_interventions.py --cfg {params.cfg:q} --interventions {input.interventions}"
-        " --steering {input.steering} --output {output} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --interventions {input.interventions}"
+        " --steering {input.steering} --output {output}"
 
 
 rule summarise_recovery:
@@ -165,7 +174,9 @@ rule summarise_recovery:
     params:
         cfg=cfg("summarise_seeds"),
         code=code("summarise_seeds"),
+        packages=packages("analysis"),
+        job=job("summarise_seeds", "analysis"),
     message:
         "Recovery of the planted truth in all seeds"
     shell:
-        "python scripts/summarise_seeds.py --cfg {params.cfg:q} --tables {input} --output {output} > {log} 2>&1"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"

@@ -24,11 +24,13 @@ for model in study.made_by("pretrain"):
         params:
             cfg=cfg("pretrain", model=model),
             code=code("pretrain"),
+            packages=packages("training"),
+            job=job("pretrain", "training", resumable=True),
         message:
             f"Pretraining {model} from scratch, seed {{wildcards.seed}}"
         shell:
-            "python scripts/pretrain.py --cfg {params.cfg:q} --tokenizer $(dirname {input} | uniq)"
-            " --output $(dirname {output.curves}) > {log} 2>&1"
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --tokenizer $(dirname {input} | uniq)"
+            " --output $(dirname {output.curves})"
 
 
 for model in study.made_by("continue_pretraining"):
@@ -55,11 +57,13 @@ for model in study.made_by("continue_pretraining"):
         params:
             cfg=cfg("continue_pretraining", model=model),
             code=code("continue_pretraining"),
+            packages=packages("training"),
+            job=job("continue_pretraining", "training", resumable=True),
         message:
             f"Pretraining {model} further, seed {{wildcards.seed}}"
         shell:
-            "python scripts/continue_pretraining.py --cfg {params.cfg:q} --parent $(dirname {input} | uniq)"
-            " --output $(dirname {output.curves}) > {log} 2>&1"
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input} | uniq)"
+            " --output $(dirname {output.curves})"
 
 
 for model in study.made_by("sft"):
@@ -87,11 +91,13 @@ for model in study.made_by("sft"):
         params:
             cfg=cfg("train_sft", model=model),
             code=code("train_sft"),
+            packages=packages("training"),
+            job=job("train_sft", "training", resumable=True),
         message:
             f"Supervised fine-tuning of {model}, seed {{wildcards.seed}}"
         shell:
-            "python scripts/train_sft.py --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
-            " --training {input.training} --output $(dirname {output.curves}) > {log} 2>&1"
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
+            " --training {input.training} --output $(dirname {output.curves})"
 
 
 for model in study.made_by("grpo"):
@@ -119,8 +125,10 @@ for model in study.made_by("grpo"):
         params:
             cfg=cfg("train_grpo", model=model),
             code=code("train_grpo"),
+            packages=packages("training"),
+            job=job("train_grpo", "training", resumable=True),
         message:
             f"Reinforcement learning of {model}, seed {{wildcards.seed}}"
         shell:
-            "python scripts/train_grpo.py --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
-            " --training {input.training} --output $(dirname {output.curves}) > {log} 2>&1"
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
+            " --training {input.training} --output $(dirname {output.curves})"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: models, seeds, bootstrap")
-    parser.add_argument("--behaviour", required=True, nargs="+", type=Path, help="tables, model by model, seed by seed")
-    parser.add_argument("--curves", required=True, nargs="+", type=Path, help="training curves, in the same order")
+    parser.add_argument("--cfg", required=True, help="JSON: models, seeds, groups, bootstrap")
+    parser.add_argument("--behaviour", required=True, nargs="+", type=Path, help="tables, by model, seed, group")
+    parser.add_argument("--curves", required=True, nargs="+", type=Path, help="training curves, by model, seed")
     parser.add_argument("--accuracy", required=True, type=Path, help="accuracies to write (CSV)")
     parser.add_argument("--all-curves", required=True, type=Path, help="all training curves to write (CSV)")
     return parser.parse_args()
@@ -25,10 +25,9 @@ def main() -> None:
 
     cfg = SummariseBehaviour.model_validate_json(args.cfg)
     jobs = [{"model": model, "seed": seed} for model in cfg.models for seed in cfg.seeds]
-    tables = [
-        accuracy_table(read_parquet(path), job["seed"], cfg.bootstrap)
-        for path, job in zip(args.behaviour, jobs, strict=True)
-    ]
+    seeds = [job["seed"] for job in jobs for _ in cfg.groups]
+    behaviour = [read_parquet(path) for path in args.behaviour]
+    tables = [accuracy_table(rows, seed, cfg.bootstrap) for rows, seed in zip(behaviour, seeds, strict=True)]
     write_csv(args.accuracy, pd.concat(tables, ignore_index=True))
     write_csv(args.all_curves, stacked([read_csv(path) for path in args.curves], jobs))
 

@@ -16,7 +16,12 @@ PACKAGE = "rlgen"
 
 def code_digest(script: str | Path) -> str:
     """Hex digest (16 characters) of a script and of every package module it reaches."""
-    return digest({name: _meaning(path.read_text()) for name, path in sources(script).items()})[:16]
+    return digest(code_digests(script))[:16]
+
+
+def code_digests(script: str | Path) -> dict[str, str]:
+    """Module -> hex digest (16 characters), for a script (named `script`) and every package module it reaches."""
+    return {name: digest(_meaning(path.read_text()))[:16] for name, path in sources(script).items()}
 
 
 def sources(script: str | Path) -> dict[str, Path]:

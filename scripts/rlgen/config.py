@@ -11,6 +11,7 @@ from rlgen.config_checks import check_known, problems
 from rlgen.settings.analysis import Features, Interventions, Procedure
 from rlgen.settings.data import Evaluation, OrganismData, Stream, TaskRoles
 from rlgen.settings.dictionaries import Dictionary, Recipe
+from rlgen.settings.machine import Machine
 from rlgen.settings.models import Architecture, Model
 from rlgen.settings.strict import Strict
 
@@ -46,8 +47,9 @@ class Study(Strict):
     procedures: dict[str, Procedure] = Field(description="procedure name -> a mediating set and the edits made with it")
     features: Features = Features()
     interventions: Interventions
+    machine: Machine = Machine()
 
-    # Checks: one per field, in the order of the config, so that an error carries the field it belongs to.
+    # Checks: one per field, by name, so that an error carries the field it belongs to.
 
     @field_validator("study")
     @classmethod
@@ -75,7 +77,7 @@ class Study(Strict):
     def _have_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
         for name in entries:
             _check_name(name)
-        return entries
+        return dict(sorted(entries.items()))  # the order of keys in a config means nothing
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Study":
@@ -107,8 +109,13 @@ class Study(Strict):
         """Checkpoint numbers of a model, from 1."""
         return list(range(1, self.models[model].checkpoints + 1))
 
+    def by_role(self) -> list[str]:
+        """Models as pages list them: reference, contrast, target, then the others by name."""
+        roles = [m for m in (self.roles.reference, self.roles.contrast, self.roles.target) if m in self.models]
+        return [*roles, *(model for model in self.models if model not in roles)]
+
     def made_by(self, method: str) -> list[str]:
-        """Models that a method makes, in the order of the config."""
+        """Models that a method makes, by name."""
         return [name for name, model in self.models.items() if model.method == method]
 
     def pretrained(self, model: str) -> Architecture:
@@ -126,13 +133,13 @@ class Study(Strict):
         return [i for i in self.checkpoints(model) if f"{model}@{i}" in wanted]
 
     def trained_dictionaries(self) -> list[tuple[str, str]]:
-        """Every (dictionary, recipe), in the order of the config."""
+        """Every (dictionary, recipe), by name."""
         return [(name, recipe) for name, entry in self.dictionaries.items() for recipe in entry.recipes]
 
     def courses(self) -> dict[str, str]:
         """Model -> the dictionary over the reference and all checkpoints of that model, in order."""
         found = {}
-        for model in self.models:
+        for model in self.by_role():
             course = [self.state(self.roles.reference), *(f"{model}@{i}" for i in self.checkpoints(model))]
             for name, entry in self.dictionaries.items():
                 if len(course) > 2 and not entry.permute_shift and [self.state(s) for s in entry.members] == course:
@@ -152,7 +159,7 @@ class Study(Strict):
         return self.state(self.dictionaries[dictionary].members[-1])
 
     def edited_states(self) -> list[str]:
-        """Labels of all states that some procedure edits, in the order of the config."""
+        """Labels of all states that some procedure edits, by name."""
         return list(dict.fromkeys(self.label(s) for p in self.procedures.values() for s in p.edits))
 
 

@@ -78,7 +78,12 @@ def evaluate_model(study: Study, model: str, seed: str) -> Slice:
 
 
 def summarise_behaviour(study: Study) -> Slice:
-    return {"models": list(study.models), "seeds": study.seeds, "bootstrap": study.interventions.bootstrap}
+    return {
+        "models": list(study.models),
+        "seeds": study.seeds,
+        "groups": list(study.tasks.groups()),
+        "bootstrap": study.interventions.bootstrap,
+    }
 
 
 def build_stream(study: Study, seed: str) -> Slice:

@@ -50,7 +50,7 @@ def test_every_study_of_the_project_is_valid(path):
         ({"models__sft__learning_rate": -1}, "models.sft.learning_rate: input should be greater than 0 (value -1)"),
         ({"models__sft__learning_rate": float("nan")}, "models.sft.learning_rate: input should be a finite number"),
         ({"models__sft__method": "dpo"}, "models.sft: input tag 'dpo'"),
-        ({"models__sft__parent": "bse"}, "models.sft.parent: unknown model 'bse', expected one of base, more, sft, rl"),
+        ({"models__sft__parent": "bse"}, "models.sft.parent: unknown model 'bse', expected one of base, more, rl, sft"),
         ({"models__sft__parent": "rl@6"}, "models.sft.parent: 'rl@6' names no checkpoint, expected rl@1 to rl@5"),
         ({"models__sft__parent": "sft"}, "models.sft.parent: sft -> sft is a cycle, expected a pretrained ancestor"),
         ({"models__sft__examples": 33}, "examples=33 is not a multiple of batch_size=32"),

@@ -1,11 +1,16 @@
 """One set of versions: the lock file, what it is made from, the conda environments, and what is installed."""
 
+import ast
 import re
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
+
+from rlgen.code_digest import sources
+from rlgen.environments import DIRECT, environment_yaml
+from rlgen.packages import environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +29,30 @@ def test_conda_environments_pin_what_the_lock_pins(path):
     *_, python_packages = yaml.safe_load(path.read_text())["dependencies"]
     pins = dict(pin.split("==") for pin in python_packages["pip"])
     assert pins == {name: locked()[name_of(name)] for name in pins}
+
+
+@pytest.mark.parametrize("name", DIRECT)
+def test_conda_environments_hold_what_is_used_and_all_that_it_requires(name):
+    assert (ROOT / f"envs/{name}.yaml").read_text() == environment_yaml(ROOT, name)
+    assert set(DIRECT[name]) <= set(environment(ROOT, name))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "rules").glob("*.smk")), ids=lambda path: path.stem)
+def test_rules_of_one_environment_import_only_what_it_holds(path):
+    """A script that imports a package which its environment lacks would not run with --sdm conda."""
+    for name, script in re.findall(r'job=job\("(\w+)", "(\w+)"', path.read_text()):
+        modules = sources(ROOT / f"scripts/{name}.py").values()
+        imported = {word for module in modules for word in imports(module.read_text())}
+        distributions = {"yaml": "pyyaml"}
+        known = {distributions.get(word, word).replace("_", "-") for word in imported}
+        assert known & set(locked()) <= set(environment(ROOT, script)), name
+
+
+def imports(text: str) -> set[str]:
+    """First names of all that a module imports."""
+    nodes = list(ast.walk(ast.parse(text)))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return {word.split(".")[0] for word in plain | {n.module for n in nodes if isinstance(n, ast.ImportFrom)}}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "rules").glob("*.smk")), ids=lambda path: path.stem)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rlgen.settings.strict import Strict
 
@@ -35,6 +35,11 @@ class Procedure(Strict):
     edits: dict[str, list[Literal["exchange", "disable", "scale", "add"]]] = Field(
         description="running model state -> edits made inside its generation"
     )
+
+    @field_validator("edits")
+    @classmethod
+    def _by_state(cls, edits: dict) -> dict:
+        return dict(sorted(edits.items()))  # the order of keys in a config means nothing
 
 
 class Interventions(Strict):

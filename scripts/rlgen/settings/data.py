@@ -70,6 +70,11 @@ class TaskRoles(Strict):
         """Task name -> role, in the order of the config."""
         return {t: r for r in ("in_domain", "selection", "unseen") for t in getattr(self, r)}
 
+    def groups(self) -> dict[str, list[str]]:
+        """Tasks evaluated together: `known`, which choices are made on, and `unseen`, where there are any."""
+        groups = {"known": [*self.in_domain, *self.selection], "unseen": self.unseen}
+        return {name: tasks for name, tasks in groups.items() if tasks}
+
 
 class Evaluation(Strict):
     """Greedy evaluation on distinct prompts."""

@@ -12,10 +12,11 @@ class SummariseSeeds(Strict):
 
 
 class SummariseBehaviour(Strict):
-    """One table per model and seed."""
+    """One table per model, seed and group of tasks."""
 
     models: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
+    groups: list[str] = Field(min_length=1)
     bootstrap: int = Field(ge=1, description="draws per interval")
 
 

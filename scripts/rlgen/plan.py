@@ -1,0 +1,112 @@
+"""Why jobs would run, in words: the engine's reasons, and the manifests' account of what changed."""
+
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlgen import manifests
+from rlgen.differences import SHOWN, changed, code_changed, packages_changed
+from rlgen.packages import versions
+
+if TYPE_CHECKING:
+    from snakemake.dag import DAG
+    from snakemake.jobs import Job
+
+
+def planned(targets: list[str], configfile: Path | None) -> "DAG":
+    """The jobs behind some targets, as a dry run of the workflow in this folder finds them.
+
+    Raises SystemExit where the workflow itself refuses, after it has said why.
+    """
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+
+    quiet = OutputSettings(dryrun=True, log_level_override="ERROR")
+    with SnakemakeApi(quiet) as api:
+        config = ConfigSettings(configfiles=[configfile] if configfile else [])
+        try:
+            workflow = api.workflow(ResourceSettings(cores=1), config, snakefile=Path("Snakefile"))
+            workflow.dag(DAGSettings(targets=set(targets))).execute_workflow(executor="dryrun")
+        except Exception as error:
+            api.print_exception(error)
+            raise SystemExit(1) from None
+        return workflow._workflow.dag  # the API shows a plan but does not hand it out
+
+
+def explain(dag: "DAG") -> str:
+    """One paragraph per job that would run, upstream first: its message, and a line per reason."""
+    jobs = [job for level in dag.toposorted() for job in sorted(level, key=title) if dag.needrun(job) and job.output]
+    if not jobs:
+        return "Nothing to be done: everything asked for is there and up to date."
+    parts = [f"{len(jobs)} jobs would run."]
+    for job in jobs:
+        parts.append("\n".join([job.message or title(job), *(f"  {line}" for line in reasons(dag, job))]))
+    return "\n\n".join(parts)
+
+
+def title(job: "Job") -> str:
+    """Rule and wildcards of a job."""
+    return " ".join([job.rule.name, *job.wildcards])
+
+
+def reasons(dag: "DAG", job: "Job") -> Iterator[str]:
+    """Why one job would run, a line each."""
+    reason = dag.reason(job)
+    if reason.forced:
+        yield "it is forced"
+    if reason.missing_output:
+        yield f"missing: {_listed(reason.missing_output)}"
+    if reason.incomplete_output:
+        yield f"an earlier attempt was interrupted: {_listed(reason.incomplete_output)}"
+    if reason.params_changed:
+        yield from _settings_changed(job)
+    if reason.code_changed:
+        yield f"the command of rule {job.rule.name} was edited"
+    if reason.input_changed:
+        yield "its list of inputs changed"
+    if reason.software_stack_changed:
+        yield "its conda environment changed"
+    if reason.updated_input:
+        yield f"newer content: {_listed(reason.updated_input)}"
+    if reason.updated_input_run and not reason.missing_output:  # what is missing needs no second reason
+        makers = {title(maker) for maker, files in dag.dependencies[job].items() if files & reason.updated_input_run}
+        yield f"made anew before it by: {_listed(makers)}"
+
+
+def _settings_changed(job: "Job") -> Iterator[str]:
+    """What changed since a job's manifest: settings, packages, code."""
+    call = dict(_options(job))
+    results = Path(call["--results"])
+    manifest = manifests.read(results / manifests.FOLDER / _name(job, results))
+    if manifest is None:
+        yield "its settings, code or packages changed (no manifest tells which)"
+        return
+    for field, before, after in changed(manifest["cfg"], json.loads(job.params.cfg)):
+        yield f"setting {field}: was {json.dumps(before)}, is {json.dumps(after)}"
+    for line in packages_changed(manifest["packages"], versions(Path.cwd(), call["--environment"])):
+        yield f"package {line}"
+    if manifest["code"] != job.params.code:
+        from rlgen.code_digest import code_digests
+
+        for line in code_changed(manifest["code"], code_digests(call["--script"]), results):
+            yield f"code: {line}"
+
+
+def _options(job: "Job") -> Iterator[tuple[str, str]]:
+    words = shlex.split(str(job.params.job))
+    yield from itertools.pairwise(words)
+
+
+def _name(job: "Job", results: Path) -> Path:
+    """A job's manifest within the folder of manifests: named like its log."""
+    return Path(str(job.log)).relative_to(results / "logs").with_suffix(".json")
+
+
+def _listed(names: Any) -> str:
+    """A few names, numbers in them in order, and how many more there are."""
+    ordered = sorted(map(str, names), key=lambda n: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", n)])
+    return ", ".join(ordered[:SHOWN]) + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")

@@ -1,0 +1,20 @@
+"""Say in words why each job of a target would run (docs/freshness.md)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target", nargs="*", help="files or rules (default: all)")
+    parser.add_argument("--configfile", type=Path, help="config of the study (default: config/config.yaml)")
+    args = parser.parse_args()
+    from rlgen.plan import explain, planned
+
+    sys.argv = [sys.argv[0], "--dry-run"]  # what the Snakefile sees: this process only looks
+    print(explain(planned(args.target, args.configfile)))
+
+
+if __name__ == "__main__":
+    main()
