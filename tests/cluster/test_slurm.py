@@ -1,0 +1,105 @@
+"""The shipped SLURM profile on a real SLURM: which jobs run there, with what, and which run again."""
+
+import re
+
+import pytest
+import yaml
+from snakemake_runs import ROOT, STUDY, jobs_of, planned, snakemake
+
+SMALL = ROOT / "tests/cluster/small/Snakefile"
+pytestmark = pytest.mark.cluster
+
+LOCAL = {"all", "copy_page"}
+GPU = {"build_stream", "evaluate_model", "harvest_base", "harvest_completions", "harvest_rl", "harvest_sft"}
+GPU |= {"measure_dictionary", "measure_dynamics", "measure_truth", "train_dictionary"}
+GPU |= {"continue_pretraining_more", "pretrain_base", "train_grpo_rl", "train_sft_sft"}
+
+
+def rules_of(job, rules: set[str]) -> set[str]:
+    """Which rules a SLURM job runs: the plugin writes their names into its comment, after a group's name."""
+    text = job.comment.removeprefix("rule_").partition("_wildcards_")[0]
+    return {rule for rule in rules if re.search(rf"(^|_){rule}(_|$)", text)}
+
+
+def test_the_study_finishes_and_every_job_ran_in_slurm(study):
+    assert study.returncode == 0, study.stdout
+    assert {job.state for job in study.jobs} == {"COMPLETED"}
+    rules = {job.rule for job in jobs_of(study.folder).values()}
+    assert {rule for job in study.jobs for rule in rules_of(job, rules)} == rules - LOCAL
+    numbers = planned(study)
+    assert {rule: sum(rules_of(job, rules) == {rule} for job in study.jobs) for rule in GPU} == {
+        rule: numbers[rule] for rule in GPU
+    }
+
+
+def test_rules_with_a_gpu_are_given_one_and_no_other_job_asks(study):
+    for job in study.jobs:
+        expected = ("gpu", "gres:gpu:1", "gpu:fake:1") if rules_of(job, GPU) else ("cpu", "", "")
+        assert (job.partition, job.asked, job.given) == expected, job
+    assert {rule for job in study.jobs for rule in rules_of(job, GPU)} == GPU
+
+
+def test_jobs_of_seconds_share_slurm_jobs(study):
+    assert len(study.jobs) < 45 < planned(study)["total"]
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    assert set(profile["groups"]) <= set(snakemake(study.folder, "--configfile", STUDY, "--list-rules").stdout.split())
+
+
+def test_a_second_run_submits_nothing(study, on_cluster):
+    run = on_cluster(study.folder, "--configfile", STUDY, "--", "all")
+    assert run.returncode == 0 and "Nothing to be done" in run.stdout, run.stdout
+    assert len(run.jobs) == len(study.jobs)
+
+
+def test_an_edit_resubmits_only_what_is_stale(study, on_cluster):
+    """A line of a plotting module: its figure. A line of the crosscoder, one dictionary asked for: that dictionary."""
+    done = len(on_cluster(study.folder, "--configfile", STUDY, "--", "all").jobs)
+    page, table = "results/miniature/figures/fig3.pdf", "results/miniature/dictionaries/course-rl/quality.csv"
+    below = ["train_dictionary", "measure_dictionary", "summarise_dictionary"]
+    for module, target, rules in [("figures/fig3_mas", page, ["fig3_mas"]), ("crosscoder", table, below)]:
+        with (study.folder / f"scripts/rlgen/{module}.py").open("a") as text:
+            text.write("\nA_NEW_LINE = 1\n")
+        run = on_cluster(study.folder, "--configfile", STUDY, "--", target)
+        assert planned(run) == dict.fromkeys(rules, 1) | {"total": len(rules)}
+        assert [rules_of(job, set(rules)) for job in run.jobs[done:]] == [{rule} for rule in rules]
+        done = len(run.jobs)
+
+
+def test_a_cancelled_job_is_submitted_again(small):
+    run = small()
+    assert run.returncode == 0, run.stdout
+    states = [(job.state, job.memory) for job in run.jobs if job.comment == "rule_cancelled"]
+    assert states == [("CANCELLED", "500M"), ("COMPLETED", "1000M")]
+    assert (run.folder / "cancelled.txt").read_text().split() == ["500", "1000"]
+
+
+def test_a_job_out_of_memory_is_given_more(small):
+    run = small()
+    states = [(job.state, job.memory) for job in run.jobs if job.comment == "rule_too_large"]
+    assert states == [("FAILED", "600M"), ("COMPLETED", "2400M")], run.stdout
+    assert (run.folder / "too_large.txt").read_text().split() == ["600", "2400"]
+
+
+def test_a_job_out_of_time_continues_from_its_state(small):
+    run = small()
+    states = [job.state for job in run.jobs if job.comment == "rule_too_long"]
+    assert states == ["TIMEOUT", "COMPLETED"], run.stdout
+    first, second, end = map(int, (run.folder / "too_long.txt").read_text().split())
+    assert first == 0 and 10 < second < end == 110
+
+
+def test_a_gpu_is_asked_for_either_way_and_by_nobody_else(small):
+    run = small()
+    asked = {job.comment.rpartition("_")[2]: (job.partition, job.given) for job in run.jobs if "given" in job.comment}
+    assert asked == {"gpu": ("gpu", "gpu:fake:1"), "gres": ("gpu", "gpu:fake:1"), "none": ("cpu", "")}
+    seen = {kind: (run.folder / f"given/{kind}.txt").read_text().strip() for kind in asked}
+    assert seen["none"] == "" and seen["gpu"].isdecimal() and seen["gres"].isdecimal()
+
+
+def test_without_gpus_the_same_jobs_ask_for_none(small, on_cluster):
+    run = small()
+    (run.folder / "given/gpu.txt").unlink()
+    again = on_cluster(run.folder, "--snakefile", str(SMALL), "--resources", "gpu=0", "--", "given/gpu.txt")
+    assert again.returncode == 0, again.stdout
+    new = again.jobs[-1]
+    assert (len(again.jobs), new.partition, new.asked, new.given) == (len(run.jobs) + 1, "cpu", "", "")
