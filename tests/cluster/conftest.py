@@ -10,13 +10,13 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # modules beside the tests can be imported by name
-sys.path.insert(0, str(HERE.parent / "workflow"))
+sys.path.insert(0, str(Path(__file__).parent))  # modules beside the tests can be imported by name
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from snakemake_runs import ROOT, SNAKEMAKE, STUDY, copy_project, environment
 from toy_slurm import Job, ToyCluster, why_not
 
+SMALL = ROOT / "tests/cluster/small/Snakefile"
 # All that a toy needs beside the shipped profile: it is quick, so it is asked often.
 OVERRIDES = ["--slurm-init-seconds-before-status-checks", "4", "--latency-wait", "20"]
 
@@ -62,9 +62,8 @@ def small(cluster, on_cluster, tmp_path_factory):
     """A function that waits for the workflow of a few rules, which runs beside the study and has a job cancelled."""
     folder = tmp_path_factory.mktemp("small")
     runs = []
-    snakefile = ["--snakefile", str(HERE / "small/Snakefile")]
     threads = [
-        threading.Thread(target=lambda: runs.append(on_cluster(folder, *snakefile))),
+        threading.Thread(target=lambda: runs.append(on_cluster(folder, "--snakefile", str(SMALL)))),
         threading.Thread(target=_cancel_first, args=(cluster, folder), daemon=True),
     ]
     for thread in threads:
