@@ -80,7 +80,7 @@ def packages(environment):
 def job(script, environment, resumable=False):
     """The start of a rule's command: its script, run as a job. It names files and is therefore no tracked setting."""
     start = f"python scripts/job.py --script scripts/{script}.py --environment {environment} --results {RESULTS}"
-    start += f" --code {code(script)}"  # + " --resumable" * resumable
+    start += f" --code {code(script)}" + " --resumable" * resumable
 
     def text(wildcards, input, output, resources):
         gpu = resources.gpu or int("gpu" in resources.get("gres", ""))  # some clusters hand out GPUs as `gres`

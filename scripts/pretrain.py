@@ -9,6 +9,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cfg", required=True, help="JSON: study, seed, threads, name, model, data")
     parser.add_argument("--tokenizer", required=True, type=Path, help="tokenizer folder")
     parser.add_argument("--output", required=True, type=Path, help="folder for checkpoint1/ and curves.csv")
+    parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
     return parser.parse_args()
 
 
@@ -21,6 +22,7 @@ def main() -> None:
     from rlgen.models import load_tokenizer, save_checkpoint
     from rlgen.pretraining import new_model, train
     from rlgen.progress import Progress
+    from rlgen.resume import Resume
     from rlgen.settings.models import PretrainModel
 
     cfg = PretrainModel.model_validate_json(args.cfg)
@@ -28,7 +30,7 @@ def main() -> None:
     tokenizer = load_tokenizer(args.tokenizer)
     model = new_model(cfg.model.architecture, tokenizer, cfg.seed).to(device)
     progress = Progress(f"{cfg.name}: pretraining", cfg.model.steps, "steps")
-    curve = train(model, tokenizer, cfg.model, cfg.data, cfg.study, cfg.seed, progress)
+    curve = train(model, tokenizer, cfg.model, cfg.data, cfg.study, cfg.seed, progress, Resume(args.state))
     save_checkpoint(model, tokenizer, args.output / "checkpoint1")
     write_csv(args.output / "curves.csv", pd.DataFrame(curve))
 

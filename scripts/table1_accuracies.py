@@ -17,7 +17,7 @@ def main() -> None:
 
     from rlgen.figures import page, tables
 
-    settings = page.Page.model_validate_json(args.cfg)
+    settings = page.TasksPage.model_validate_json(args.cfg)
     accuracy = page.read(args.accuracy, tables.ACCURACY_COLUMNS)
     note = "Cells: mean over seeds (every seed), test half."
     tables.write(*tables.table1(settings, accuracy), args.output, args.tex, settings, note)

@@ -11,6 +11,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--shards", required=True, nargs="+", type=Path, help="shard folders, one per member, in order")
     parser.add_argument("--output", required=True, type=Path, help="folder for weights, cfg.json and curves.csv")
+    parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
     return parser.parse_args()
 
 
@@ -22,6 +23,7 @@ def main() -> None:
     from rlgen.dictionary_training import train
     from rlgen.files import write_csv
     from rlgen.progress import Progress
+    from rlgen.resume import Resume
     from rlgen.settings.dictionaries import TrainDictionary
     from rlgen.shards import Shards
 
@@ -29,7 +31,7 @@ def main() -> None:
     device = start(cfg.threads)
     shards = Shards.open(args.shards, cfg.members, cfg.permute_shift)
     progress = Progress(f"dictionary {' '.join(cfg.members)}", cfg.recipe.steps, "steps")
-    crosscoder, curves = train(shards, cfg.recipe, cfg.seed, cfg.held_out_shards, device, progress)
+    crosscoder, curves = train(shards, cfg.recipe, cfg.seed, cfg.held_out_shards, device, progress, Resume(args.state))
     write_csv(args.output / "curves.csv", pd.DataFrame(curves))
     provenance = {"layer": shards.layer, "stream": shards.stream, "permute_shift": cfg.permute_shift}
     crosscoder.save(args.output, provenance | {"recipe": cfg.recipe.model_dump(), "seed": cfg.seed})

@@ -10,6 +10,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--parent", required=True, type=Path, help="checkpoint folder to start from")
     parser.add_argument("--training", required=True, type=Path, help="training examples (JSONL)")
     parser.add_argument("--output", required=True, type=Path, help="folder for checkpoint1/ ... and curves.csv")
+    parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
     return parser.parse_args()
 
 
@@ -30,7 +31,7 @@ def main() -> None:
 
     from rlgen.sft import train  # TRL takes seconds to import: after everything that may refuse
 
-    curves = train(model, tokenizer, examples, cfg.model, cfg.seed, lambda i: args.output / f"checkpoint{i}", cfg.name)
+    curves = train(model, tokenizer, examples, cfg.model, cfg.seed, args.output, args.state, cfg.name)
     write_csv(args.output / "curves.csv", pd.DataFrame(curves))
 
 

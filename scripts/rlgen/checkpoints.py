@@ -2,18 +2,20 @@
 
 import sys
 import warnings
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import datasets
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
+from rlgen.files import ArtifactError
 from rlgen.models import save_checkpoint
 from rlgen.progress import Progress
+from rlgen.trainer_states import TrainerStates
 
 datasets.disable_progress_bars()
 
-# Settings of every TRL trainer here: all artifacts are ours, so the trainer itself saves and reports nothing.
+# Settings of every TRL trainer here: all artifacts are ours, so the trainer itself reports nothing and saves on demand.
 QUIET = {
     "bf16": False,
     "activation_checkpointing": False,
@@ -26,15 +28,6 @@ QUIET = {
     "num_train_epochs": 1,
     "dataloader_num_workers": 0,
 }
-
-
-def run(trainer: Trainer) -> None:
-    """Train without the library's own output: our progress lines say what is going on."""
-    trainer.remove_callback(PrinterCallback)
-    trainer.remove_callback(ProgressCallback)
-    with warnings.catch_warnings():  # TRL 1.16 asks transformers by an old name
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-        trainer.train()
 
 
 def checkpoint_steps(total: int, n: int) -> list[int]:
@@ -52,26 +45,66 @@ def checkpoint_steps(total: int, n: int) -> list[int]:
 
 
 class KeepCheckpoints(TrainerCallback):
-    """Saves checkpoint i to `folder(i)` at its step and collects the metrics named in `curves` (log key -> name)."""
+    """Saves checkpoint i at its step: to `output`, or first to `state`, where it survives a kill."""
 
-    def __init__(
-        self, total: int, n: int, folder: Callable[[int], Path], tokenizer, curves: dict[str, str], what: str
-    ) -> None:
+    def __init__(self, total: int, n: int, tokenizer, output: Path, state: Path | None, what: str) -> None:
         self.index_at = {step: i for i, step in enumerate(checkpoint_steps(total, n), start=1)}
-        self.folder, self.tokenizer, self.curves = folder, tokenizer, curves
-        self.rows: list[dict] = []
+        self.tokenizer, self.output, self.states = tokenizer, output, TrainerStates(state)
         self.progress = Progress(what, total, "steps")
 
+    def on_train_begin(self, args, state, control, **_):
+        """Say where a killed run goes on; rates are those of this process."""
+        self.progress.resume(state.global_step)
+        if state.global_step:
+            print(f"continuing from step {state.global_step}", file=sys.stderr)
+
     def on_step_end(self, args, state, control, model=None, **_):
-        """Save where a checkpoint is due."""
+        """Save where a checkpoint is due; have the trainer keep a state where it is time."""
         self.progress.update(state.global_step)
         if state.global_step in self.index_at:
-            folder = self.folder(self.index_at[state.global_step])
-            save_checkpoint(model, self.tokenizer, folder)
-            print(f"step {state.global_step}: saved {folder}", file=sys.stderr)
+            self._save(model, state.global_step)
+        control.should_save = self.states.due()
 
-    def on_log(self, args, state, control, logs=None, **_):
-        """Keep one row per metric and step."""
-        for key, metric in self.curves.items():
-            if logs and key in logs:
-                self.rows.append({"step": state.global_step, "metric": metric, "value": float(logs[key])})
+    def on_save(self, args, state, control, **_):
+        """Once is enough: at the end of the epoch the trainer would save the last step again."""
+        control.should_save = False
+
+    def _save(self, model, step: int) -> None:
+        name = f"checkpoint{self.index_at[step]}"
+        place = (self.states.folder if self.states.open else self.output) / name
+        try:
+            save_checkpoint(model, self.tokenizer, place)
+        except ArtifactError as error:
+            if not self.states.open:
+                raise
+            self.states.give_up(error)
+            return self._save(model, step)
+        self.states.finish(name)
+        print(f"step {step}: saved {place}", file=sys.stderr)
+
+
+def run(trainer: Trainer, keep: KeepCheckpoints, curves: dict[str, str]) -> list[dict]:
+    """Train from the last state on, checkpoints into the output folder; returns rows of (step, metric, value).
+
+    `curves` maps keys of the trainer's log to names of metrics. Without the library's own output: our progress lines
+    say what is going on. TRL's way of saving would write a model card besides, and a full disk would end training.
+    """
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    trainer._save_checkpoint = partial(keep.states.save, trainer)
+    trainer._issue_warnings_after_load = lambda _: None  # tied weights are kept once and would be called missing
+    with warnings.catch_warnings():  # TRL 1.16 asks transformers by an old name
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        trainer.train(resume_from_checkpoint=keep.states.newest())
+    keep.states.deliver(keep.output)
+    return curve_rows(trainer.state.log_history, curves)
+
+
+def curve_rows(history: list[dict], curves: dict[str, str]) -> list[dict]:
+    """One row per metric and step of a trainer's log, which is part of its states and so survives a kill."""
+    return [
+        {"step": logs["step"], "metric": metric, "value": float(logs[key])}
+        for logs in history
+        for key, metric in curves.items()
+        if key in logs
+    ]

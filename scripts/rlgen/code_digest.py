@@ -2,16 +2,19 @@
 
 Workflow engines compare scripts by modification time and do not see imported modules. A rule that carries this digest
 among its parameters re-runs when the script, or any `rlgen` module it imports directly or through others, changes its
-meaning. Comments, layout, docstrings and descriptions of settings change nothing.
+meaning. Comments, layout, docstrings and descriptions of settings change nothing. C++ beside a module belongs to it,
+every byte of it.
 """
 
 import ast
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from rlgen.files import digest
 
 PACKAGE = "rlgen"
+NATIVE = (".cpp", ".h")  # of what a module compiles: `step.cpp` and `step.h` belong to `step.py`
 
 
 def code_digest(script: str | Path) -> str:
@@ -21,13 +24,14 @@ def code_digest(script: str | Path) -> str:
 
 def code_digests(script: str | Path) -> dict[str, str]:
     """Module -> hex digest (16 characters), for a script (named `script`) and every package module it reaches."""
-    return {name: digest(_meaning(path.read_text()))[:16] for name, path in sources(script).items()}
+    return {name: digest(_meaning(path.suffix, path.read_text()))[:16] for name, path in sources(script).items()}
 
 
 def sources(script: str | Path) -> dict[str, Path]:
     """Name -> file of a script (named `script`) and of all package modules it imports, directly or through others.
 
-    The package lies beside the script. Imports inside functions count.
+    C++ beside a module is named like it, with its suffix.
+    The package lies beside the script. Imports inside functions count, those for type checkers alone do not.
     Raises FileNotFoundError for a script that does not exist, ValueError for a relative import.
     """
     script = Path(script)
@@ -38,6 +42,8 @@ def sources(script: str | Path) -> dict[str, Path]:
             if path and name not in found:
                 found[name] = path
                 waiting.append(path)
+    native = {name + suffix: path.with_suffix(suffix) for name, path in found.items() for suffix in NATIVE}
+    found |= {name: path for name, path in native.items() if path.is_file()}
     return dict(sorted(found.items()))
 
 
@@ -45,7 +51,7 @@ def sources(script: str | Path) -> dict[str, Path]:
 def _imports(text: str) -> frozenset[str]:
     """Dotted names that a source text may import from the package, and the packages around them."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in _run(ast.parse(text)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -56,6 +62,14 @@ def _imports(text: str) -> frozenset[str]:
     return frozenset(".".join(p[:n]) for p in parts if p[0] == PACKAGE for n in range(1, len(p) + 1))
 
 
+def _run(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a syntax tree but those that only type checkers read, under `if TYPE_CHECKING:`."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
+            yield from _run(child)
+
+
 def _file(root: Path, module: str) -> Path | None:
     """File of a package module; None where the name is something inside a module."""
     base = root.joinpath(*module.split("."))
@@ -63,8 +77,10 @@ def _file(root: Path, module: str) -> Path | None:
 
 
 @cache
-def _meaning(text: str) -> str:
-    """A source text's syntax tree without what only people read."""
+def _meaning(suffix: str, text: str) -> str:
+    """A Python text's syntax tree without what only people read; any other text as it is."""
+    if suffix in NATIVE:
+        return text
     return ast.dump(_WithoutProse().visit(ast.parse(text)))
 
 

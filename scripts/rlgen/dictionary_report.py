@@ -96,11 +96,9 @@ def member_losses(held_out: HeldOut, member: int, model: torch.nn.Module) -> dic
     h_Rd, reconstructed_Rd = (torch.cat(column) for column in zip(*pairs, strict=True))
     mean_1d = h_Rd.mean(0, keepdim=True, dtype=torch.float64).float()
 
-    def loss(values_Rd: torch.Tensor | None) -> float:
-        replace = None if values_Rd is None else RowReplacement(sequence_R, position_R, values_Rd)
-        return lm_losses(model, held_out.shards.layer, held_out.token_ids_NT, mask_NT, replace)
-
-    plain, reconstructed, ablated = loss(None), loss(reconstructed_Rd), loss(mean_1d)
+    replacements = [RowReplacement(sequence_R, position_R, values) for values in (reconstructed_Rd, mean_1d)]
+    losses = lm_losses(model, held_out.shards.layer, held_out.token_ids_NT, mask_NT, replacements)
+    plain, reconstructed, ablated = losses
     recovered = loss_recovered(plain, reconstructed, ablated)
     return dict(zip(NO_LOSS, (plain, reconstructed, ablated, recovered), strict=True))
 

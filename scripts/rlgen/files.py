@@ -48,7 +48,8 @@ def file_digest(path: str | Path) -> str:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A path beside `path` to write to: renamed to `path` when the block ends well, removed when it fails.
 
-    The suffix is kept, because some writers choose the format by it. Parent folders are made.
+    The suffix is kept, because some writers choose the format by it. Parent folders are made. An OSError that does not
+    say which file it is about (a full disk while writing) is made to name `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,7 +1,6 @@
 """Reinforcement learning with TRL's GRPO; the reward is a right final answer and nothing else (paper section 3)."""
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -30,13 +29,14 @@ def train(
     settings: GRPO,
     marker: str,
     seed: int,
-    folder: Callable[[int], Path],
+    output: Path,
+    state: Path | None,
     name: str,
 ) -> list[dict]:
-    """Train one epoch in place, save checkpoint i to folder(i); returns rows of (step, metric, value).
+    """Train one epoch in place, save checkpoint{i} to `output`; returns rows of (step, metric, value).
 
-    A step sees prompts_per_step prompts with `rollouts` completions each. `folder` maps 1..settings.checkpoints to
-    folders; `name` is shown in the progress.
+    A step sees prompts_per_step prompts with `rollouts` completions each. What a killed run continues from is kept in
+    `state`; `name` is shown in the progress.
     """
     rows = [{"prompt": e.prompt, "answer": e.answer} for e in examples[: settings.prompts]]
     total = len(rows) // settings.prompts_per_step
@@ -44,7 +44,7 @@ def train(
     def outcome_reward(completions: list[str], answer: list[str], **_) -> list[float]:
         return [float(final_answer(text, marker) == right) for text, right in zip(completions, answer, strict=True)]
 
-    keep = KeepCheckpoints(total, settings.checkpoints, folder, tokenizer, CURVES, f"{name}: GRPO")
+    keep = KeepCheckpoints(total, settings.checkpoints, tokenizer, output, state, f"{name}: GRPO")
     with tempfile.TemporaryDirectory() as scratch:
         trainer = GRPOTrainer(
             model=model,
@@ -60,6 +60,9 @@ def train(
                 learning_rate=settings.learning_rate,
                 per_device_train_batch_size=settings.prompts_per_step * settings.rollouts,
                 num_generations=settings.rollouts,
+                # Every step draws its own completions, so that a state between two steps needs to hold none.
+                steps_per_generation=1,
+                num_iterations=1,
                 max_completion_length=settings.max_new_tokens,
                 temperature=settings.temperature,
                 beta=settings.beta,
@@ -67,5 +70,4 @@ def train(
                 weight_decay=0.0,
             ),
         )
-        run(trainer)
-    return keep.rows
+        return run(trainer, keep, CURVES)

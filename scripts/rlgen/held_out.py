@@ -7,15 +7,16 @@ from pathlib import Path
 import torch
 
 from rlgen.crosscoder import Crosscoder
+from rlgen.ring import ahead
 from rlgen.shards import Shards
 
 ROWS_PER_BATCH = 2048
 
 
 def batches(shards: Shards, indices: Sequence[int], device: torch.device) -> Iterator[torch.Tensor]:
-    """Raw activations (B, M, d) of these shards in stream order; one shard in memory at a time."""
-    for index in indices:
-        yield from shards.read([index]).activations_NMd.to(device).split(ROWS_PER_BATCH)
+    """Raw activations (B, M, d) of these shards in stream order; one shard in memory, and the next."""
+    for rows_NMd in ahead(shards.read([index]).activations_NMd for index in indices):
+        yield from rows_NMd.to(device).split(ROWS_PER_BATCH)
 
 
 def load_crosscoder(folder: Path, device: torch.device) -> Crosscoder:

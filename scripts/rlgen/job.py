@@ -150,7 +150,7 @@ def _state(job: Job, facts: dict) -> Path:
 
 def clear_states(results: Path) -> None:
     """Remove the states of all jobs that have finished since."""
-    for noted in results.glob(".jobs/states/**/made_of.json"):
+    for noted in list(results.glob(".jobs/states/**/made_of.json")):  # before the first of them goes
         job = noted.parent.parent.relative_to(results / ".jobs" / "states")
         done = manifests.read(results / manifests.FOLDER / f"{job}.json")
         if done is not None and digest({k: v for k, v in done.items() if k != "outputs"})[:16] == noted.parent.name:

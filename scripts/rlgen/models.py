@@ -25,13 +25,25 @@ logging.disable_progress_bar()  # ours say what is going on
 
 
 def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write model and tokenizer beside `folder`, then move the files in, so that each appears whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
-        model.save_pretrained(beside)
-        tokenizer.save_pretrained(beside)
-        for name in sorted(os.listdir(beside), key=lambda name: name == "model.safetensors"):  # weights last
-            shutil.move(os.path.join(beside, name), folder / name)
+    """Write model and tokenizer beside `folder`, then move the files in, so that each appears whole.
+
+    Raises ArtifactError, naming the folder, where they cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+            model.save_pretrained(beside)
+            tokenizer.save_pretrained(beside)
+            for name in sorted(os.listdir(beside), key=weights_last):
+                shutil.move(os.path.join(beside, name), folder / name)
+    except (OSError, SafetensorError) as error:  # safetensors reports a full disk in a class of its own
+        remedy = "free some space or make it writable, then run the same command again"
+        raise ArtifactError(folder, f"cannot be written ({error})", remedy) from error
+
+
+def weights_last(name: str) -> tuple[bool, str]:
+    """Order in which a checkpoint's files appear: one with weights has all the rest."""
+    return name.endswith("model.safetensors"), name
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

@@ -53,8 +53,12 @@ def versions(root: Path, name: str) -> dict[str, str]:
 
 def packages_digest(root: Path, name: str, results: Path) -> str:
     """Digest (16 characters) of an environment's versions, accepted updates counted as what they replace."""
-    accepted = read_accepted(results).get(name, {})
-    return digest({p: counts_as(v, accepted.get(p, {})) for p, v in versions(root, name).items()})[:16]
+    return digest(counted(versions(root, name), read_accepted(results).get(name, {})))[:16]
+
+
+def counted(pins: dict[str, str], accepted: dict[str, dict[str, str]]) -> dict[str, str]:
+    """Package -> the version that its version stands for."""
+    return {package: counts_as(number, accepted.get(package, {})) for package, number in pins.items()}
 
 
 def counts_as(number: str, accepted: dict[str, str]) -> str:

@@ -31,15 +31,22 @@ def left_out(study: Study) -> dict[str, str]:
 
 def page(study: Study) -> Slice:
     """What every page prints of its study."""
-    return {"study": study.study, "roles": study.roles.model_dump(), "tasks": study.tasks.model_dump()}
+    return {"study": study.study, "roles": study.roles.model_dump()}
 
 
-table1_accuracies = table3_dictionaries = page
+table3_dictionaries = page
+
+
+def table1_accuracies(study: Study) -> Slice:
+    """Pages that list tasks."""
+    return page(study) | {"tasks": study.tasks.model_dump()}
 
 
 def fig1_behaviour(study: Study) -> Slice:
     """Chance: guessing among a task's own answers, which is also chance for the format-blind accuracy."""
-    return page(study) | {"chance": {task: 1 / len(FAMILIES[task].states) for task in study.tasks.role_of()}}
+    return table1_accuracies(study) | {
+        "chance": {task: 1 / len(FAMILIES[task].states) for task in study.tasks.role_of()}
+    }
 
 
 def fig2_nrn(study: Study) -> Slice:
@@ -80,7 +87,11 @@ def edits(study: Study) -> Slice:
     return procedures(study) | {"states": study.edited_states()}
 
 
-fig5_mediation = procedures
+def fig5_mediation(study: Study) -> Slice:
+    """Choices are made on the selection tasks alone."""
+    return procedures(study) | {"selection": study.tasks.selection}
+
+
 fig6_selection = fig7_unseen = fig8_recovery = table2_interventions = edits
 
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen import manifests
+from rlgen import manifests, packages
 from rlgen.differences import SHOWN, changed, code_changed, packages_changed
-from rlgen.packages import versions
 
 if TYPE_CHECKING:
     from snakemake.dag import DAG
@@ -62,8 +61,8 @@ def reasons(dag: "DAG", job: "Job") -> Iterator[str]:
         yield f"missing: {_listed(reason.missing_output)}"
     if reason.incomplete_output:
         yield f"an earlier attempt was interrupted: {_listed(reason.incomplete_output)}"
-    if reason.params_changed:
-        yield from _settings_changed(job)
+    if not reason.missing_output:
+        yield from _settings_changed(job, bool(reason.params_changed))
     if reason.code_changed:
         yield f"the command of rule {job.rule.name} was edited"
     if reason.input_changed:
@@ -77,17 +76,23 @@ def reasons(dag: "DAG", job: "Job") -> Iterator[str]:
         yield f"made anew before it by: {_listed(makers)}"
 
 
-def _settings_changed(job: "Job") -> Iterator[str]:
-    """What changed since a job's manifest: settings, packages, code."""
+def _settings_changed(job: "Job", engine_says_so: bool) -> Iterator[str]:
+    """What changed since a job's manifest: settings, packages, code.
+
+    The engine does not compare them for a job that runs anyway after another; the manifest tells.
+    """
     call = dict(_options(job))
     results = Path(call["--results"])
     manifest = manifests.read(results / manifests.FOLDER / _name(job, results))
     if manifest is None:
-        yield "its settings, code or packages changed (no manifest tells which)"
+        if engine_says_so:
+            yield "its settings, code or packages changed (no manifest tells which)"
         return
     for field, before, after in changed(manifest["cfg"], json.loads(job.params.cfg)):
         yield f"setting {field}: was {json.dumps(before)}, is {json.dumps(after)}"
-    for line in packages_changed(manifest["packages"], versions(Path.cwd(), call["--environment"])):
+    accepted = packages.read_accepted(results).get(call["--environment"], {})
+    now = packages.versions(Path.cwd(), call["--environment"])
+    for line in packages_changed(*(packages.counted(pins, accepted) for pins in (manifest["packages"], now))):
         yield f"package {line}"
     if manifest["code"] != job.params.code:
         from rlgen.code_digest import code_digests

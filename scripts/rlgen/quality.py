@@ -1,9 +1,10 @@
 """How good a dictionary is, on held-out rows: variance explained, sparsity, dead latents, language-model loss.
 
-Shapes: B rows, S latents, M members, d width of the residual stream, N sequences of T tokens, R rows of all sequences.
+Shapes: B rows, S latents, M members, d width of the residual stream, N sequences of T tokens, R rows of all sequences,
+W variants of a model.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -107,48 +108,49 @@ def lm_losses(
     layer: int,
     token_ids_NT: torch.Tensor,
     loss_mask_NT: torch.Tensor,
-    replace: Replace | None = None,
-) -> float:
-    """Mean next-token loss (nats) at the masked positions, with block `layer`'s output run through `replace`.
+    replacements: Sequence[Replace] = (),
+) -> list[float]:
+    """Mean next-token loss (nats) at the masked positions: of the model as it is, then of it with each replacement.
 
-    `loss_mask_NT[n, t]` asks for the loss of predicting token t+1 from position t; it must be False at the last
-    column. Sequences are padded on the right, so causal attention needs no mask. Sequences without a masked position
-    are not run; `replace` is told the index of a batch's first sequence. NaN when no position is masked.
+    A replacement changes block `layer`'s output. The blocks up to there run once: after them all variants run side by
+    side along the batch axis. `loss_mask_NT[n, t]` asks for the loss of predicting token t+1 from position t; it must
+    be False at the last column. Sequences are padded on the right, so causal attention needs no mask. Sequences
+    without a masked position are not run; a replacement is told the index of a batch's first sequence. NaN when no
+    position is masked.
     """
     if loss_mask_NT[:, -1].any():
         raise ValueError("the last position of a sequence predicts no token and can carry no loss")
-    total, count = 0.0, 0
+    total_W, count = torch.zeros(1 + len(replacements), dtype=torch.float64), 0
     for first in range(0, len(token_ids_NT), SEQUENCES_PER_BATCH):
-        mask_BT = loss_mask_NT[first : first + SEQUENCES_PER_BATCH]
-        if not mask_BT.any():
+        at_BT = loss_mask_NT[first : first + SEQUENCES_PER_BATCH, :-1]
+        if not at_BT.any():
             continue
         ids_BT = token_ids_NT[first : first + SEQUENCES_PER_BATCH].long()
-        with _replacing(model.model.layers[layer], replace, first):
-            logits_BTV = model(input_ids=ids_BT, use_cache=False).logits
-        at_BT = mask_BT[:, :-1]
-        loss_P = torch.nn.functional.cross_entropy(
-            logits_BTV[:, :-1][at_BT].float(), ids_BT[:, 1:][at_BT], reduction="none"
-        )
-        total += loss_P.sum(dtype=torch.float64).item()
-        count += len(loss_P)
-    return total / count if count else float("nan")
+        with _side_by_side(model.model.layers[layer], replacements, first):
+            logits_WBTV = model(input_ids=ids_BT, use_cache=False).logits.unflatten(0, (len(total_W), -1))
+        for variant, logits_BTV in enumerate(logits_WBTV):
+            losses_P = torch.nn.functional.cross_entropy(
+                logits_BTV[:, :-1][at_BT].float(), ids_BT[:, 1:][at_BT], reduction="none"
+            )
+            total_W[variant] += losses_P.sum(dtype=torch.float64).cpu()
+        count += int(at_BT.sum())
+    return (total_W / count).tolist() if count else [float("nan")] * len(total_W)
 
 
 @contextmanager
-def _replacing(block: torch.nn.Module, replace: Replace | None, first: int) -> Iterator[None]:
-    """Within the context the block's output is run through `replace`."""
+def _side_by_side(block: torch.nn.Module, replacements: Sequence[Replace], first: int) -> Iterator[None]:
+    """Within the context the block's output is followed, along the batch axis, by all its replacements."""
 
     def hook(_block, _inputs, output):
-        if isinstance(output, tuple):
-            return (replace(output[0], first), *output[1:])
-        return replace(output, first)
+        h_BTd = output[0] if isinstance(output, tuple) else output
+        h_WBTd = torch.cat([h_BTd, *(replace(h_BTd, first) for replace in replacements)])
+        return (h_WBTd, *output[1:]) if isinstance(output, tuple) else h_WBTd
 
-    handle = block.register_forward_hook(hook) if replace is not None else None
+    handle = block.register_forward_hook(hook)
     try:
         yield
     finally:
-        if handle is not None:
-            handle.remove()
+        handle.remove()
 
 
 def loss_recovered(loss: float, reconstructed: float, ablated: float) -> float:

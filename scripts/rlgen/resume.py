@@ -7,12 +7,14 @@ in it always belongs to the run that finds it. A run without a folder keeps noth
 import hashlib
 import json
 import os
+import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from rlgen.files import ArtifactError, canonical_json, read_tensors, write_tensors
 
@@ -20,29 +22,58 @@ STATE = "state.safetensors"
 EVERY_S = "RLGEN_STATE_S"  # environment variable: seconds between two states; of the machine, not of the study
 DEFAULT_EVERY_S = 120.0
 
+# How a full or read-only file system shows: torch and safetensors have classes of their own for it.
+UNWRITABLE = (OSError, RuntimeError, SafetensorError)
 
-class Resume:
-    """The state of one run, kept at most every `every_s` seconds."""
+
+class Keeper:
+    """When a run keeps a state, at most every `every_s` seconds, and what follows where one cannot be written."""
 
     def __init__(self, folder: Path | None, every_s: float | None = None) -> None:
         self.folder = folder
         self.every_s = float(os.environ.get(EVERY_S, DEFAULT_EVERY_S)) if every_s is None else every_s
-        self.last = time.monotonic()
+        self.last, self.failed = time.monotonic(), False
 
     def due(self) -> bool:
         """Whether it is time for another state."""
         return self.folder is not None and time.monotonic() - self.last >= self.every_s
 
+    def keep(self, place: Path, write: Callable[[], None]) -> bool:
+        """Write a state; whether it could be. A run loses nothing by a state it cannot write: it is told once."""
+        try:
+            write()
+        except UNWRITABLE as error:
+            if not self.failed:
+                print(f"going on without a state: {place} cannot be written ({error})", file=sys.stderr)
+            self.failed = True
+            return False
+        finally:
+            self.last = time.monotonic()
+        return True
+
+    def sweep(self) -> None:
+        """Remove what a killed process left half written: it would add up from kill to kill."""
+        for left in self.folder.glob(".*") if self.folder is not None else []:
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+class Resume(Keeper):
+    """The state of one run as tensors and facts in one file."""
+
     def save(self, tensors: Mapping[str, torch.Tensor], facts: dict) -> None:
         """Replace the state by this one. `facts` are JSON values."""
         if self.folder is None:
             return
-        content = canonical_json(facts)
-        write_tensors(self.folder / STATE, tensors, {"facts": content, "checksum": _checksum(content, tensors)})
-        self.last = time.monotonic()
+        content, place = canonical_json(facts), self.folder / STATE
+        header = {"facts": content, "checksum": _checksum(content, tensors)}
+        self.keep(place, lambda: write_tensors(place, tensors, header))
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict] | None:
         """(tensors, facts) of the last state. None where there is none; a broken one is named and not used."""
+        self.sweep()
         if self.folder is None or not (self.folder / STATE).exists():
             return None
         try:

@@ -1,7 +1,6 @@
 """Supervised fine-tuning with TRL on the teacher's completions, loss on the completion only (paper section 3)."""
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,16 +22,17 @@ def train(
     examples: list[Example],
     settings: SFT,
     seed: int,
-    folder: Callable[[int], Path],
+    output: Path,
+    state: Path | None,
     name: str,
 ) -> list[dict]:
-    """Train one epoch in place, save checkpoint i to folder(i); returns rows of (step, metric, value).
+    """Train one epoch in place, save checkpoint{i} to `output`; returns rows of (step, metric, value).
 
-    `folder` maps 1..settings.checkpoints to folders; `name` is shown in the progress.
+    What a killed run continues from is kept in `state`; `name` is shown in the progress.
     """
     rows = [{"prompt": e.prompt, "completion": f" {e.completion}"} for e in examples[: settings.examples]]
     total = len(rows) // settings.batch_size
-    keep = KeepCheckpoints(total, settings.checkpoints, folder, tokenizer, CURVES, f"{name}: SFT")
+    keep = KeepCheckpoints(total, settings.checkpoints, tokenizer, output, state, f"{name}: SFT")
     with tempfile.TemporaryDirectory() as scratch:
         trainer = SFTTrainer(
             model=model,
@@ -51,5 +51,4 @@ def train(
                 completion_only_loss=True,
             ),
         )
-        run(trainer)
-    return keep.rows
+        return run(trainer, keep, CURVES)

@@ -5,11 +5,11 @@ j is the same token of the same sequence in every folder, because every folder w
 because reading shuffles all members with one permutation. A file that is cut short, altered, or made from another
 stream or layer is refused by name before any of its numbers are used.
 
-Shapes: N rows, M members (model states), d width of the residual stream, B rows of a batch.
+Shapes: N rows, M members (model states), d width of the residual stream.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -151,45 +151,34 @@ class Shards:
         return range(self.n_shards - held_out), range(self.n_shards - held_out, self.n_shards)
 
     def read(self, shards: Sequence[int]) -> Rows:
-        """The rows of these shards, in stream order. Raises ArtifactError for a file that is not what it should be."""
-        parts = [self._read_one(index) for index in shards]
-        return Rows(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        """The rows of these shards, in stream order. Raises ArtifactError for a file that is not what it should be.
 
-    def batches(self, batch_rows: int, seed: int, shards: Sequence[int], ring: int = 4) -> Iterator[torch.Tensor]:
-        """Endless shuffled batches (B, M, d), B = batch_rows; every row comes once per epoch.
-
-        Each epoch permutes the order of the shards, reads `ring` of them at a time and draws their rows in one
-        permutation; what does not fill a batch waits for the next ring. Memory is bounded by two copies of the ring.
+        Files are mapped, not read: every number is copied once, to its place in the result.
         """
-        generator = torch.Generator().manual_seed(stream_seed(seed, "batches"))
-        waiting_BMd = torch.empty(0, len(self.members), self.d)
-        while True:
-            order = [shards[i] for i in torch.randperm(len(shards), generator=generator).tolist()]
-            for first in range(0, len(order), ring):
-                rows_NMd = self.read(order[first : first + ring]).activations_NMd
-                left_N = torch.randperm(len(rows_NMd), generator=generator)
-                while len(waiting_BMd) + len(left_N) >= batch_rows:
-                    take_N, left_N = left_N.tensor_split([batch_rows - len(waiting_BMd)])
-                    yield torch.cat([waiting_BMd, rows_NMd[take_N]])
-                    waiting_BMd = waiting_BMd[:0]
-                waiting_BMd = torch.cat([waiting_BMd, rows_NMd[left_N]])
+        counts = [self.manifests[0]["shards"][index]["rows"] for index in shards]
+        activations_NMd = torch.empty(sum(counts), len(self.members), self.d)
+        labels = []
+        for index, rows_NMd in zip(shards, activations_NMd.split(counts), strict=True):
+            labels.append(self._read_one(index, rows_NMd))
+        return Rows(activations_NMd, *(torch.cat(column) for column in zip(*labels, strict=True)))
 
-    def _read_one(self, index: int) -> Rows:
-        parts = []
-        for folder, manifest in zip(self.folders, self.manifests, strict=True):
+    def _read_one(self, index: int, rows_NMd: torch.Tensor) -> list[torch.Tensor]:
+        """Fill `rows_NMd` with shard `index` of all members; returns its labels."""
+        labels: dict[str, torch.Tensor] = {}
+        for member, (folder, manifest) in enumerate(zip(self.folders, self.manifests, strict=True)):
             entry = manifest["shards"][index]
             path = folder / entry["file"]
             if path not in self._verified:
                 _verify(path, entry)
                 self._verified.add(path)
-            parts.append(read_tensors(path)[0])
+            tensors, _ = read_tensors(path)
+            rows_NMd[:, member] = tensors["activations"]
             for name in LABELS:
-                if not torch.equal(parts[-1][name], parts[0][name]):
+                if not torch.equal(tensors[name], labels.setdefault(name, tensors[name])):
                     raise ArtifactError(path, f"its {name} differ from those in {self.folders[0]}", REMEDY)
-        activations_NMd = torch.stack([part["activations"] for part in parts], dim=1)
         if self.permute_shift:
-            activations_NMd[:, -1] = permuted_shift(activations_NMd[:, 0], activations_NMd[:, -1], index)
-        return Rows(activations_NMd, *(parts[0][name] for name in LABELS))
+            rows_NMd[:, -1] = permuted_shift(rows_NMd[:, 0], rows_NMd[:, -1], index)
+        return [labels[name] for name in LABELS]
 
 
 def permuted_shift(first_Nd: torch.Tensor, last_Nd: torch.Tensor, shard: int) -> torch.Tensor:

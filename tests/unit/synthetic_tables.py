@@ -8,7 +8,7 @@ import pandas as pd
 SEEDS = (0, 1, 2)
 LATENTS = 96
 TASKS = {"in_domain": ["add"], "selection": ["max", "cnt", "dir", "let", "cup"], "unseen": ["par", "mix"]}
-PAGE = {"study": "synthetic", "roles": {"reference": "base", "target": "rl", "contrast": "sft"}, "tasks": TASKS}
+PAGE = {"study": "synthetic", "roles": {"reference": "base", "target": "rl", "contrast": "sft"}}
 EXCHANGE = {state: ["exchange"] for state in ("base", "rl", "rl@1", "sft")}
 CUMULATIVE = {"score": "contribution", "cut": "cumulative", "cut_share": 0.8}
 INTERSECTION = {"score": "activation", "cut": "intersection", "cut_share": 0.2}
@@ -22,12 +22,12 @@ PROCEDURES = {
 RECIPES = {"l1": "L1", "batchtopk": "BatchTopK"}
 PAIRS = {"base-sft": "sft", "base-rl": "rl"}
 SETTINGS = {
-    "fig1_behaviour": PAGE | {"chance": {task: 0.1 for tasks in TASKS.values() for task in tasks}},
+    "fig1_behaviour": PAGE | {"tasks": TASKS, "chance": {task: 0.1 for tasks in TASKS.values() for task in tasks}},
     "fig2_nrn": PAGE | {"pairs": PAIRS, "nulls": ["null-more", "null-permuted"], "recipes": RECIPES},
     "fig3_mas": PAGE | {"triple": "base-sft-rl", "members": ["base", "sft", "rl"], "recipes": RECIPES},
     "fig4_dynamics": PAGE | {"models": ["sft", "rl"], "top": 50},
-    "fig5_mediation": PAGE | {"procedures": PROCEDURES},
-    "table1_accuracies": PAGE,
+    "fig5_mediation": PAGE | {"procedures": PROCEDURES, "selection": TASKS["selection"]},
+    "table1_accuracies": PAGE | {"tasks": TASKS},
     "table3_dictionaries": PAGE,
 } | dict.fromkeys(
     ["fig6_selection", "fig7_unseen", "fig8_recovery", "table2_interventions"],

@@ -1,10 +1,12 @@
 """Checkpoints at equal shares of training."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlgen.checkpoints import KeepCheckpoints, checkpoint_steps
+from rlgen.checkpoints import checkpoint_steps, curve_rows
 
 
 @pytest.mark.parametrize(
@@ -33,11 +35,15 @@ def test_more_checkpoints_than_steps_are_refused():
         checkpoint_steps(3, 5)
 
 
-def test_metrics_are_kept_under_our_names():
-    class State:
-        global_step = 4
-
-    keep = KeepCheckpoints(10, 5, None, None, {"completions/mean_length": "completion_length"}, "rl")
-    keep.on_log(None, State, None, logs={"completions/mean_length": 7, "epoch": 0.1})
-    keep.on_log(None, State, None, logs=None)
-    assert keep.rows == [{"step": 4, "metric": "completion_length", "value": 7.0}]
+def test_curves_are_the_logged_metrics_under_our_names():
+    history = [
+        {"loss": 0.5, "completions/mean_length": 7, "epoch": 0.1, "step": 4},
+        {"loss": float("nan"), "step": 5},
+        {"train_loss": 0.4, "step": 5},
+    ]
+    rows = curve_rows(history, {"completions/mean_length": "completion_length", "loss": "loss"})
+    assert rows[:2] == [
+        {"step": 4, "metric": "completion_length", "value": 7.0},
+        {"step": 4, "metric": "loss", "value": 0.5},
+    ]
+    assert len(rows) == 3 and rows[2]["step"] == 5 and math.isnan(rows[2]["value"])

@@ -33,6 +33,9 @@ FILES = {
     "rlgen/deep/__init__.py": "",
     "rlgen/deep/c.py": "thing = 1\n",
     "rlgen/unused.py": "z = 1\n",
+    "rlgen/unused.cpp": "int z = 1;\n",
+    "rlgen/b.cpp": "int half(int x) { return x / 2; }\n",
+    "rlgen/b.h": "int half(int x);\n",
 }
 
 
@@ -44,9 +47,16 @@ def scripts(tmp_path) -> Path:
     return tmp_path
 
 
+def test_what_only_type_checkers_import_is_not_followed(scripts):
+    typed = "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from rlgen.unused import z\n"
+    (scripts / "rlgen/a.py").write_text(typed + FILES["rlgen/a.py"])
+    assert "rlgen.unused" not in sources(scripts / "run.py") and "rlgen.b" in sources(scripts / "run.py")
+
+
 def test_sources_are_followed_through_modules_and_functions(scripts):
     found = sources(scripts / "run.py")
-    assert list(found) == ["rlgen", "rlgen.a", "rlgen.b", "rlgen.deep", "rlgen.deep.c", "script"]
+    modules = ["rlgen", "rlgen.a", "rlgen.b", "rlgen.b.cpp", "rlgen.b.h", "rlgen.deep", "rlgen.deep.c", "script"]
+    assert list(found) == modules
     assert found["rlgen.deep"] == scripts / "rlgen/deep/__init__.py"
 
 
@@ -59,6 +69,7 @@ def test_sources_are_followed_through_modules_and_functions(scripts):
         ("rlgen/b.py", "description='y'", "description='the height'"),
         ("run.py", "A script.", "The script."),
         ("rlgen/unused.py", "1", "2"),
+        ("rlgen/unused.cpp", "1", "2"),
     ],
 )
 def test_prose_layout_and_unused_modules_change_nothing(scripts, name, old, new):
@@ -75,6 +86,8 @@ def test_prose_layout_and_unused_modules_change_nothing(scripts, name, old, new)
         ("rlgen/deep/c.py", "1", "2"),
         ("rlgen/deep/__init__.py", "", "import os\n"),
         ("run.py", "a.f(thing)", "a.f(2)"),
+        ("rlgen/b.cpp", "x / 2", "x / 3"),
+        ("rlgen/b.h", "int x", "long x"),
     ],
 )
 def test_a_change_of_meaning_changes_the_digest(scripts, name, old, new):

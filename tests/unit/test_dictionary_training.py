@@ -14,9 +14,12 @@ from pydantic import ValidationError
 
 import rlgen
 from rlgen.crosscoder import Crosscoder
-from rlgen.dictionary_step import DEAD_EVERY, Parameters, Training, l1_coefficient, learning_rate_factor
+from rlgen.dictionary_parameters import Moments, Parameters
+from rlgen.dictionary_step import DEAD_EVERY, Training, l1_coefficient, learning_rate_factor
 from rlgen.dictionary_training import train
 from rlgen.normalisation import statistics
+from rlgen.plain_step import PlainStep
+from rlgen.resume import Resume
 from rlgen.settings.dictionaries import Recipe, TrainDictionary
 from rlgen.shards import Shards, shard_name, write_manifest, write_shard
 
@@ -108,12 +111,13 @@ def test_the_first_step_matches_float64_loops(objective, normalisation):
         warmup=0,
         decay=0,
     )
-    training = Training.start(recipe, 2, 3, 0, "cpu")
+    F = free or 5
+    start = Parameters(5, 2, 3, F, normalisation == "shared", 0.08, 0).double()
     g = torch.Generator().manual_seed(1)
-    for tensor in training.parameters.parameters():
+    for tensor in start.parameters():
         tensor.data = torch.randn(tensor.shape, generator=g, dtype=torch.float64)
     rows_BMd = torch.randn(4, 2, 3, generator=g, dtype=torch.float64)
-    parameters = dict(training.parameters.named_parameters())
+    parameters = dict(start.named_parameters())
     assert parameters["b_dec_Md"].shape == ((1, 3) if normalisation == "shared" else (2, 3))
 
     def plain_loss():
@@ -125,7 +129,7 @@ def test_the_first_step_matches_float64_loops(objective, normalisation):
         for b in range(4):
             for k in range(5):
                 pre = p["b_enc_S"][k] + sum(
-                    rows_BMd[b, m, i].item() * p["W_enc_MdS"][m, i, k] for m in range(2) for i in range(3)
+                    rows_BMd[b, m, i].item() * p["W_enc_SMd"][k, m, i] for m in range(2) for i in range(3)
                 )
                 z[b, k] = max(pre, 0)
         if objective != "l1":
@@ -142,7 +146,8 @@ def test_the_first_step_matches_float64_loops(objective, normalisation):
             total += 2.0 * sum(z[b, k] * norms[k] for b in range(4) for k in range(5)) / 4
         return total
 
-    _, _, loss = training._losses(rows_BMd, training.parameters.decoder())
+    plain = PlainStep(recipe, start, Moments.zero(start))
+    loss = plain.losses(rows_BMd, recipe.l1_coefficient, torch.zeros(0, dtype=torch.int64)).loss
     assert loss.item() == pytest.approx(plain_loss(), rel=1e-10)
     loss.backward()
     for name, tensor in parameters.items():
@@ -207,6 +212,10 @@ def test_held_out_rows_do_not_change_the_result(folders, tmp_path):
     assert torch.equal(first.W_dec_SMd, second.W_dec_SMd) and torch.equal(first.mean_Md, second.mean_Md)
 
 
+def encoded(parameters, rows_BMd):
+    return rows_BMd.flatten(1) @ parameters.W_enc_SMd.flatten(1).T + parameters.b_enc_S
+
+
 def test_the_threshold_is_a_running_mean_of_the_cuts():
     training = Training.start(Recipe(latents=6, k=1, steps=10, threshold_momentum=0.9, warmup=1), 2, 3, 0, "cpu")
     g, expected = torch.Generator().manual_seed(0), None
@@ -214,7 +223,7 @@ def test_the_threshold_is_a_running_mean_of_the_cuts():
         rows_BMd = torch.randn(8, 2, 3, generator=g)
         with torch.no_grad():
             norms_S = training.parameters.decoder().norm(dim=2).sum(1)
-            weighted = (training.parameters.pre_activation(rows_BMd).relu() * norms_S).flatten().tolist()
+            weighted = (encoded(training.parameters, rows_BMd).relu() * norms_S).flatten().tolist()
         cut = sorted(weighted)[-8]
         expected = cut if expected is None else 0.9 * expected + 0.1 * cut
         training.advance(rows_BMd)
@@ -225,7 +234,7 @@ def test_dead_latents_are_found_and_learn_from_the_residual():
     recipe = Recipe(latents=6, k=1, steps=200, dead_after_rows=100, aux_k=2, warmup=0, decay=0)
     training = Training.start(recipe, 2, 3, 0, "cpu")
     training.parameters.b_enc_S.data[4] = -50.0  # never fires, has no positive value
-    training.parameters.W_enc_MdS.data[:, :, 5] = 1e-4  # never among the largest, yet positive
+    training.parameters.W_enc_SMd.data[5] = 1e-4  # never among the largest, yet positive
     before_d = training.parameters.W_free_FMd[5].detach().clone()
     g = torch.Generator().manual_seed(0)
     for step in range(DEAD_EVERY):
@@ -237,6 +246,29 @@ def test_dead_latents_are_found_and_learn_from_the_residual():
     training.advance(torch.randn(16, 2, 3, generator=g))
     assert not torch.equal(training.parameters.W_free_FMd[5], before_d)
     assert training.points[-1][1]["dead_share"].item() == pytest.approx(len(training.dead_D) / 6, abs=0.2)
+
+
+@pytest.mark.parametrize("objective", ["batchtopk", "l1", "shared_latents"])
+def test_a_restored_run_goes_on_with_the_same_bits(objective, tmp_path):
+    """Through a file, in the middle of warm-up, with dead latents and unread curve points."""
+    free = 4 if objective == "shared_latents" else 0
+    recipe = Recipe(latents=12, k=1, steps=60, objective=objective, free_latents=free, dead_after_rows=16)
+    rows_NBMd = torch.randn(60, 8, 2, 3, generator=torch.Generator().manual_seed(0))
+    undisturbed = Training.start(recipe, 2, 3, 0, "cpu")
+    for step, rows_BMd in enumerate(rows_NBMd):
+        undisturbed.advance(rows_BMd)
+        if step == 41:
+            Resume(tmp_path).save(*undisturbed.state())
+    restored = Training.start(recipe, 2, 3, 0, "cpu")
+    restored.restore(*Resume(tmp_path).load())
+    assert restored.step == 42 and (objective == "l1" or len(restored.dead_D))
+    for rows_BMd in rows_NBMd[42:]:
+        restored.advance(rows_BMd)
+    first, second = undisturbed.state(), restored.state()
+    assert first[1] == second[1] and first[0].keys() == second[0].keys()
+    for name, tensor in first[0].items():
+        assert torch.equal(tensor, second[0][name]), name
+    assert undisturbed.curves() == restored.curves()
 
 
 def run_script(folders, output, **cfg):

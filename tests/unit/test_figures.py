@@ -190,7 +190,7 @@ def test_forest_counts_seeds_in_which_the_set_exceeds_every_random_set():
 
 
 def test_tables_hold_hand_computed_means():
-    settings = page.Page.model_validate(synthetic_tables.PAGE)
+    settings = page.TasksPage.model_validate(synthetic_tables.SETTINGS["table1_accuracies"])
     row = dict(
         model="rl", checkpoint=5, role="in_domain", task="add", half="test", n=150, metric="accuracy", lo=0.0, hi=1.0
     )

@@ -1,6 +1,8 @@
 """Artifacts: whole or absent, the same bytes in every process, named when broken."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +53,15 @@ def test_atomic_path_leaves_the_old_file_when_writing_fails(tmp_path):
         raise RuntimeError("killed")
     assert target.read_text() == "old"
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"No space left on device: '.*table\.csv'"),
+        files.atomic_path(tmp_path / "table.csv"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as `write` does, which knows no names
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_csv_text_is_fixed(tmp_path):

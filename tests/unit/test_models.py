@@ -1,10 +1,14 @@
 """Checkpoints: the same model after a round trip, the same bytes, refused by name when incomplete."""
 
+import errno
+import os
+
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from rlgen.files import ArtifactError
-from rlgen.models import CHECKPOINT_FILES, load_model, load_tokenizer, save_checkpoint
+from rlgen.models import CHECKPOINT_FILES, load_model, load_tokenizer, save_checkpoint, weights_last
 
 
 @pytest.fixture
@@ -52,3 +56,29 @@ def test_a_folder_without_tokenizer_is_refused(checkpoint):
     (checkpoint / "tokenizer.json").unlink()
     with pytest.raises(ArtifactError, match=r"checkpoint1: no tokenizer\.json"):
         load_tokenizer(checkpoint)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EROFS, os.strerror(errno.EROFS)),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_written_is_named_and_the_old_one_stays(
+    checkpoint, tiny_model, tokenizer, monkeypatch, error
+):
+    def refuse(*_, **__):
+        raise error
+
+    before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    monkeypatch.setattr(tiny_model, "save_pretrained", refuse)
+    with pytest.raises(ArtifactError, match=r"checkpoint1: cannot be written .*(Read-only|No space left).*free some"):
+        save_checkpoint(tiny_model, tokenizer, checkpoint)
+    assert {path.name: path.read_bytes() for path in checkpoint.iterdir()} == before
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["checkpoint1"]
+
+
+def test_weights_come_last():
+    names = [f"checkpoint1/{name}" for name in CHECKPOINT_FILES]
+    assert sorted(names, key=weights_last)[-1] == "checkpoint1/model.safetensors"

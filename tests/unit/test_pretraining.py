@@ -8,12 +8,14 @@ import torch
 
 from rlgen.pretraining import document_batch, new_model, train
 from rlgen.progress import Progress
+from rlgen.resume import Resume
 from rlgen.settings.data import OrganismData
 from rlgen.settings.models import Architecture, ContinuePretraining, Pretrain
 
 DATA = OrganismData(families=["add", "par"], problems_per_document=2)
 TINY = Architecture(hidden_size=16, layers=1, heads=1, head_dim=16, intermediate_size=16)
 QUIET = Progress("pretraining", 1, "steps", every_s=1e9)
+NOTHING = Resume(None)
 
 
 def weights(model) -> torch.Tensor:
@@ -38,7 +40,7 @@ def test_the_same_seed_gives_the_same_model(tokenizer):
     runs = []
     for seed in (0, 0, 1):
         model = new_model(TINY, tokenizer, seed)
-        curve = train(model, tokenizer, settings, DATA, "s", seed, QUIET)
+        curve = train(model, tokenizer, settings, DATA, "s", seed, QUIET, NOTHING)
         runs.append((weights(model), curve))
     assert torch.equal(runs[0][0], runs[1][0]) and runs[0][1] == runs[1][1]
     assert not torch.equal(runs[0][0], runs[2][0])
@@ -53,10 +55,17 @@ def test_the_learning_rate_rises_and_falls_from_scratch_and_stays_later(tokenize
     )
     model = new_model(TINY, tokenizer, 0)
     train(
-        model, tokenizer, Pretrain(steps=6, batch_documents=1, warmup_steps=2, learning_rate=1.0), DATA, "s", 0, QUIET
+        model,
+        tokenizer,
+        Pretrain(steps=6, batch_documents=1, warmup_steps=2, learning_rate=1.0),
+        DATA,
+        "s",
+        0,
+        QUIET,
+        NOTHING,
     )
     assert seen == pytest.approx([0.5, 1.0, 1.0, 0.5 + 0.5 * 2**-0.5, 0.5, 0.5 - 0.5 * 2**-0.5])
     seen.clear()
     again = ContinuePretraining(parent="base", steps=3, batch_documents=1, learning_rate=0.1)
-    train(copy.deepcopy(model), tokenizer, again, DATA, "s", 0, QUIET)
+    train(copy.deepcopy(model), tokenizer, again, DATA, "s", 0, QUIET, NOTHING)
     assert seen == [0.1, 0.1, 0.1]

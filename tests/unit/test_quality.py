@@ -108,17 +108,15 @@ def loss_by_loop(model: ToyModel, replaced: dict[tuple[int, int], torch.Tensor])
 def test_loss_with_replaced_rows_matches_a_loop(tuples, batch, monkeypatch):
     monkeypatch.setattr("rlgen.quality.SEQUENCES_PER_BATCH", batch)
     model = ToyModel(tuples)
-    assert lm_losses(model, 0, IDS_NT, MASK_NT) == pytest.approx(loss_by_loop(model, {}))
+    plain = pytest.approx(loss_by_loop(model, {}))
+    assert lm_losses(model, 0, IDS_NT, MASK_NT) == [plain]
     rows = [(0, 2), (2, 0), (2, 1)]
     values_Rd = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
-    replace = RowReplacement(*torch.tensor(rows).T, values_Rd)
-    expected = loss_by_loop(model, dict(zip(rows, values_Rd, strict=True)))
-    assert lm_losses(model, 0, IDS_NT, MASK_NT, replace) == pytest.approx(expected)
     mean_1d = values_Rd[:1]
-    replace = RowReplacement(*torch.tensor(rows).T, mean_1d)
-    assert lm_losses(model, 0, IDS_NT, MASK_NT, replace) == pytest.approx(
-        loss_by_loop(model, dict.fromkeys(rows, mean_1d[0]))
-    )
+    replacements = [RowReplacement(*torch.tensor(rows).T, values) for values in (values_Rd, mean_1d)]
+    by_row, by_mean = dict(zip(rows, values_Rd, strict=True)), dict.fromkeys(rows, mean_1d[0])
+    expected = [plain, *(pytest.approx(loss_by_loop(model, values)) for values in (by_row, by_mean))]
+    assert lm_losses(model, 0, IDS_NT, MASK_NT, replacements) == expected
     assert not any(block._forward_hooks for block in model.model.layers)
 
 
@@ -126,12 +124,30 @@ def test_replacing_rows_by_themselves_changes_nothing():
     model = ToyModel()
     sequence_R, position_R = MASK_NT.nonzero(as_tuple=True)
     values_Rd = model.embedding[IDS_NT[sequence_R, position_R]] + 1.0
-    plain = lm_losses(model, 0, IDS_NT, MASK_NT)
-    assert lm_losses(model, 0, IDS_NT, MASK_NT, RowReplacement(sequence_R, position_R, values_Rd)) == plain
+    plain, same = lm_losses(model, 0, IDS_NT, MASK_NT, [RowReplacement(sequence_R, position_R, values_Rd)])
+    assert same == plain
+
+
+def test_blocks_after_the_layer_see_all_variants_of_a_real_model(tiny_model):
+    """Against a hook that replaces the block's output in one forward per variant."""
+    ids_NT = torch.randint(3, 20, (3, 6), generator=torch.Generator().manual_seed(0))
+    mask_NT = torch.zeros(3, 6, dtype=torch.bool)
+    mask_NT[0, 2] = mask_NT[1, 4] = mask_NT[2, 0] = True
+    values_Rd = torch.randn(3, 32, generator=torch.Generator().manual_seed(1))
+    replace = RowReplacement(*mask_NT.nonzero().T, values_Rd)
+    losses = lm_losses(tiny_model, 1, ids_NT, mask_NT, [replace])
+    for found, edit in zip(losses, (None, replace), strict=True):
+        block = tiny_model.model.layers[1]
+        handle = block.register_forward_hook(lambda _m, _i, h, edit=edit: h if edit is None else edit(h, 0))
+        with torch.inference_mode():
+            logprob_NTV = tiny_model(input_ids=ids_NT).logits.double().log_softmax(-1)
+        handle.remove()
+        one_by_one = [-logprob_NTV[n, t, ids_NT[n, t + 1]].item() for n, t in mask_NT.nonzero().tolist()]
+        assert found == pytest.approx(sum(one_by_one) / 3, rel=1e-5)
 
 
 def test_masks_that_ask_for_nothing_or_too_much():
-    assert math.isnan(lm_losses(ToyModel(), 0, IDS_NT, torch.zeros_like(MASK_NT)))
+    assert all(map(math.isnan, lm_losses(ToyModel(), 0, IDS_NT, torch.zeros_like(MASK_NT), [lambda h, _: h])))
     with pytest.raises(ValueError, match="predicts no token"):
         lm_losses(ToyModel(), 0, IDS_NT, torch.ones_like(MASK_NT))
 
@@ -187,11 +203,11 @@ def test_a_perfect_dictionary_recovers_the_loss(harvested):
     mask_NT[1, 1] = mask_NT[2, 0] = True
     values_Rd = next(held_out.batches())[:, 0]
     replace = RowReplacement(*torch.tensor(harvested["rows"][5:]).T, values_Rd.mean(0, keepdim=True))
+    plain, ablated = lm_losses(model, 0, IDS_NT, mask_NT, [replace])
     assert table["member"].tolist() == ["a@1", "b@1"] and table["rows"].tolist() == [4, 4]
     for column, value in {
         "fve": 1.0, "fve_swap": 1.0, "l0": 4.0, "l0_swap": 4.0,
-        "loss": lm_losses(model, 0, IDS_NT, mask_NT), "loss_reconstructed": lm_losses(model, 0, IDS_NT, mask_NT),
-        "loss_mean_ablated": lm_losses(model, 0, IDS_NT, mask_NT, replace),
+        "loss": plain, "loss_reconstructed": plain, "loss_mean_ablated": ablated,
     }.items():  # fmt: skip
         assert table[column].tolist() == pytest.approx([value] * 2, abs=1e-5)
 

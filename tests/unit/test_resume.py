@@ -1,5 +1,9 @@
 """States of killed runs: what comes back, and what is refused."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -50,3 +54,32 @@ def test_without_a_folder_nothing_is_kept_and_time_decides_when_one_is_due(tmp_p
     monkeypatch.setenv("RLGEN_STATE_S", "0")
     kept = Resume(tmp_path)
     assert kept.due()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_state_that_cannot_be_written_is_told_once_and_the_one_before_stays(tmp_path, capsys, monkeypatch, number):
+    kept = Resume(tmp_path, every_s=0)
+    kept.save(TENSORS, FACTS)
+
+    def refuse(self, data):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    for step in (8, 9):
+        kept.save(TENSORS, {"step": step})
+        assert kept.due()  # the next one is tried: space may come back
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and str(tmp_path / STATE) in said[0] and os.strerror(number) in said[0]
+    monkeypatch.undo()
+    assert kept.load()[1] == FACTS
+    kept.save(TENSORS, {"step": 10})
+    assert kept.load()[1] == {"step": 10}
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path):
+    Resume(tmp_path).save(TENSORS, FACTS)
+    (tmp_path / ".state.123.partial.safetensors").write_bytes(b"half")
+    (tmp_path / ".checkpoint1-abc").mkdir()
+    (tmp_path / ".checkpoint1-abc" / "config.json").write_text("{}")
+    assert Resume(tmp_path).load() is not None
+    assert [path.name for path in tmp_path.iterdir()] == [STATE]

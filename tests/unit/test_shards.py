@@ -1,35 +1,21 @@
-"""Shards: rows stay paired across models, and what is cut, altered or foreign is refused by name."""
+"""Shards: rows of all models stay paired, and what is cut, altered or foreign is refused by name."""
 
 from itertools import islice
 
 import pytest
 import torch
+from counted_shards import MEMBERS, write_member, write_members
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlgen.files import ArtifactError
+from rlgen.ring import batches
 from rlgen.shards import Shards, permuted_shift, shard_name, write_manifest, write_shard
-
-MEMBERS = ["base@1", "sft@5", "rl@5"]
-
-
-def write_member(folder, member, shard_rows, d=3, offset=0.0, **fingerprint):
-    """A folder whose activation of stream row i is (i, i, ...) + offset, with token id i, sequence i // 5."""
-    fingerprint = {"model": member, "stream": "abc", "layer": 2} | fingerprint
-    start = 0
-    for index, rows in enumerate(shard_rows):
-        row_N = torch.arange(start, start + rows)
-        h_Nd = row_N[:, None].float().expand(rows, d) + offset
-        write_shard(folder / shard_name(index), h_Nd, row_N, row_N // 5, row_N % 5, fingerprint)
-        start += rows
-    write_manifest(folder, fingerprint, len(shard_rows))
-    return folder
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    root = tmp_path_factory.mktemp("shards")
-    return [write_member(root / m, m, [7, 8, 9, 10, 6], offset=1000.0 * i) for i, m in enumerate(MEMBERS)]
+    return write_members(tmp_path_factory.mktemp("shards"), [7, 8, 9, 10, 6])
 
 
 def test_read_gives_the_rows_in_stream_order(folders):
@@ -51,46 +37,9 @@ def test_the_last_shards_are_held_out(folders):
         shards.split(5)
 
 
-@settings(deadline=None)
-@given(
-    shuffle_seed=st.integers(0, 2**31),
-    batch_rows=st.integers(1, 50),
-    ring=st.integers(1, 6),
-    n_shards=st.integers(1, 5),
-)
-def test_shuffled_rows_stay_paired_and_come_once_per_epoch(folders, shuffle_seed, batch_rows, ring, n_shards):
-    shards = Shards.open(folders, MEMBERS)
-    n_rows = sum([7, 8, 9, 10, 6][:n_shards])
-    batches = shards.batches(batch_rows, shuffle_seed, range(n_shards), ring)
-    taken = list(islice(batches, 1 + 3 * n_rows // batch_rows))  # three epochs
-    assert all(batch.shape == (batch_rows, 3, 3) for batch in taken)
-    rows_NMd = torch.cat(taken)
-    row_N = rows_NMd[:, 0, 0]
-    for m in range(3):  # every member's row comes from the same row of the stream
-        assert torch.equal(rows_NMd[:, m], row_N[:, None].expand(-1, 3) + 1000 * m)
-    for epoch in range(len(row_N) // n_rows):
-        assert sorted(row_N[epoch * n_rows : (epoch + 1) * n_rows].tolist()) == list(range(n_rows))
-
-
-def test_batches_depend_on_the_seed_alone_and_differ_between_epochs(folders):
-    def epochs(seed):
-        batches = Shards.open(folders, MEMBERS).batches(40, seed, range(5))
-        return [next(batches)[:, 0, 0].tolist() for _ in range(3)]
-
-    assert epochs(0) == epochs(0)
-    assert epochs(0) != epochs(1)
-    first, second, third = epochs(0)
-    assert first != second != third
-
-
-def test_a_ring_mixes_rows_of_its_shards(folders):
-    batch = next(Shards.open(folders, MEMBERS).batches(20, 0, range(5), ring=5))
-    assert len(set(torch.bucketize(batch[:, 0, 0].contiguous(), torch.tensor([6.5, 14.5, 23.5, 33.5])).tolist())) >= 4
-
-
 @pytest.fixture
 def fresh(tmp_path):
-    return [write_member(tmp_path / m, m, [20, 20], offset=1000.0 * i) for i, m in enumerate(MEMBERS)]
+    return write_members(tmp_path, [20, 20])
 
 
 def test_a_shard_cut_short_is_refused_by_name(fresh):
@@ -192,7 +141,7 @@ def test_the_permuted_shift_keeps_the_shifts_and_moves_them(tmp_path):
         assert sorted(closest_N.indices.tolist()) == list(range(30))
         assert (closest_N.indices == torch.arange(30)).sum() < 10
     assert torch.equal(null.read([1]).activations_NMd, got_NMd[30:])  # one null, however it is read
-    seen_NMd = torch.cat(list(islice(null.batches(10, 7, range(2)), 6)))
+    seen_NMd = torch.cat(list(islice(batches(null, 10, 7, range(2)), 6)))
     order_N = (seen_NMd[:, None, 0] - got_NMd[:, 0]).norm(dim=2).argmin(1)
     assert torch.equal(seen_NMd, got_NMd[order_N])
 

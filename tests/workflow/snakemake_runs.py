@@ -1,6 +1,7 @@
 """Snakemake in a copy of the project, and what it left behind: shared by the tests of the workflow."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -71,25 +72,33 @@ def jobs_of(folder: Path) -> dict[str, Job]:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Every artifact in a folder -> SHA-256: all results and copies of pages, but no logs and benchmarks."""
+    """Every artifact in a folder -> SHA-256: all results and copies of pages, but no records of how they were made."""
     files = [path for part in ("results", "figures") for path in (folder / part).rglob("*") if path.is_file()]
     names = {str(path.relative_to(folder)): path for path in files}
-    kept = {n: p for n, p in names.items() if not n.startswith((f"{RESULTS}/logs/", f"{RESULTS}/benchmarks/"))}
+    records = tuple(f"{RESULTS}/{name}/" for name in ("logs", "benchmarks", "manifests", ".jobs"))
+    kept = {n: p for n, p in names.items() if not n.startswith(records)}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(kept.items())}
 
 
+def manifests(folder: Path) -> dict[str, dict]:
+    """Every job's manifest, by its path in the folder of manifests."""
+    root = folder / RESULTS / "manifests"
+    paths = [p for p in sorted(root.rglob("*.json")) if not p.name.endswith(".run.json") and p.parent != root / "code"]
+    return {str(path.relative_to(root)): json.loads(path.read_text()) for path in paths}
+
+
 def by_hand(folder: Path, job: Job) -> subprocess.CompletedProcess:
-    """Run a job's own command without Snakemake; what it says is in `stderr`, because no log takes it."""
-    command = re.sub(r" > \S+\.log 2>&1$", "", job.shell)
-    assert command != job.shell, job.shell
+    """Run a job's own command without Snakemake; what it says is in `stderr` and in its log."""
     path = os.pathsep.join([str(SNAKEMAKE.parent), os.environ.get("PATH", os.defpath)])
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command],
+    run = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", job.shell],
         cwd=folder,
         env=environment() | {"PATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
+    log = re.search(r"--log (\S+)", job.shell)[1]
+    return subprocess.CompletedProcess(run.args, run.returncode, run.stdout, (folder / log).read_text() + run.stderr)
 
 
 def pdf_text(path: Path) -> str:

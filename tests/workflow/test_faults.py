@@ -24,25 +24,18 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+CUT, ALTERED, MISSING = "cut short or replaced", "altered since", "missing; run snakemake again"
 FAULTS = [
-    ("dictionaries/base-rl/batchtopk/seed0/cfg.json", "activations/seed0/rl@3/shard001.safetensors", cut, "cut short"),
-    ("dictionaries/base-rl/batchtopk/seed0/cfg.json", "activations/seed0/base@1/shard000.safetensors", flip, "altered"),
-    (
-        "dictionaries/base-rl/batchtopk/seed0/quality.csv",
-        "activations/seed0/rl@3/shard003.safetensors",
-        flip,
-        "altered",
-    ),
-    ("features/dynamics/seed0.csv", "activations/seed0/rl@1/shard003.safetensors", cut, "cut short"),
-    ("behaviour/rl/seed0.parquet", "models/rl/seed0/checkpoint3/model.safetensors", remove, "no model.safetensors"),
-    ("activations/seed0/stream.safetensors", "models/sft/seed0/checkpoint3/model.safetensors", remove, "no model"),
-    ("activations/seed0/rl@3/manifest.json", "models/rl/seed0/checkpoint1/model.safetensors", remove, "no model"),
-    (
-        "interventions/contribution/seed0.parquet",
-        "models/base/seed0/checkpoint1/model.safetensors",
-        cut,
-        "cannot be read",
-    ),
+    ("dictionaries/base-rl/batchtopk/seed0/cfg.json", "activations/seed0/rl@3/shard001.safetensors", cut, CUT),
+    ("dictionaries/base-rl/batchtopk/seed0/cfg.json", "activations/seed0/base@1/shard000.safetensors", flip, ALTERED),
+    ("features/dynamics/seed0.csv", "dictionaries/course-rl/batchtopk/seed0/features.parquet", flip, ALTERED),
+    ("behaviour/rl/seed0/known.parquet", "models/rl/seed0/checkpoint3/model.safetensors", remove, MISSING),
+    ("behaviour/rl/seed0/unseen.parquet", "models/rl/seed0/checkpoint2/model.safetensors", flip, ALTERED),
+    ("activations/seed0/rl@3/manifest.json", "activations/seed0/stream.safetensors", flip, ALTERED),
+    ("activations/seed0/completions/rl.safetensors", "behaviour/base/seed0/known.parquet", flip, ALTERED),
+    ("interventions/contribution/seed0.parquet", "models/base/seed0/checkpoint1/model.safetensors", cut, CUT),
+    ("interventions/effects.csv", "interventions/steering/seed0.parquet", cut, CUT),
+    ("figures/fig3.pdf", "dictionaries/base-sft-rl/features.parquet", flip, ALTERED),
 ]
 
 
@@ -58,11 +51,9 @@ def test_a_broken_file_is_named_and_nothing_is_written(
     before = digests(tree)
     run = by_hand(tree, job)
     assert run.returncode != 0
-    last = run.stderr.strip().splitlines()[-1]
-    place = f"{RESULTS}/{broken}"
-    named = Path(place).parent if message.startswith("no ") else place  # missing weights: the checkpoint is named
-    assert f"{named}: " in last and message in last, run.stderr
-    assert run.stderr.count(last) == 1
+    lines = run.stderr.strip().splitlines()
+    assert lines[-1].startswith(f"error: {RESULTS}/{broken}: ") and message in lines[-1], run.stderr
+    assert len(lines) == 1
     assert digests(tree) == before
 
 

@@ -3,15 +3,18 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from snakemake_runs import RESULTS, STUDY, digests, pdf_text, planned, snakemake, stale
+from snakemake_runs import RESULTS, STUDY, digests, manifests, pdf_text, planned, snakemake
 
 from rlgen import benchmarks
 from rlgen.crosscoder import Crosscoder
@@ -61,6 +64,40 @@ def test_every_rule_ran_and_made_what_it_declares_and_nothing_else(finished, job
     assert {job.rule for job in jobs.values()} == set(re.findall(r"^\w+$", listed, re.M)) - {"all", "figures"}
 
 
+def test_every_artifact_has_a_manifest_with_all_that_made_it(finished, jobs):
+    found = manifests(finished)
+    made = {name: manifest for manifest in found.values() for name in manifest["outputs"]}
+    copies = {name for name in jobs if name.startswith("figures/")}
+    assert set(made) == set(jobs) - copies
+    contents = digests(finished)
+    for manifest in found.values():
+        known = manifest["inputs"] | {name: entry["sha256"] for name, entry in manifest["outputs"].items()}
+        assert known.items() <= contents.items() and len(manifest["code"]) == 16 and manifest["cfg"]
+        assert manifest["packages"]["pydantic"] == version("pydantic") and manifest["seed"] in (0, None)
+    assert found["train_dictionary/base-rl_batchtopk_seed0.json"]["cfg"]["recipe"]["k"] == 4
+    assert len(found["train_dictionary/base-rl_batchtopk_seed0.json"]["inputs"]) == 10
+    text = "".join(map(str, found.values()))
+    assert socket.gethostname() not in re.findall(r"[\w.-]+", text) and "wall" not in text
+    record = json.loads(
+        (finished / RESULTS / "manifests/train_dictionary/base-rl_batchtopk_seed0.run.json").read_text()
+    )
+    assert record["host"] == socket.gethostname() and record["wall_s"] > 0
+
+
+def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_path):
+    run = snakemake(finished, "--configfile", STUDY, "--report", str(tmp_path / "report.zip"), "--", "all")
+    assert run.returncode == 0, run.stdout
+    with zipfile.ZipFile(tmp_path / "report.zip") as report:
+        names = report.namelist()
+        text = "".join(report.read(name).decode() for name in names if name.endswith((".html", ".js")))
+    for page in [*(f"fig{i}.png" for i in range(1, 9)), *(f"table{i}.csv" for i in range(1, 4))]:
+        assert any(name.endswith(page) for name in names) or page in text, page
+    for path in sorted((finished / "report").glob("*.rst")):
+        words = path.read_text().split()[:4]
+        assert " ".join(words) in " ".join(text.split()), path.name
+    assert '"Figures"' in text and '"Tables"' in text
+
+
 def test_the_miniature_makes_every_kind_of_edit(finished):
     tables = [pd.read_parquet(path) for path in (finished / RESULTS / "interventions").glob("*/seed0.parquet")]
     edits = set(pd.concat(tables)["edit"])
@@ -99,29 +136,6 @@ def test_a_second_run_does_nothing(tree):
     assert before == after
 
 
-def test_touching_every_file_makes_nothing_stale(tree):
-    for part in ("Snakefile", "rules", "scripts", "config", "envs", "report", "results", "figures"):
-        for path in [tree / part, *(tree / part).rglob("*")]:
-            os.utime(path)
-    assert stale(tree) == {}
-
-
-def test_prose_makes_nothing_stale_and_a_line_of_a_plot_only_its_figure(tree):
-    library = tree / "scripts/rlgen"
-    for module in ("shards.py", "testbed.py", "figures/style.py"):
-        text = (library / module).read_text()
-        (library / module).write_text(text.replace('"""', '"""Said better: ', 1) + "\n# a remark at the end\n")
-    assert stale(tree) == {}
-    with (library / "figures/fig3_mas.py").open("a") as module:
-        module.write("\nA_NEW_LINE = 1\n")
-    assert stale(tree) == {"fig3_mas": 1, "copy_page": 2}
-    with (library / "figures/style.py").open("a") as module:
-        module.write("\nA_NEW_LINE = 1\n")
-    figures = set(re.findall(r"^rule (fig\d_\w+):", (tree / "rules/figures.smk").read_text(), re.M))
-    # Table 2 takes its settings from the module that draws effects.
-    assert set(stale(tree)) == figures | {"table2_interventions", "copy_page"}
-
-
 def test_a_file_asked_for_by_itself_comes_back_alone(tree):
     before, lost = digests(tree), f"{RESULTS}/dictionaries/base-rl/batchtopk/seed0/quality.csv"
     (tree / lost).unlink()
@@ -131,7 +145,7 @@ def test_a_file_asked_for_by_itself_comes_back_alone(tree):
 
 def test_lost_files_come_back_with_the_same_bytes_and_so_does_all_that_is_made_of_them(tree, jobs):
     """The tokenizer is among the lost, so every rule runs again: two runs give one tree, figures included."""
-    before = digests(tree)
+    before, made_of = digests(tree), manifests(tree)
     for name in DELETED:
         (tree / name).unlink()
     again = planned(snakemake(tree, "--configfile", STUDY, "--", "all", cores=2))
@@ -139,6 +153,7 @@ def test_lost_files_come_back_with_the_same_bytes_and_so_does_all_that_is_made_o
     after = digests(tree)
     assert set(after) == set(before)
     assert [name for name in before if after[name] != before[name]] == []
+    assert manifests(tree) == made_of
 
 
 def test_models_and_dictionaries_load_without_our_code_and_encode_alike(finished, tmp_path):

@@ -105,7 +105,7 @@ TOKENIZER = ["--configfile", "miniature.yaml", "--", "results/miniature/data/tok
 
 def test_settings_reach_the_script_whole(tokenizer):
     text = (tokenizer / "results/miniature/data/tokenizer/tokenizer.json").read_text()
-    assert json.loads(text) == {"families": ["add", "max", "cup", "dir", "par"]}
+    assert json.loads(text) == {"families": ["add", "max", "cup", "dir", "par", "let"]}
 
 
 def test_only_a_change_of_meaning_runs_a_job_again(tokenizer):

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from rlgen.figures import style
-from rlgen.figures.page import ROLE_TITLES, Page, final_checkpoints, seeds_of
+from rlgen.figures.page import ROLE_TITLES, TasksPage, final_checkpoints, seeds_of
 
 ACCURACY_COLUMNS = [
     "model", "checkpoint", "steps_share", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi",
@@ -21,7 +21,7 @@ CURVES = {
 }
 
 
-class Settings(Page):
+class Settings(TasksPage):
     """`chance`: task -> accuracy of guessing; `published`: model -> task -> accuracy (shares, not percent)."""
 
     chance: dict[str, float] = Field(default_factory=dict)

@@ -27,9 +27,10 @@ SHOWN_FROM = 0.04  # latents scoring below this share of the task's maximum are 
 
 
 class Settings(Page):
-    """`procedures`: every way to choose a set; rows stand in the order of their names."""
+    """`procedures`: every way to choose a set; rows stand in the order of their names. `selection`: its tasks."""
 
     procedures: dict[str, Procedure]
+    selection: list[str]
 
 
 def draw(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.DataFrame) -> Figure:
@@ -78,7 +79,7 @@ def _members(sets: pd.DataFrame, seed: int) -> set[int]:
 
 def _scores(ax: Axes, page: Settings, scores: pd.DataFrame, sets: pd.DataFrame, seeds: list[int], colour: str) -> None:
     """Scores of all latents, one column per task, one lane per seed; members of the set are ringed."""
-    tasks = page.tasks.selection
+    tasks = page.selection
     if scores.empty:
         style.say(ax, "no critical samples: the models never differ\nin the way this procedure asks for")
         return
@@ -134,7 +135,7 @@ def _sets(ax: Axes, sets: pd.DataFrame, seeds: list[int], colour: str) -> None:
 
 def _matrix(ax: Axes, page: Settings, overlap: pd.DataFrame) -> None:
     """Jaccard of every pair of tasks: critical samples below the diagonal, non-critical ones above."""
-    tasks = page.tasks.selection
+    tasks = page.selection
     table = np.full((len(tasks), len(tasks)), np.nan)
     pairs = overlap[
         overlap["task_a"].isin(tasks) & overlap["task_b"].isin(tasks) & (overlap["task_a"] != overlap["task_b"])

@@ -32,6 +32,11 @@ class Page(Strict):
 
     study: str
     roles: Roles
+
+
+class TasksPage(Page):
+    """Settings of a page that lists tasks."""
+
     tasks: TaskRoles
 
     def task_roles(self) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rlgen.figures.page import Page, final_checkpoints
+from rlgen.figures.page import Page, TasksPage, final_checkpoints
 from rlgen.files import write_csv, write_text
 
 ACCURACY_COLUMNS = ["model", "checkpoint", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi"]
@@ -37,7 +37,7 @@ CONTROLS = {"random": "random sets", "nrn": "top by NRN", "shift-selection": "me
 KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
 
 
-def table1(page: Page, accuracy: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def table1(page: TasksPage, accuracy: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Final accuracies on the test half: (one row per model, task and seed; one row per task, seeds side by side)."""
     rows = final_checkpoints(accuracy)
     rows = rows[(rows["half"] == "test") & rows["metric"].isin(["accuracy", "format_blind"])]
