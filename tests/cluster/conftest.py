@@ -47,7 +47,7 @@ def cluster(tmp_path_factory):
 def on_cluster(cluster):
     """A function that runs Snakemake in a folder with the shipped profile; it is interrupted after so many minutes."""
 
-    def run(folder: Path, *arguments: str, minutes: int = 8) -> Run:
+    def run(folder: Path, *arguments: str, minutes: int = 12) -> Run:
         limit = ["timeout", "-s", "INT", "-k", "30", f"{minutes}m"]
         call = [*limit, SNAKEMAKE, "--workflow-profile", str(ROOT / "profiles/slurm"), *OVERRIDES, *arguments]
         at = {"cwd": folder, "env": environment(), "text": True}
