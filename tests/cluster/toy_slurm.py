@@ -85,7 +85,10 @@ class ToyCluster:
 
     def stop(self) -> None:
         """End all jobs and daemons, take the configuration away."""
-        if self._call("scancel", "--user", "root") is not None:
+        self._call("scancel", "--user", "root")
+        for _ in range(ANSWER_S):  # killed jobs have a few seconds to end
+            if not self._call("squeue", "-h", "-o", "%i").strip():
+                break
             time.sleep(1)
         for daemon in reversed(self.daemons):
             daemon.terminate()
@@ -106,8 +109,9 @@ class ToyCluster:
             if "JobId" in has:
                 asked = has.get("TresPerJob") or has.get("TresPerNode", "")
                 values = [has[key] for key in ("JobId", "JobState", "Partition", "WorkDir")]
-                values += [has.get("Comment", ""), has["MinMemoryNode"], has["TimeLimit"], asked, has["JOB_GRES"]]
-                found.append(Job(*values))
+                values += [has.get("Comment", ""), has["MinMemoryNode"], has["TimeLimit"]]
+                given = has.get("JOB_GRES", "")  # a job that waits has been given nothing
+                found.append(Job(*values, asked, given))
         return found
 
     def jobs_in(self, folder: Path) -> list[Job]:
