@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from snakemake_runs import ROOT, SNAKEMAKE, STUDY, copy_project, environment
 from toy_slurm import Job, ToyCluster, why_not
+
+from rlgen.claims import claim
 
 SMALL = ROOT / "tests/cluster/small/Snakefile"
 # All that a toy needs beside the shipped profile: it is quick, so it is asked often.
@@ -35,12 +38,13 @@ def cluster(tmp_path_factory):
     reason = why_not()
     if reason:
         pytest.skip(f"NO CLUSTER TEST: {reason}")
-    toy = ToyCluster(tmp_path_factory.mktemp("toy"))
-    try:
-        toy.start()
-        yield toy
-    finally:
-        toy.stop()
+    with claim(Path(tempfile.gettempdir()) / "rlgen-toy-slurm.lock", "the toy cluster is"):
+        toy = ToyCluster(tmp_path_factory.mktemp("toy"))
+        try:
+            toy.start()
+            yield toy
+        finally:
+            toy.stop()
 
 
 @pytest.fixture(scope="session")
