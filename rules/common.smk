@@ -9,7 +9,7 @@ from rlgen import engine_lock, page_slices, slices
 from rlgen import packages as pinned
 from rlgen.code_digest import code_digest
 from rlgen.config import ConfigError, load
-from rlgen.files import canonical_json
+from rlgen.files import ArtifactError, canonical_json
 from rlgen.job import clear_states
 
 try:
@@ -21,9 +21,10 @@ RESULTS = f"results/{study.study}"
 
 if workflow.is_main_process:
     try:
-        for note in [*engine_lock.enter(sys.argv[1:]), *pinned.announcement(Path(workflow.basedir), Path(RESULTS))]:
+        notes = engine_lock.enter(sys.argv[1:], workflow.output_settings.dryrun)
+        for note in [*notes, *pinned.announcement(Path(workflow.basedir), Path(RESULTS))]:
             logger.warning(note)
-    except engine_lock.StillRunning as error:
+    except (engine_lock.StillRunning, ArtifactError) as error:
         raise WorkflowError(str(error))
 
 SEEDS = study.seeds

@@ -1,7 +1,6 @@
 """Run one rule's script as a job: outputs claimed, inputs checked, resumable, with a manifest (docs/freshness.md)."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -25,10 +24,6 @@ def main() -> int:
     args, rest = arguments()
     from rlgen.job import Job, run
 
-    args.log.parent.mkdir(parents=True, exist_ok=True)
-    log = os.open(args.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
     return run(Job(**vars(args)), rest)
 
 

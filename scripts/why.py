@@ -1,7 +1,6 @@
 """Say in words why each job of a target would run (docs/freshness.md)."""
 
 import argparse
-import sys
 from pathlib import Path
 
 
@@ -12,7 +11,6 @@ def main() -> None:
     args = parser.parse_args()
     from rlgen.plan import explain, planned
 
-    sys.argv = [sys.argv[0], "--dry-run"]  # what the Snakefile sees: this process only looks
     print(explain(planned(args.target, args.configfile)))
 
 

@@ -4,6 +4,7 @@ A claim is a lock that the kernel keeps for a process and drops when the process
 work between the nodes of a cluster where the file system passes locks on (NFS, Lustre with `-o flock`).
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -14,9 +15,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import takewhile
 from pathlib import Path
 
+from rlgen.files import ArtifactError
+
 POLL_S = 1.0
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -32,11 +37,16 @@ def claim(path: Path, what: str) -> Iterator[None]:
 
 
 def taken(file) -> bool:
-    """Whether the lock on an open file could be taken at once."""
+    """Whether the lock on an open file could be taken at once. Raises ArtifactError where its place has no locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        remedy = "mount it with locks (Lustre: `-o flock`), or keep the project on another one"
+        raise ArtifactError(file.name, "its file system keeps no locks", remedy) from error
     return True
 
 
@@ -74,11 +84,15 @@ def graphics(n: int) -> Iterator[None]:
 
 
 def visible() -> list[str]:
-    """Names of the processors that this process may use: of CUDA_VISIBLE_DEVICES, or all that the driver lists."""
+    """Names of the processors that this process may use: of CUDA_VISIBLE_DEVICES, or one per device of the driver.
+
+    A name that CUDA does not know ends its list; in a container that holds only /dev/nvidia3, CUDA calls that one 0.
+    """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
-        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
-    return sorted((m[1] for p in Path("/dev").glob("nvidia*") if (m := re.fullmatch(r"nvidia(\d+)", p.name))), key=int)
+        names = (name.strip() for name in named.split(","))
+        return list(dict.fromkeys(takewhile(lambda name: name not in ("", "-1"), names)))
+    return [str(i) for i, _ in enumerate(p for p in Path("/dev").glob("nvidia*") if re.fullmatch(r"nvidia\d+", p.name))]
 
 
 def _first_free(allowed: list[str], n: int, held: ExitStack) -> list[str]:
@@ -88,7 +102,7 @@ def _first_free(allowed: list[str], n: int, held: ExitStack) -> list[str]:
         mine = ExitStack()
         found = []
         for name in allowed:
-            path = Path(tempfile.gettempdir()) / f"rlgen-gpu-{os.getuid()}-{name}.lock"
+            path = Path(tempfile.gettempdir()) / f"rlgen-gpu-{os.getuid()}-{name.replace('/', '-')}.lock"
             file = mine.enter_context(path.open("a+"))
             if taken(file):
                 found.append(name)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rlgen.files import canonical_json
 from rlgen.manifests import CODE, FOLDER
 
 SHOWN = 4  # differences of one kind that are spelt out
@@ -13,10 +14,11 @@ SHOWN = 4  # differences of one kind that are spelt out
 def differences(before: dict, after: dict, results: Path) -> list[str]:
     """Lines such as `recipe.k was 8, is 16`, from settings to packages to code to inputs."""
     found = [f"{field} was {_short(a)}, is {_short(b)}" for field, a, b in changed(before["cfg"], after["cfg"])]
-    found += packages_changed(before.get("packages", {}), after.get("packages", {}))
+    found += packages_changed(before["packages"], after["packages"])
     if before["code"] != after["code"]:
         found += code_changed(before["code"], modules(results, after["code"]), results)
-    found += [f"{name} has other content" for name, *_ in changed(before.get("inputs", {}), after.get("inputs", {}))]
+    found += [f"{name} has other content" for name, *_ in changed(before["inputs"], after["inputs"])]
+    found = found or ["its script, environment or locked versions changed"]  # no other rule has the same log
     return found[:SHOWN] + ([f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else [])
 
 
@@ -40,17 +42,25 @@ def code_changed(before: str, after: dict[str, str] | None, results: Path) -> li
 def modules(results: Path, code: str) -> dict[str, str] | None:
     """Module -> digest behind a code digest, as noted by the first job that ran it."""
     try:
-        return json.loads((results / FOLDER / CODE / f"{code}.json").read_text())
+        found = json.loads((results / FOLDER / CODE / f"{code}.json").read_text())
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) else None
 
 
 def changed(before: Any, after: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(field, old, new) of every leaf in which two JSON values differ; None where one lacks it. Lists are leaves."""
+    """(field, old, new) of every leaf in which two JSON values differ; None where one lacks it. Lists are leaves.
+
+    Yields nothing exactly where the canonical texts are the same: 1 and 1.0 differ, and so do null and nothing.
+    """
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys()):
-            yield from changed(before.get(key), after.get(key), f"{field}.{key}" if field else key)
-    elif before != after:
+            name = f"{field}.{key}" if field else key
+            if key in before and key in after:
+                yield from changed(before[key], after[key], name)
+            else:
+                yield name, before.get(key), after.get(key)
+    elif canonical_json(before) != canonical_json(after):
         yield field, before, after
 
 

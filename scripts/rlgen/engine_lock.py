@@ -12,7 +12,10 @@ from pathlib import Path
 from rlgen.claims import claim, holder, sign, taken
 
 LOCKS, RUNS = Path(".snakemake/locks"), Path(".snakemake/runs")
-LOOKS = {"-n", "--dry-run", "--dryrun", "--unlock", "--lint", "--summary", "--report", "--list-rules"}
+LOOKS = {
+    *("--unlock", "--lint", "--report", "--archive", "--summary", "-S", "--detailed-summary", "-D", "--dag"),
+    *("--rulegraph", "--filegraph", "--d3dag", "--list-rules", "-l", "--list-target-rules", "--lt", "--list-changes"),
+}
 
 _held = []  # open files whose locks this process keeps until it ends
 
@@ -21,12 +24,12 @@ class StillRunning(RuntimeError):
     """Another Snakemake works in this folder."""
 
 
-def enter(arguments: Sequence[str]) -> list[str]:
+def enter(arguments: Sequence[str], dry_run: bool) -> list[str]:
     """Register this run; returns notes for the user on what dead runs left and what was done about it.
 
     `arguments`: the command line. Raises StillRunning naming a living run. Dry runs and reports only look.
     """
-    if any(word.partition("=")[0] in LOOKS or _short_dry(word) for word in arguments):
+    if dry_run or any(word.partition("=")[0] in LOOKS for word in arguments):
         return []
     RUNS.mkdir(parents=True, exist_ok=True)
     with claim(RUNS / "entrance.lock", "the folder's list of runs is"):
@@ -60,8 +63,3 @@ def _runs() -> tuple[list[str], list[Path]]:
             else:
                 living.append(holder(path))
     return living, dead
-
-
-def _short_dry(word: str) -> bool:
-    """Whether a bundle of short options such as -np holds -n."""
-    return word.startswith("-") and not word.startswith("--") and "n" in word[1:] and word[1:].isalpha()

@@ -6,6 +6,7 @@ script to the state of an interrupted attempt with the same settings, code, pack
 """
 
 import errno
+import glob
 import json
 import os
 import re
@@ -25,11 +26,12 @@ from rlgen.claims import claim, graphics
 from rlgen.code_digest import code_digests
 from rlgen.differences import differences
 from rlgen.files import ArtifactError, digest, write_json
-from rlgen.packages import installed
+from rlgen.packages import used
 
 ENGINE = "RLGEN_ENGINE"  # environment variable: process id of the workflow engine that started this job
 WATCH_S = 1.0
-OUT_OF_REACH = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.EROFS: "make it writable"}
+REMEDIES = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.EROFS: "make it writable"}
+PARTIAL = re.compile(r"\.(.+)\.\d+\.partial(.*)")  # what `rlgen.files.atomic_path` writes to
 
 
 @dataclass(frozen=True)
@@ -55,42 +57,64 @@ class Job:
     def manifest(self) -> Path:
         return self.results / manifests.FOLDER / f"{self.name}.json"
 
-    def beside(self, kind: str) -> Path:
-        """Place of what only running jobs need: `locks`, `states`."""
-        return self.results / ".jobs" / kind / self.name
+    @property
+    def lock(self) -> Path:
+        return self.results / ".jobs/locks" / f"{self.name}.lock"
+
+    @property
+    def states(self) -> Path:
+        return self.results / ".jobs/states" / self.name
 
 
 def run(job: Job, arguments: list[str]) -> int:
     """Run a job; returns its exit status. Problems that a person can solve end in one line, others in a traceback."""
     _follow_engine()
+    terminal = os.dup(2)
     try:
-        with claim(job.beside("locks").with_suffix(".lock"), "the outputs are"), graphics(job.gpu):
+        _speak_into(job.log)
+        with claim(job.lock, "the outputs are"), graphics(job.gpu):
             _run_claimed(job, arguments)
     except ArtifactError as error:
-        return _fail(str(error))
-    except OSError as error:
-        if error.errno not in OUT_OF_REACH:
-            traceback.print_exc()
-            return 1
-        place = error.filename2 or error.filename or "a file of this job"
-        return _fail(f"{place}: {error.strerror}; {OUT_OF_REACH[error.errno]}, then run the same command again")
+        return _fail(str(error), terminal)
     except SystemExit as end:
-        if isinstance(end.code, str):
-            return _fail(end.code)
-        return int(end.code or 0)
-    except Exception:
+        return _fail(end.code, terminal) if isinstance(end.code, str) else end.code
+    except Exception as error:
+        problem = _file_system(error)
+        if problem:
+            return _fail(problem, terminal)
         traceback.print_exc()
         return 1
     return 0
 
 
+def _speak_into(log: Path) -> None:
+    """Send all that this process says to a file, line by line, so that the error comes last."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+    sys.stdout.reconfigure(line_buffering=True)
+
+
+def _file_system(error: Exception) -> str | None:
+    """What a full or read-only file system did, in words; None for any other error."""
+    told = re.search(r"\(os error (\d+)\)", str(error))  # so safetensors and tokenizers report the system's errors
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    if number not in REMEDIES:
+        return None
+    place = getattr(error, "filename2", None) or getattr(error, "filename", None) or "a file of this job"
+    return f"{place}: {os.strerror(number)}; {REMEDIES[number]}, then run the same command again"
+
+
 def _run_claimed(job: Job, arguments: list[str]) -> None:
     facts = made_of(job, arguments)
     earlier = manifests.read(job.manifest)
-    if earlier and {key: earlier.get(key) for key in facts} == facts and manifests.whole(earlier["outputs"]):
+    if earlier and _made_of(earlier) == facts and manifests.whole(earlier["outputs"], job.outputs):
         print("finished meanwhile by a job of an earlier run, with the same settings, code and data: taken over")
         return
-    _clear_partial(job.outputs)
+    sidecar = job.manifest.with_suffix(manifests.RUN)
+    _clear_leftovers({*map(Path, job.outputs), job.manifest, sidecar})
     if job.resumable:
         arguments = [*arguments, "--state", str(_state(job, facts))]
     started = time.time()
@@ -101,7 +125,7 @@ def _run_claimed(job: Job, arguments: list[str]) -> None:
         "start": time.strftime("%F %T %z", time.localtime(started)),
         "wall_s": round(time.time() - started, 1),
     }
-    write_json(job.manifest.with_suffix(manifests.RUN), facts_of_run)
+    write_json(sidecar, facts_of_run)
 
 
 def made_of(job: Job, arguments: list[str]) -> dict:
@@ -113,9 +137,13 @@ def made_of(job: Job, arguments: list[str]) -> dict:
         "seed": cfg.get("seed"),
         "code": _code(job),
         "environment": job.environment,
-        "packages": installed(Path.cwd(), job.environment),
         "inputs": manifests.verified(job.inputs, job.results),
-    }
+    } | used(Path.cwd(), job.environment)
+
+
+def _made_of(manifest: dict) -> dict:
+    """A manifest without what the job then made."""
+    return {key: value for key, value in manifest.items() if key != "outputs"}
 
 
 def _code(job: Job) -> str:
@@ -134,18 +162,19 @@ def _code(job: Job) -> str:
 
 def _state(job: Job, facts: dict) -> Path:
     """Folder for the state of this very run. States of other settings, code or data are refused and removed."""
-    folder, key = job.beside("states"), digest(facts)[:16]
-    for other in folder.glob("*"):
+    key = digest(facts)[:16]
+    for other in job.states.glob("*"):
         if other.name != key:
-            try:
-                why = "; ".join(differences(json.loads((other / "made_of.json").read_text()), facts, job.results))
-            except (OSError, ValueError):
-                why = "it does not say what it belongs to"
+            before = manifests.read(other / "made_of.json", of_a_job_done=False)
+            why = "; ".join(differences(before, facts, job.results)) if before else "it does not say what it belongs to"
             print(f"state of an earlier attempt not used: {why}", file=sys.stderr)
             shutil.rmtree(other, ignore_errors=True)
-    if not (folder / key / "made_of.json").exists():
-        write_json(folder / key / "made_of.json", facts)
-    return folder / key
+    state = job.states / key
+    for left in state.rglob(".*.partial*"):
+        left.unlink(missing_ok=True)
+    if not (state / "made_of.json").exists():
+        write_json(state / "made_of.json", facts)
+    return state
 
 
 def clear_states(results: Path) -> None:
@@ -153,42 +182,41 @@ def clear_states(results: Path) -> None:
     for noted in list(results.glob(".jobs/states/**/made_of.json")):  # before the first of them goes
         job = noted.parent.parent.relative_to(results / ".jobs" / "states")
         done = manifests.read(results / manifests.FOLDER / f"{job}.json")
-        if done is not None and digest({k: v for k, v in done.items() if k != "outputs"})[:16] == noted.parent.name:
+        if done is not None and digest(_made_of(done))[:16] == noted.parent.name:
             shutil.rmtree(noted.parent, ignore_errors=True)
 
 
-def _clear_partial(outputs: list[str]) -> None:
-    """Remove what a killed attempt left half written beside the outputs, which are claimed."""
-    for folder in {Path(name).parent for name in outputs}:
-        for left in [*folder.glob(".*.partial*"), *folder.glob(".checkpoint*-*")]:
-            if re.match(r"\.(.+)\.\d+\.partial", left.name) and not _ours(left, outputs):
-                continue
-            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
-
-
-def _ours(partial: Path, outputs: list[str]) -> bool:
-    """Whether a half-written file was to become one of these outputs: other jobs may write into the same folder."""
-    stem, suffix = re.match(r"\.(.+)\.\d+\.partial(.*)", partial.name).groups()
-    return str(partial.with_name(stem + suffix)) in outputs
+def _clear_leftovers(claimed: set[Path]) -> None:
+    """Remove what a killed attempt left of claimed files, half written: other jobs may be at work beside them."""
+    for folder in {path.parent for path in claimed}:
+        for left in folder.glob(".*.partial*"):
+            parts = PARTIAL.fullmatch(left.name)
+            if parts and left.with_name(parts[1] + parts[2]) in claimed:
+                left.unlink(missing_ok=True)
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}-????????"):  # of `rlgen.models.save_checkpoint`
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _run_script(script: Path, arguments: list[str]) -> None:
     """Run the script in this process, as `python script arguments` would."""
     sys.argv = [str(script), *arguments]
     sys.path[0] = str(script.parent)
-    runpy.run_path(str(script), run_name="__main__")
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
 
 
 def _follow_engine() -> None:
     """End this process when the engine that started it is gone: its successor will start the job anew."""
     engine = os.environ.get(ENGINE, "")
-    if engine.isdecimal() and "SLURM_JOB_ID" not in os.environ:
-        born = _born(int(engine))
-        threading.Thread(target=_watch, args=(int(engine), born), daemon=True).start()
+    if engine.isdecimal():
+        threading.Thread(target=_watch, args=(int(engine), _born(int(engine))), daemon=True).start()
 
 
 def _watch(engine: int, born: str | None) -> None:
-    while _born(engine) == born:
+    while born is not None and _born(engine) == born:
         time.sleep(WATCH_S)
     print("the workflow engine that started this job is gone: stopping", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)  # whatever the script is doing
@@ -198,13 +226,18 @@ def _born(pid: int) -> str | None:
     """When a process started, as far as the system tells; None where there is no such process."""
     try:
         os.kill(pid, 0)
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except ProcessLookupError:
         return None
     except OSError:  # no /proc here, or another user's process: it lives
         return ""
+    return None if state in "ZX" else fields[18]  # a zombie has ended, although nobody asked how
 
 
-def _fail(message: str) -> int:
-    print(f"error: {message}", file=sys.stderr)
+def _fail(message: str, terminal: int) -> int:
+    """Say what is wrong: in the log, or on the terminal where the log takes no more."""
+    try:
+        print(f"error: {message}", file=sys.stderr)
+    except OSError:
+        os.write(terminal, f"error: {message}\n".encode())
     return 1

@@ -9,12 +9,16 @@ modules behind it.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlgen.files import ArtifactError, file_digest
 
 FOLDER, CODE = "manifests", "code"
-RUN = ".run.json"  # ending of the sidecar: host, start and end of the run
+RUN = ".run.json"  # ending of the sidecar: host, start and wall time of the run
+FIELDS = {
+    **dict.fromkeys(["script", "code", "environment"], str),
+    **dict.fromkeys(["cfg", "packages", "locked_otherwise", "inputs"], dict),
+}
 
 
 class Made(NamedTuple):
@@ -28,7 +32,7 @@ class Made(NamedTuple):
 def manifests(results: Path) -> Iterable[tuple[Path, dict]]:
     """Every readable manifest of a study, by its path. One that is broken vouches for nothing and is left out."""
     folder = results / FOLDER
-    for path in sorted(folder.rglob("*.json")):
+    for path in sorted(folder.rglob("[!.]*.json")):  # a dot: left by a job that was killed while it wrote
         if path.name.endswith(RUN) or path.relative_to(folder).parts[0] == CODE:
             continue
         content = read(path)
@@ -36,13 +40,20 @@ def manifests(results: Path) -> Iterable[tuple[Path, dict]]:
             yield path, content
 
 
-def read(path: Path) -> dict | None:
-    """A manifest, or None where there is none to be read."""
+def read(path: Path, of_a_job_done: bool = True) -> dict | None:
+    """A manifest, or what is noted beside the state of an unfinished job; None where there is none to be read."""
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-    return content if isinstance(content, dict) and isinstance(content.get("outputs"), dict) else None
+    kinds = FIELDS | ({"outputs": dict} if of_a_job_done else {})
+    if not isinstance(content, dict) or not all(isinstance(content.get(field), kinds[field]) for field in kinds):
+        return None
+    return content if all(map(_is_entry, content["outputs"].values() if of_a_job_done else ())) else None
+
+
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("sha256"), str) and isinstance(value.get("bytes"), int)
 
 
 def outputs(paths: Iterable[str]) -> dict[str, dict]:
@@ -56,9 +67,9 @@ def outputs(paths: Iterable[str]) -> dict[str, dict]:
     return found
 
 
-def whole(entries: dict[str, dict]) -> bool:
-    """Whether all outputs of a manifest are there as they were written."""
-    return all(
+def whole(entries: dict[str, dict], names: Iterable[str]) -> bool:
+    """Whether a manifest's outputs are these files, and all are there as they were written."""
+    return entries.keys() == set(names) and all(
         Path(name).is_file() and Path(name).stat().st_size == entry["bytes"] and file_digest(name) == entry["sha256"]
         for name, entry in entries.items()
     )
@@ -70,23 +81,24 @@ def verified(inputs: Iterable[str], results: Path) -> dict[str, str]:
     Raises ArtifactError naming the first file that is missing, cut short or altered since. A file that no manifest
     knows, as one that a person put there, is taken as it is.
     """
-    made = {
-        name: Made(entry["sha256"], entry["bytes"], path)
-        for path, manifest in manifests(results)
-        for name, entry in manifest["outputs"].items()
-    }
-    return {name: _verified(name, made.get(name)) for name in inputs}
+    wanted = list(inputs)
+    made: dict[str, list[Made]] = {name: [] for name in wanted}
+    for path, manifest in manifests(results):
+        for name in made.keys() & manifest["outputs"].keys():
+            made[name].append(Made(manifest["outputs"][name]["sha256"], manifest["outputs"][name]["bytes"], path))
+    return {name: _verified(name, made[name]) for name in wanted}
 
 
-def _verified(name: str, made: Made | None) -> str:
+def _verified(name: str, made: list[Made]) -> str:
+    """SHA-256 of a file. Where a rule changed its name, manifests of both may list it: one has to fit."""
     path = Path(name)
     if not path.is_file():
         raise ArtifactError(name, "missing", "run snakemake again to rebuild it")
     size = path.stat().st_size
-    if made is not None and size != made.bytes:
-        problem = f"{size} bytes, but {made.bytes} were written ({made.manifest}): cut short or replaced"
+    if made and all(size != one.bytes for one in made):
+        problem = f"{size} bytes, but {made[-1].bytes} were written ({made[-1].manifest}): cut short or replaced"
         raise ArtifactError(name, problem)
     found = file_digest(path)
-    if made is not None and found != made.sha256:
-        raise ArtifactError(name, f"its SHA-256 is not the one that was written ({made.manifest}): altered since")
+    if made and all(found != one.sha256 for one in made):
+        raise ArtifactError(name, f"its SHA-256 is not the one that was written ({made[-1].manifest}): altered since")
     return found

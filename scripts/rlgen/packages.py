@@ -15,6 +15,7 @@ from rlgen.files import ArtifactError, digest, write_json
 from rlgen.manifests import manifests
 
 ACCEPTED = "accepted_packages.json"
+ABSENT = "absent"  # in place of a version
 
 
 class Change(NamedTuple):
@@ -47,8 +48,11 @@ def environment(root: Path, name: str) -> list[str]:
 
 def versions(root: Path, name: str) -> dict[str, str]:
     """Package -> version of an environment, as locked."""
-    pins = locked(root)
-    return {package: pins[package] for package in environment(root, name)}
+    pins, packages = locked(root), environment(root, name)
+    for package in packages:
+        if package not in pins:
+            raise ArtifactError(f"envs/{name}.yaml", f"lists {package}, requirements.lock does not", "run `make lock`")
+    return {package: pins[package] for package in packages}
 
 
 def packages_digest(root: Path, name: str, results: Path) -> str:
@@ -57,8 +61,9 @@ def packages_digest(root: Path, name: str, results: Path) -> str:
 
 
 def counted(pins: dict[str, str], accepted: dict[str, dict[str, str]]) -> dict[str, str]:
-    """Package -> the version that its version stands for."""
-    return {package: counts_as(number, accepted.get(package, {})) for package, number in pins.items()}
+    """Package -> the version that its version counts as; a package may have been accepted as new or as left out."""
+    found = {p: counts_as(pins.get(p, ABSENT), accepted.get(p, {})) for p in pins.keys() | accepted.keys()}
+    return {package: number for package, number in found.items() if number != ABSENT}
 
 
 def counts_as(number: str, accepted: dict[str, str]) -> str:
@@ -68,15 +73,25 @@ def counts_as(number: str, accepted: dict[str, str]) -> str:
     return number
 
 
-def installed(root: Path, name: str) -> dict[str, str]:
-    """Package -> version of an environment, as this interpreter finds them; local labels such as +cpu are left out."""
+def used(root: Path, name: str) -> dict[str, dict[str, str]]:
+    """What a manifest tells about packages.
+
+    `packages`: package -> version as this interpreter finds it, local labels such as +cpu left out.
+    `locked_otherwise`: package -> locked version, where that is another one.
+    """
     found = {}
-    for package in environment(root, name):
+    pins = versions(root, name)
+    for package in pins:
         try:
             found[package] = version(package).partition("+")[0]
         except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            found[package] = ABSENT
+    return {"packages": found, "locked_otherwise": {p: v for p, v in pins.items() if v != found[p]}}
+
+
+def locked_for(manifest: dict) -> dict[str, str]:
+    """Package -> version that was locked when a job ran: results go stale by these, whatever was installed."""
+    return manifest["packages"] | manifest["locked_otherwise"]
 
 
 def read_accepted(results: Path) -> dict[str, dict[str, dict[str, str]]]:
@@ -85,24 +100,50 @@ def read_accepted(results: Path) -> dict[str, dict[str, dict[str, str]]]:
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        found = json.loads(path.read_text())
+        for packages in found.values():
+            for package, same in packages.items():
+                _check(package, same)
+    except (OSError, ValueError, AttributeError) as error:
         raise ArtifactError(path, f"not readable ({error})", "mend it, or delete it to accept nothing") from error
+    return found
+
+
+def _check(package: str, same: dict[str, str]) -> None:
+    """Raises ValueError for versions that count as each other, or are none."""
+    for number in same:
+        seen = [number]
+        while seen[-1] in same:
+            seen.append(same[seen[-1]])
+            if not isinstance(seen[-1], str) or seen[-1] in seen[:-1]:
+                raise ValueError(f"{package}: {' counts as '.join(map(str, seen))}")
+
+
+def made_with(root: Path, results: Path) -> dict[tuple[str, str], dict[str, list[Path]]]:
+    """(environment, package) -> version that was locked -> manifests of jobs whose results are still there."""
+    found: dict[tuple[str, str], dict[str, list[Path]]] = {}
+    now: dict[str, dict[str, str]] = {}
+    for path, manifest in manifests(results):
+        name = manifest["environment"]
+        if not (root / f"envs/{name}.yaml").exists() or not any((root / n).exists() for n in manifest["outputs"]):
+            continue
+        now.setdefault(name, versions(root, name))
+        before = locked_for(manifest)
+        for package in before.keys() | now[name].keys():
+            jobs = found.setdefault((name, package), {})
+            jobs.setdefault(before.get(package, ABSENT), []).append(path)
+    return dict(sorted(found.items()))
 
 
 def changes(root: Path, results: Path) -> dict[Change, int]:
     """Changes that make results stale -> how many jobs made theirs with the old version."""
-    found: dict[Change, int] = {}
-    accepted = read_accepted(results)
-    known: dict[str, dict[str, str]] = {}
-    for _, manifest in manifests(results):
-        name = manifest["environment"]
-        now = known.setdefault(name, versions(root, name))
-        for package, old in manifest["packages"].items():
-            new, same = now.get(package, "no longer used"), accepted.get(name, {}).get(package, {})
+    accepted, made, found = read_accepted(results), made_with(root, results), {}
+    now = {name: versions(root, name) for name in {name for name, _ in made}}
+    for (name, package), jobs in made.items():
+        new, same = now[name].get(package, ABSENT), accepted.get(name, {}).get(package, {})
+        for old, paths in jobs.items():
             if counts_as(new, same) != counts_as(old, same):
-                change = Change(name, package, old, new)
-                found[change] = found.get(change, 0) + 1
+                found[Change(name, package, old, new)] = len(paths)
     return found
 
 
@@ -121,15 +162,17 @@ def accept(root: Path, results: Path) -> list[Change]:
 
     Raises ValueError where results were made with several versions of one package: no single one can stand for them.
     """
-    found, accepted = list(changes(root, results)), read_accepted(results)
+    found, accepted, made = list(changes(root, results)), read_accepted(results), made_with(root, results)
     for change in found:
         same = accepted.setdefault(change.environment, {}).setdefault(change.package, {})
-        old = counts_as(change.made_with, same)
-        if same.setdefault(change.locked, old) != old:
+        jobs = made[change.environment, change.package]
+        if len({counts_as(old, same) for old in jobs}) > 1:
+            several = ", others with ".join(f"{old} (as {paths[0]} tells)" for old, paths in sorted(jobs.items()))
             raise ValueError(
-                f"{change.package} ({change.environment}): some results were made with {same[change.locked]}, others "
-                f"with {old}, and {change.locked} cannot stand for both; rebuild some of them first"
+                f"{change.package} ({change.environment}): some results were made with {several}, and "
+                f"{change.locked} cannot stand for both; rebuild or delete some of them first"
             )
+        same[change.locked] = counts_as(change.made_with, same)
     if found:
         write_json(results / ACCEPTED, accepted)
     return found

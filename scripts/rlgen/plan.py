@@ -91,8 +91,8 @@ def _settings_changed(job: "Job", engine_says_so: bool) -> Iterator[str]:
     for field, before, after in changed(manifest["cfg"], json.loads(job.params.cfg)):
         yield f"setting {field}: was {json.dumps(before)}, is {json.dumps(after)}"
     accepted = packages.read_accepted(results).get(call["--environment"], {})
-    now = packages.versions(Path.cwd(), call["--environment"])
-    for line in packages_changed(*(packages.counted(pins, accepted) for pins in (manifest["packages"], now))):
+    before, now = packages.locked_for(manifest), packages.versions(Path.cwd(), call["--environment"])
+    for line in packages_changed(*(packages.counted(pins, accepted) for pins in (before, now))):
         yield f"package {line}"
     if manifest["code"] != job.params.code:
         from rlgen.code_digest import code_digests

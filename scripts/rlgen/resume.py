@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -57,7 +58,8 @@ class Keeper:
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
             else:
-                left.unlink(missing_ok=True)
+                with suppress(OSError):  # where nothing can be removed, nothing can be kept either: `keep` tells
+                    left.unlink()
 
 
 class Resume(Keeper):

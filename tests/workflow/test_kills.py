@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from snakemake_runs import RESULTS, SNAKEMAKE, STUDY, copy_project, digests, environment, snakemake
+from snakemake_runs import RESULTS, SNAKEMAKE, STUDY, copy_project, digests, environment, manifests, snakemake
 
 COMMAND = ["--configfile", STUDY, "--cores", "2", "--", "all"]  # the same each time, with nothing to clean up between
 KILLS = 5
@@ -22,12 +22,6 @@ def project(tmp_path) -> Path:
     study = (tmp_path / "tests/workflow/miniature.yaml").read_text()
     (tmp_path / STUDY).write_text(f"{study}\nmachine: {{state_every_s: 0}}\n")
     return tmp_path
-
-
-def artifacts(folder: Path) -> dict[str, str]:
-    """Every artifact -> SHA-256; when and where jobs ran is none, nor is what they continue from."""
-    found = digests(folder)
-    return {name: sha for name, sha in found.items() if "/.jobs/" not in name and not name.endswith(".run.json")}
 
 
 def jobs_of(engine: psutil.Process) -> list[psutil.Process]:
@@ -77,9 +71,10 @@ def test_a_study_killed_five_times_ends_with_the_same_bytes(finished, project, s
         assert not re.search(r"LockException|IncompleteFilesException|Traceback", said), said
     last = subprocess.run([SNAKEMAKE, *COMMAND], cwd=project, env=environment(), capture_output=True, text=True)
     assert last.returncode == 0, last.stdout + last.stderr
-    expected, found = artifacts(finished), artifacts(project)
+    expected, found = digests(finished), digests(project)
     assert set(found) == set(expected)
     assert [name for name in expected if found[name] != expected[name]] == []
+    assert manifests(project) == manifests(finished)
     again = snakemake(project, "--configfile", STUDY, "--", "all")
     assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout
     assert not list((project / RESULTS / ".jobs" / "states").glob("**/*.safetensors"))
@@ -106,7 +101,7 @@ def test_a_job_goes_on_from_its_state_whoever_was_killed(project, tmp_path_facto
     last = snakemake(project, *command)
     assert last.returncode == 0, last.stdout
     assert "continuing from step " in (project / RESULTS / "logs/pretrain/base_seed0.log").read_text()
-    assert artifacts(project) == artifacts(undisturbed)
+    assert digests(project) == digests(undisturbed) and manifests(project) == manifests(undisturbed)
 
 
 def states(project: Path) -> set[int]:

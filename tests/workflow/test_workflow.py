@@ -9,7 +9,7 @@ import pytest
 import yaml
 from snakemake_runs import ROOT, planned, snakemake
 
-PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "report"]
+PARTS = ["Snakefile", "rules", "scripts", "config", "profiles", "envs", "report", "requirements.lock"]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_the_default_study_plans_every_job(clone):
     once_per_seed = ["pretrain_base", "continue_pretraining_more", "train_sft_sft", "train_grpo_rl", "build_stream"]
     once_per_seed += ["harvest_base", "harvest_sft", "harvest_rl", "measure_dynamics", "measure_truth", "steer"]
     assert {name: jobs[name] for name in once_per_seed} == dict.fromkeys(once_per_seed, 3)
-    assert jobs["make_task"] == 8 and jobs["evaluate_model"] == 12
+    assert jobs["make_task"] == 8 and jobs["evaluate_model"] == 24
     assert jobs["train_dictionary"] == jobs["measure_dictionary"] == 39
     assert jobs["intervene"] == jobs["score_features"] == 12
     assert jobs["copy_page"] == 22
