@@ -28,6 +28,7 @@ if workflow.is_main_process:
         raise WorkflowError(str(error))
 
 SEEDS = study.seeds
+GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
 
 
 pathvars:

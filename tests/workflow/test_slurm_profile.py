@@ -18,4 +18,8 @@ def test_only_rules_without_gpu_share_jobs_and_every_request_grows():
     rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S))
     for rule in yaml.safe_load(PROFILE.read_text())["groups"]:
         assert "gpu=0," in rules[rule], rule
-    assert text.count("gpu=") == len(re.findall(r"mem_mb=grows\(\d+\),\n +runtime=grows\(\d+\),", text)) > 30
+    assert (
+        text.count("gpu=GPU,") + text.count("gpu=0,")
+        == len(re.findall(r"mem_mb=grows\(\d+\),\n +runtime=grows\(\d+\),", text))
+        > 30
+    )
