@@ -1,5 +1,6 @@
 # make figures             every figure and table of the default study
-# make test                every check but the kill drills
+# make test                every check but the kill drills and the cluster
+# make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
 # make test-all            every check
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
 # make accept-packages     keep the study's results although packages have other versions now
@@ -19,7 +20,7 @@ export PYTHONHASHSEED := 0
 
 STUDY = $(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures why accept-packages test test-all check format benchmarks-summary describe lock
+.PHONY: figures why accept-packages test test-all test-cluster check format benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
@@ -31,10 +32,15 @@ accept-packages: $(INSTALLED)
 	$(VENV)/bin/python scripts/accept_packages.py --results results/$(STUDY)
 
 test: $(INSTALLED) check
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster"
 
 test-all: $(INSTALLED) check
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not cluster"
+	$(MAKE) test-cluster
+
+# Jobs of a cluster can wait for ever, so this is interrupted after 20 minutes. The last lines tell what was skipped, and why.
+test-cluster: $(INSTALLED)
+	timeout -s INT -k 60 20m $(VENV)/bin/python -m pytest tests/cluster -m cluster
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check .

@@ -15,7 +15,7 @@ rule build_stream:
         "../envs/training.yaml"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
@@ -49,7 +49,7 @@ for model in filter(study.harvested, study.models):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=1,
+            gpu=GPU,
             mem_mb=grows(2000),
             runtime=grows(30),
         params:
@@ -81,7 +81,7 @@ rule harvest_completions:
         "../envs/training.yaml"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=grows(2000),
         runtime=grows(30),
     params:

@@ -16,7 +16,7 @@ rule evaluate_model:
         "../envs/training.yaml"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=grows(2000),
         runtime=grows(30),
     params:

@@ -28,6 +28,7 @@ if workflow.is_main_process:
         raise WorkflowError(str(error))
 
 SEEDS = study.seeds
+GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
 
 
 pathvars:
@@ -84,7 +85,8 @@ def job(script, environment, resumable=False):
     start += f" --code {code(script)}" + " --resumable" * resumable
 
     def text(wildcards, input, output, resources):
-        return f"{start} --gpu {resources.gpu} --inputs {input} --outputs {output}"
+        gpu = resources.gpu or int("gpu" in resources.get("gres", ""))  # some clusters hand out GPUs as `gres`
+        return f"{start} --gpu {gpu} --inputs {input} --outputs {output}"
 
     return text
 

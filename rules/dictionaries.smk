@@ -15,7 +15,7 @@ rule train_dictionary:
         "../envs/dictionaries.yaml"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
@@ -48,7 +48,7 @@ rule measure_dictionary:
         "../envs/dictionaries.yaml"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=grows(2000),
         runtime=grows(30),
     params:

@@ -14,7 +14,7 @@ rule measure_truth:
         "../envs/training.yaml"
     threads: study.threads
     resources:
-        gpu=1,
+        gpu=GPU,
         mem_mb=grows(2000),
         runtime=grows(30),
     params:

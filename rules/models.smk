@@ -18,7 +18,7 @@ for model in study.made_by("pretrain"):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=1,
+            gpu=GPU,
             mem_mb=grows(2000),
             runtime=grows(30),
         params:
@@ -51,7 +51,7 @@ for model in study.made_by("continue_pretraining"):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=1,
+            gpu=GPU,
             mem_mb=grows(2000),
             runtime=grows(30),
         params:
@@ -85,7 +85,7 @@ for model in study.made_by("sft"):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=1,
+            gpu=GPU,
             mem_mb=grows(2000),
             runtime=grows(30),
         params:
@@ -119,7 +119,7 @@ for model in study.made_by("grpo"):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=1,
+            gpu=GPU,
             mem_mb=grows(2000),
             runtime=grows(30),
         params:

@@ -26,6 +26,7 @@ class Job(NamedTuple):
     number: str
     state: str
     partition: str
+    folder: str  # in which it runs
     comment: str  # rule_NAME and wildcards, from the plugin
     memory: str  # asked for, such as 500M
     limit: str  # hours:minutes:seconds
@@ -84,7 +85,10 @@ class ToyCluster:
 
     def stop(self) -> None:
         """End all jobs and daemons, take the configuration away."""
-        if self._call("scancel", "--user", "root") is not None:
+        self._call("scancel", "--user", "root")
+        for _ in range(ANSWER_S):  # killed jobs have a few seconds to end
+            if not self._call("squeue", "-h", "-o", "%i").strip():
+                break
             time.sleep(1)
         for daemon in reversed(self.daemons):
             daemon.terminate()
@@ -97,24 +101,22 @@ class ToyCluster:
         for name in CONFIGS:
             (ETC / name).unlink(missing_ok=True)
 
-    def jobs(self) -> dict[str, Job]:
-        """SLURM's number of a job -> the job, of all that were ever submitted."""
-        found = {}
+    def jobs(self) -> list[Job]:
+        """All jobs that were ever submitted, in that order."""
+        found = []
         for line in self._call("scontrol", "-d", "-o", "show", "job").splitlines():
-            has = dict(word.split("=", 1) for word in line.split() if "=" in word)
-            given = has["JOB_GRES"].replace("(null)", "")
-            limits = has["MinMemoryNode"], has["TimeLimit"]
-            job = Job(
-                has["JobId"],
-                has["JobState"],
-                has["Partition"],
-                has.get("Comment", ""),
-                *limits,
-                has.get("TresPerJob", has.get("TresPerNode", "")),
-                given,
-            )
-            found[job.number] = job
+            has = {key: value.replace("(null)", "") for key, _, value in (word.partition("=") for word in line.split())}
+            if "JobId" in has:
+                asked = has.get("TresPerJob") or has.get("TresPerNode", "")
+                values = [has[key] for key in ("JobId", "JobState", "Partition", "WorkDir")]
+                values += [has.get("Comment", ""), has["MinMemoryNode"], has["TimeLimit"]]
+                given = has.get("JOB_GRES", "")  # a job that waits has been given nothing
+                found.append(Job(*values, asked, given))
         return found
+
+    def jobs_in(self, folder: Path) -> list[Job]:
+        """Jobs of the Snakemakes that ran in a folder."""
+        return [job for job in self.jobs() if job.folder == str(folder)]
 
     def cancel(self, number: str) -> None:
         """What a user or an administrator may do to any job."""

@@ -1,0 +1,22 @@
+"""The SLURM profile without a SLURM: it plans the same jobs, and groups only rules that exist and need no GPU."""
+
+import re
+
+import yaml
+from snakemake_runs import ROOT, planned, snakemake
+
+PROFILE = ROOT / "profiles/slurm/config.yaml"
+
+
+def test_the_profile_plans_the_same_jobs():
+    with_profile = snakemake(ROOT, "-n", "--forceall", "--workflow-profile", str(PROFILE.parent), "--", "figures")
+    assert planned(with_profile) == planned(snakemake(ROOT, "-n", "--forceall", "--", "figures"))
+
+
+def test_only_rules_without_gpu_share_jobs_and_every_request_grows():
+    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S))
+    for rule in yaml.safe_load(PROFILE.read_text())["groups"]:
+        assert "gpu=0," in rules[rule], rule
+    growing = re.findall(r"gpu=(?:GPU|0),\n +mem_mb=grows\(\d+\),\n +runtime=grows\(\d+\),", text)
+    assert len(growing) == text.count("resources:\n") > 30
