@@ -12,13 +12,16 @@ def arguments() -> argparse.Namespace:
         "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of states"
     )
     parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="shard folders, in the order of states")
+    parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
     return parser.parse_args()
 
 
 def main() -> None:
     args = arguments()
+    from functools import partial
+
     from rlgen.compute import start
-    from rlgen.harvest import harvest_to
+    from rlgen.harvest import harvest_to, publish
     from rlgen.models import load_model
     from rlgen.settings.activations import Harvest
     from rlgen.stream import TokenStream
@@ -26,8 +29,11 @@ def main() -> None:
     cfg = Harvest.model_validate_json(args.cfg)
     device = start(cfg.threads)
     stream = TokenStream.load(args.stream)
-    for state, model, folder in zip(cfg.states, args.models, args.outputs, strict=True):
-        harvest_to(folder, load_model(model, device), state, stream, cfg.stream)
+    kept = [args.state / state for state in cfg.states] if args.state else args.outputs
+    for state, model, folder in zip(cfg.states, args.models, kept, strict=True):
+        harvest_to(folder, partial(load_model, model, device), state, stream, cfg.stream, keep=args.state is not None)
+    for state, folder, output in zip(cfg.states, kept, args.outputs, strict=True):
+        publish(folder, output, state, stream, cfg.stream)
 
 
 if __name__ == "__main__":
