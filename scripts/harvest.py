@@ -21,7 +21,7 @@ def main() -> None:
     from functools import partial
 
     from rlgen.compute import start
-    from rlgen.harvest import harvest_to, publish
+    from rlgen.harvest import harvest_kept, harvest_to, publish
     from rlgen.models import load_model
     from rlgen.settings.activations import Harvest
     from rlgen.stream import TokenStream
@@ -29,11 +29,15 @@ def main() -> None:
     cfg = Harvest.model_validate_json(args.cfg)
     device = start(cfg.threads)
     stream = TokenStream.load(args.stream)
-    kept = [args.state / state for state in cfg.states] if args.state else args.outputs
-    for state, model, folder in zip(cfg.states, args.models, kept, strict=True):
-        harvest_to(folder, partial(load_model, model, device), state, stream, cfg.stream, keep=args.state is not None)
-    for state, folder, output in zip(cfg.states, kept, args.outputs, strict=True):
-        publish(folder, output, state, stream, cfg.stream)
+    jobs = list(zip(cfg.states, args.models, args.outputs, strict=True))
+    for state, model, output in jobs:
+        load = partial(load_model, model, device)
+        if args.state is None:
+            harvest_to(output, load(), state, stream, cfg.stream)
+        else:
+            harvest_kept(args.state / state, load, state, stream, cfg.stream)
+    for state, _, output in jobs if args.state else ():  # only now, because outputs of a killed job are deleted
+        publish(args.state / state, output, state, stream, cfg.stream)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ padded, and their rows put where the stream has them.
 
 import os
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -24,15 +24,8 @@ from rlgen.stream import TokenStream
 SEQUENCES_PER_BATCH = 256
 CHECKSUM = ".sha256"  # suffix of the file beside a kept shard
 
+WriteShard = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]
 Shard = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # activations_Nd, token_ids, sequence, position
-
-
-def check_rows(stream: TokenStream, settings: Stream) -> None:
-    """Raises ValueError where the stream has fewer rows than are to be harvested."""
-    if stream.rows < settings.rows:
-        raise ValueError(
-            f"stream.rows={settings.rows}: the stream holds {stream.rows} rows after the norm filter, lower the number"
-        )
 
 
 def harvest_shard(model: PreTrainedModel, stream: TokenStream, layer: int, index: int, shard_rows: int) -> Shard:
@@ -58,50 +51,74 @@ def harvest_shard(model: PreTrainedModel, stream: TokenStream, layer: int, index
     return activations_Rd, stream.token_ids_NT[sequence_R, position_R], sequence_R, position_R
 
 
-def harvest_to(
-    folder: Path,
-    load: Callable[[], PreTrainedModel],
-    state: str,
+def harvest(
+    model: PreTrainedModel,
     stream: TokenStream,
-    settings: Stream,
-    keep: bool = False,
+    layer: int,
+    rows: int,
+    shard_rows: int,
+    write: WriteShard,
+    missing: Sequence[int] | None = None,
 ) -> None:
-    """Write the shards of one model state into a folder, each while the next is computed.
+    """Read the first `rows` rows of the stream in shards of `shard_rows`, or only the `missing` ones of them.
 
-    With `keep` the folder may hold shards of a killed run: a checksum lies beside each, whole ones stay, broken ones
-    are named and made anew. The model is loaded only where a shard is missing.
+    `write(index, activations_Nd, token_ids_N, sequence_N, position_N)` stores one shard, in a thread of its own, while
+    the next is computed. Memory holds two shards and one batch, whatever the stream's length. `rows` is a multiple of
+    `shard_rows`, as the settings see to. Raises ValueError where the stream has fewer rows than asked for.
     """
-    check_rows(stream, settings)
-    fingerprint = fingerprint_of(state, stream, settings)
-    missing = [i for i in range(settings.shards) if not (keep and _is_whole(folder / shard_name(i)))]
-    if not missing:
-        return
-    model, progress = load(), Progress(f"harvest {state}", settings.rows, "rows")
-
-    def write(index: int, shard: Shard) -> None:
-        path = folder / shard_name(index)
-        write_shard(path, *shard, fingerprint)
-        if keep:
-            write_text(path.with_suffix(CHECKSUM), file_digest(path) + "\n")
-
+    if stream.rows < rows:
+        raise ValueError(
+            f"stream.rows={rows}: the stream holds {stream.rows} rows after the norm filter, lower the number"
+        )
+    progress = Progress("harvest", rows, "rows")
     with ThreadPoolExecutor(max_workers=1) as writer:
-        waiting = None
-        for index in missing:
-            shard = harvest_shard(model, stream, settings.layer, index, settings.shard_rows)
+        waiting: Future | None = None
+        for index in range(rows // shard_rows) if missing is None else missing:
+            shard = harvest_shard(model, stream, layer, index, shard_rows)
             if waiting is not None:
-                waiting.result()  # raises here what writing raised; and memory holds two shards at most
-            waiting = writer.submit(write, index, shard)
-            progress.update((index + 1) * settings.shard_rows)
-        waiting.result()
+                waiting.result()  # raises here what writing raised
+            waiting = writer.submit(write, index, *shard)
+            progress.update((index + 1) * shard_rows)
+        if waiting is not None:
+            waiting.result()
+
+
+def harvest_to(folder: Path, model: PreTrainedModel, state: str, stream: TokenStream, settings: Stream) -> None:
+    """Harvest one state into a folder of shards; the manifest comes last and vouches for the whole."""
+    fingerprint = fingerprint_of(state, stream, settings)
+
+    def write(index: int, *tensors: torch.Tensor) -> None:
+        write_shard(folder / shard_name(index), *tensors, fingerprint)
+
+    harvest(model, stream, settings.layer, settings.rows, settings.shard_rows, write)
+    write_manifest(folder, fingerprint, settings.shards)
+
+
+def harvest_kept(
+    kept: Path, load: Callable[[], PreTrainedModel], state: str, stream: TokenStream, settings: Stream
+) -> None:
+    """Complete a folder that may hold shards of a killed run; a checksum lies beside each.
+
+    Whole shards stay, broken ones are named and made anew. The model is loaded only where a shard is missing.
+    """
+    fingerprint = fingerprint_of(state, stream, settings)
+    missing = [index for index in range(settings.shards) if not _is_whole(kept / shard_name(index))]
+
+    def write(index: int, *tensors: torch.Tensor) -> None:
+        path = kept / shard_name(index)
+        write_shard(path, *tensors, fingerprint)
+        write_text(path.with_suffix(CHECKSUM), file_digest(path) + "\n")
+
+    if missing:
+        harvest(load(), stream, settings.layer, settings.rows, settings.shard_rows, write, missing)
 
 
 def publish(kept: Path, folder: Path, state: str, stream: TokenStream, settings: Stream) -> None:
-    """Move the shards of a harvest from where they were kept into their folder; the manifest vouches for the whole."""
+    """Move complete shards from where they were kept into their folder; the manifest comes last."""
     folder.mkdir(parents=True, exist_ok=True)
-    if kept != folder:
-        for index in range(settings.shards):
-            os.rename(kept / shard_name(index), folder / shard_name(index))
-            (kept / shard_name(index)).with_suffix(CHECKSUM).unlink()
+    for index in range(settings.shards):
+        os.rename(kept / shard_name(index), folder / shard_name(index))
+        (kept / shard_name(index)).with_suffix(CHECKSUM).unlink()
     write_manifest(folder, fingerprint_of(state, stream, settings), settings.shards)
 
 

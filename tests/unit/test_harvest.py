@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tiny_runs import LAYER, relative
 
 from rlgen import harvest as module
-from rlgen.harvest import harvest_shard, harvest_to, publish
+from rlgen.harvest import harvest_kept, harvest_shard, harvest_to, publish
 from rlgen.models import save_checkpoint
 from rlgen.residual import residual_stream
 from rlgen.settings.data import Stream
@@ -76,7 +76,7 @@ def test_shards_hold_the_rows_of_the_stream_in_order_whatever_the_batch(tiny_mod
 def test_too_few_rows_are_refused_before_anything_is_written(tiny_model, tmp_path):
     stream = random_stream(0)
     with pytest.raises(ValueError, match=rf"stream.rows=1000: the stream holds {stream.rows} rows"):
-        harvest_to(tmp_path, lambda: tiny_model, "base@1", stream, settings_of(1000, 10))
+        harvest_to(tmp_path, tiny_model, "base@1", stream, settings_of(1000, 10))
     assert not list(tmp_path.iterdir())
 
 
@@ -95,8 +95,7 @@ def test_rows_of_two_models_stay_paired(tiny_model, other_model, seed, shard_row
     with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
         for state, (model, size) in members.items():
             patch.setattr(module, "SEQUENCES_PER_BATCH", size)
-            harvest_to(Path(root) / state, lambda model=model: model, state, stream, cfg)
-            publish(Path(root) / state, Path(root) / state, state, stream, cfg)
+            harvest_to(Path(root) / state, model, state, stream, cfg)
         shards = Shards.open([Path(root) / state for state in members], list(members))
         read = shards.read(range(shards.n_shards))
     assert (shards.rows, shards.layer, shards.stream) == (rows, LAYER, stream.digest())
@@ -113,8 +112,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def undisturbed(tiny_model, tmp_path_factory) -> tuple[TokenStream, Stream, dict[str, bytes]]:
     """A harvest of four shards that nothing interrupts and that keeps no state."""
     folder, stream, cfg = tmp_path_factory.mktemp("undisturbed"), random_stream(3, sequences=12), settings_of(20, 5)
-    harvest_to(folder, lambda: tiny_model, "base@1", stream, cfg)
-    publish(folder, folder, "base@1", stream, cfg)
+    harvest_to(folder, tiny_model, "base@1", stream, cfg)
     return stream, cfg, contents(folder)
 
 
@@ -135,7 +133,7 @@ def kept_after(tiny_model, undisturbed, folder: Path, whole: int, monkeypatch) -
     with monkeypatch.context() as patch:
         patch.setattr(module, "harvest_shard", dies)
         with pytest.raises(Killed):
-            harvest_to(folder, lambda: tiny_model, "base@1", stream, cfg, keep=True)
+            harvest_kept(folder, lambda: tiny_model, "base@1", stream, cfg)
 
 
 def finish(tiny_model, undisturbed, folder: Path, output: Path, monkeypatch) -> list[int]:
@@ -148,7 +146,7 @@ def finish(tiny_model, undisturbed, folder: Path, output: Path, monkeypatch) -> 
         return original(model, stream, layer, index, shard_rows)
 
     monkeypatch.setattr(module, "harvest_shard", noted)
-    harvest_to(folder, lambda: tiny_model, "base@1", stream, cfg, keep=True)
+    harvest_kept(folder, lambda: tiny_model, "base@1", stream, cfg)
     publish(folder, output, "base@1", stream, cfg)
     assert contents(output) == expected
     assert not list(folder.iterdir())
@@ -184,7 +182,7 @@ def test_a_write_that_fails_stops_the_harvest(tiny_model, undisturbed, tmp_path,
 
     monkeypatch.setattr(module, "write_shard", full)
     with pytest.raises(OSError, match="No space left"):
-        harvest_to(tmp_path, lambda: tiny_model, "base@1", stream, cfg, keep=True)
+        harvest_to(tmp_path, tiny_model, "base@1", stream, cfg)
 
 
 def test_sigkill_of_the_script(tiny_model, tokenizer, undisturbed, tmp_path):
