@@ -7,7 +7,7 @@ padded, and their rows put where the stream has them.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,20 +28,29 @@ WriteShard = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tens
 Shard = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # activations_Nd, token_ids, sequence, position
 
 
+def sequences_of(stream: TokenStream, index: int, shard_rows: int) -> tuple[torch.Tensor, int]:
+    """The sequences that hold rows of a shard, in stream order, and how many rows of the first lie before it."""
+    rows_N = stream.row_mask_NT.sum(1)
+    before_N = rows_N.cumsum(0) - rows_N - index * shard_rows  # rows between the shard's start and the sequence's first
+    chosen_K = ((before_N < shard_rows) & (before_N + rows_N > 0) & (rows_N > 0)).nonzero().squeeze(1)
+    return chosen_K, max(0, -int(before_N[chosen_K[0]]))
+
+
+def by_length(stream: TokenStream, chosen_K: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of some sequences, the shortest first, each cut to its longest: (their indices, ids_BT)."""
+    for sequences_B in chosen_K[stream.lengths_N[chosen_K].argsort(stable=True)].split(SEQUENCES_PER_BATCH):
+        yield sequences_B, stream.token_ids_NT[sequences_B, : int(stream.lengths_N[sequences_B].max())].long()
+
+
 def harvest_shard(model: PreTrainedModel, stream: TokenStream, layer: int, index: int, shard_rows: int) -> Shard:
     """Rows index*shard_rows, ... of the stream, in stream order. The stream has them all."""
-    per_sequence_N = stream.row_mask_NT.sum(1)
-    before_N = per_sequence_N.cumsum(0) - per_sequence_N - index * shard_rows  # the sequence's first row in the shard
-    chosen_K = ((before_N < shard_rows) & (before_N + per_sequence_N > 0)).nonzero().squeeze(1)
+    chosen_K, skipped = sequences_of(stream, index, shard_rows)
     sequence_R, position_R = stream.row_mask_NT[chosen_K].nonzero(as_tuple=True)
     sequence_R = chosen_K[sequence_R]
-    skipped = max(0, -int(before_N[chosen_K[0]]))  # rows of its first sequence that the shard before holds
     sequence_R, position_R = (x[skipped : skipped + shard_rows] for x in (sequence_R, position_R))
     activations_Rd = None
-    shortest_first_K = chosen_K[stream.lengths_N[chosen_K].argsort(stable=True)]
-    for sequences_B in shortest_first_K.split(SEQUENCES_PER_BATCH):
-        longest = int(stream.lengths_N[sequences_B].max())
-        h_BTd = residual_stream(model, stream.token_ids_NT[sequences_B, :longest].long(), layer)
+    for sequences_B, ids_BT in by_length(stream, chosen_K):
+        h_BTd = residual_stream(model, ids_BT, layer)
         if activations_Rd is None:
             activations_Rd = h_BTd.new_empty(len(sequence_R), h_BTd.shape[2])
         place_N = torch.full((len(stream.lengths_N),), -1)
