@@ -1,5 +1,6 @@
 # make figures             every figure and table of the default study
 # make test                every check
+# make benchmark           speed against peers and limits: docs/benchmark.csv and docs/images/benchmark.png
 # make benchmarks-summary  seconds and peak memory of every rule of the last run
 # make describe            config/schema.json and config/README.md from the settings models
 # make lock                requirements.lock anew from requirements.in
@@ -14,7 +15,7 @@ TORCH := $(shell grep '^torch==' requirements.lock)
 
 export PYTHONHASHSEED := 0
 
-.PHONY: figures test check format benchmarks-summary describe lock
+.PHONY: figures test check format benchmark benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
@@ -31,6 +32,9 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile rules
+
+benchmark: $(INSTALLED)
+	$(VENV)/bin/python tests/performance/run.py --config $(CONFIG)
 
 benchmarks-summary: $(INSTALLED)
 	$(VENV)/bin/python scripts/summarise_benchmarks.py results
