@@ -103,7 +103,7 @@ def side_by_side() -> Measurement:
         f"{SETS} control sets and a curve of {DOSES} doses on one task, {2 * SAMPLES} prompts, scored",
         "as many single runs, each an edited generation of its own, scored",
         *(single / ours, 1.0, "times faster", ">= 4.0", REPETITIONS),
-        note=f"together {ours:.2f} s, single runs {single:.2f} s; single runs that use drafts too {drafted:.2f} s (once)",
+        note=f"together {ours:.2f} s, single runs {single:.2f} s; with drafts too {drafted:.2f} s (once)",
     )
 
 
