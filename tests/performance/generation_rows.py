@@ -54,16 +54,17 @@ def stream_of(runner: Runner) -> torch.Tensor:
 
 
 def edited_generation() -> Measurement:
-    """1200 prompts, 16 tokens each whatever they are."""
-    runner = runner_on(["max", "dir", "let", "cup"])
-    prompts, change = runner.prompts, edits(stream_of(runner), 1, [1.0]).take(torch.zeros(1200, dtype=torch.long))
+    """As many prompts as a batch of the default study, 16 tokens each whatever they are."""
+    runner = runner_on(organism.DATA.families)
+    prompts, n = runner.prompts, len(runner.prompts)
+    change = edits(stream_of(runner), 1, [1.0]).take(torch.zeros(n, dtype=torch.long))
     pad, hook = organism.words().pad_token_id, Hook(apply(change), organism.LAYER)
     model = organism.model()
     edited_s, plain_s = medians(
         lambda: generate(model, prompts, NEW, -1, pad, hook), lambda: generate(model, prompts, NEW, -1, pad)
     )
     return Measurement(
-        f"generation under an edit of {FEATURES} features, 1200 prompts x {NEW} tokens, d=64, 4 blocks",
+        f"generation under an edit of {FEATURES} features, {n} prompts x {NEW} tokens, d=64, 4 blocks",
         "the same without an edit",
         *(1e3 * edited_s, 1e3 * plain_s, "ms", "<= 1.15", 7),
     )
