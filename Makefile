@@ -4,6 +4,7 @@
 # make test-all            every check
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
 # make accept-packages     keep the study's results although packages have other versions now
+# make benchmark           speed against peers and limits: docs/benchmark.csv and docs/images/benchmark.png
 # make benchmarks-summary  seconds and peak memory of every rule of the last run
 # make describe            config/schema.json and config/README.md from the settings models
 # make lock                requirements.lock anew from requirements.in, and envs/*.yaml from it
@@ -20,7 +21,7 @@ export PYTHONHASHSEED := 0
 
 STUDY = $(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures why accept-packages test test-all test-cluster check format benchmarks-summary describe lock
+.PHONY: figures why accept-packages test test-all test-cluster check format benchmark benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
@@ -51,6 +52,9 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile rules
+
+benchmark: $(INSTALLED)
+	$(VENV)/bin/python tests/performance/run.py --config $(CONFIG)
 
 benchmarks-summary: $(INSTALLED)
 	$(VENV)/bin/python scripts/summarise_benchmarks.py results

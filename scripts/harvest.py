@@ -12,13 +12,16 @@ def arguments() -> argparse.Namespace:
         "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of states"
     )
     parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="shard folders, in the order of states")
+    parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
     return parser.parse_args()
 
 
 def main() -> None:
     args = arguments()
+    from functools import partial
+
     from rlgen.compute import start
-    from rlgen.harvest import harvest_to
+    from rlgen.harvest import harvest_kept, harvest_to, publish
     from rlgen.models import load_model
     from rlgen.settings.activations import Harvest
     from rlgen.stream import TokenStream
@@ -26,8 +29,15 @@ def main() -> None:
     cfg = Harvest.model_validate_json(args.cfg)
     device = start(cfg.threads)
     stream = TokenStream.load(args.stream)
-    for state, model, folder in zip(cfg.states, args.models, args.outputs, strict=True):
-        harvest_to(folder, load_model(model, device), state, stream, cfg.stream)
+    jobs = list(zip(cfg.states, args.models, args.outputs, strict=True))
+    for state, model, output in jobs:
+        load = partial(load_model, model, device)
+        if args.state is None:
+            harvest_to(output, load(), state, stream, cfg.stream)
+        else:
+            harvest_kept(args.state / state, load, state, stream, cfg.stream)
+    for state, _, output in jobs if args.state else ():  # only now, because outputs of a killed job are deleted
+        publish(args.state / state, output, state, stream, cfg.stream)
 
 
 if __name__ == "__main__":

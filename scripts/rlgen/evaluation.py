@@ -1,16 +1,19 @@
 """Behaviour of one model on the evaluation tasks: accuracy, format-blind accuracy and graded scores per sample."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.answers import final_answer
-from rlgen.generation import AnswerWatch, Hook, Prompts, forced_hidden, generate
+from rlgen.drafts import Draft
+from rlgen.generation import AnswerWatch, Hook, Prompts, generate
 from rlgen.progress import Progress
 from rlgen.samples import Sample
 
+HookFor = Callable[[torch.Tensor], Hook]  # places of a batch among all rows -> the batch's edit
+SeeLogits = Callable[[torch.Tensor, torch.Tensor], None]  # places of a batch, next-token logits (B, L, V) on the draft
 SCORE_TENSORS = ("correct_B", "format_blind_B", "answer_logprob_B", "length_B")
 
 
@@ -53,18 +56,22 @@ class Evaluator:
         self,
         model: PreTrainedModel,
         rows_R: torch.Tensor | None = None,
-        hook_for: Callable[[torch.Tensor], Hook] | None = None,
+        hook_for: HookFor | None = None,
         progress: Progress | None = None,
+        prompts: Prompts | None = None,
+        draft: Draft | None = None,
+        see: SeeLogits | None = None,
     ) -> Scores:
         """Greedy completions and all scores of samples rows_R (default: each once; repeats allowed).
 
         `hook_for(index_B)` gives the edit of a batch, index_B being places in rows_R: many edits of the same samples
-        run side by side along the batch axis.
+        run side by side along the batch axis. `prompts` are this evaluator's with the model's prefix. Completions that
+        begin with the `draft` of all samples are not written token by token; `see` is handed its logits.
         """
         rows_R = torch.arange(len(self.samples)) if rows_R is None else rows_R
-        prompts, parts = self.prompts.with_prefix(model), []
+        prompts, parts = prompts or self.prompts.with_prefix(model), []
         for index_B in torch.arange(len(rows_R)).split(self.batch_size):
-            parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, hook_for))
+            parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, hook_for, draft, see))
             if progress is not None:
                 progress.update(int(index_B[-1]) + 1)
         return Scores(
@@ -89,17 +96,25 @@ class Evaluator:
         all_prompts: Prompts,
         rows_B: torch.Tensor,
         index_B: torch.Tensor,
-        hook_for: Callable[[torch.Tensor], Hook] | None,
+        hook_for: HookFor | None,
+        draft: Draft | None,
+        see: SeeLogits | None,
     ) -> Scores:
-        prompts, pad = all_prompts.take(rows_B), self.tokenizer.pad_token_id
+        prompts, eos, pad = all_prompts.take(rows_B), self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         watch = AnswerWatch(self.marker_id, len(rows_B), len(self.tokenizer), prompts.ids_BP.device)
-        hook = hook_for(index_B) if hook_for else None
-        ids_BN = generate(model, prompts, self.max_new_tokens, self.tokenizer.eos_token_id, pad, hook, watch=watch)
-        unseen_U = (~watch.seen_B).nonzero().squeeze(1).cpu()
-        if len(unseen_U):
-            hook = hook_for(index_B[unseen_U]) if hook_for else None
-            watch.logprob_BV[unseen_U] = self._forced_answer(model, prompts.take(unseen_U), ids_BN[unseen_U], hook)
-        ids_BN, logprob_BV = ids_BN.cpu(), watch.logprob_BV.cpu()
+        hook = hook_for and replace(hook_for(index_B), edit_of=lambda rows_A: hook_for(index_B[rows_A]).edit)
+        if draft is None:
+            ids_BN = generate(model, prompts, self.max_new_tokens, eos, pad, hook, watch=watch)
+        else:
+            if hook is not None and hook.everywhere:
+                prompts = prompts.with_prefix(model, hook)
+            ids_BN, logits_BTV = draft.complete(model, prompts, rows_B, self.max_new_tokens, eos, pad, hook, watch)
+            if see is not None:
+                see(index_B, logits_BTV[:, :-1])
+        return self._scores(rows_B, ids_BN.cpu(), watch.logprob_BV.cpu())
+
+    def _scores(self, rows_B: torch.Tensor, ids_BN: torch.Tensor, logprob_BV: torch.Tensor) -> Scores:
+        """Scores of completions and of the log-probabilities right after their markers."""
         texts = self.tokenizer.batch_decode(ids_BN, skip_special_tokens=True)
         answers = [self.samples[row].answer for row in rows_B.tolist()]
         best_B = logprob_BV.masked_fill(~self.choice_BV[rows_B], -torch.inf).argmax(-1)
@@ -109,25 +124,5 @@ class Evaluator:
             correct_B=torch.tensor([final_answer(t, self.marker) == a for t, a in zip(texts, answers, strict=True)]),
             format_blind_B=best_B == answer_B,
             answer_logprob_B=logprob_BV.gather(1, answer_B[:, None]).squeeze(1),
-            length_B=(ids_BN != pad).sum(-1),
+            length_B=(ids_BN != self.tokenizer.pad_token_id).sum(-1),
         )
-
-    @torch.inference_mode()
-    def _forced_answer(
-        self, model: PreTrainedModel, prompts: Prompts, ids_BN: torch.Tensor, hook: Hook | None
-    ) -> torch.Tensor:
-        """log p(next token | prompt, own reasoning, marker), shape (B, V), for completions without a marker.
-
-        The marker is put where the completion ended, as if the model had been asked for its answer there. Rows that
-        ended with the marker as their very last token are read the same way.
-        """
-        ended_BN = (ids_BN == self.tokenizer.eos_token_id) | (ids_BN == self.tokenizer.pad_token_id)
-        ended_BN |= ids_BN == self.marker_id
-        n = ids_BN.shape[1]
-        place_B = torch.where(ended_BN.any(1), ended_BN.int().argmax(1), n)
-        column_N = torch.arange(n + 1, device=ids_BN.device)
-        text_BN = torch.cat([ids_BN, torch.full_like(ids_BN[:, :1], self.tokenizer.pad_token_id)], dim=1)
-        text_BN = text_BN.masked_fill(column_N == place_B[:, None], self.marker_id)
-        hidden_BTd = forced_hidden(model, prompts, text_BN, column_N <= place_B[:, None], hook)
-        at_B = 1 + place_B  # column 0 is the last prompt token
-        return model.lm_head(hidden_BTd[torch.arange(len(at_B)), at_B]).float().log_softmax(-1)

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
+from rlgen.drafts import Draft
 from rlgen.evaluation import Evaluator
-from rlgen.generation import Hook, Prompts, forced_hidden, generate
+from rlgen.generation import Hook, generate
 from rlgen.intervene import Edits, apply
 from rlgen.progress import Progress
 
@@ -41,29 +43,37 @@ class Runner:
     def __init__(self, model: PreTrainedModel, evaluator: Evaluator, layer: int, everywhere: bool) -> None:
         self.model, self.evaluator, self.layer, self.everywhere = model, evaluator, layer, everywhere
         self.prompts = evaluator.prompts.with_prefix(model)
+        self._read: tuple[Goal, Draft] | None = None  # the last goal and what this model makes of its text
+
+    @cached_property
+    def unedited(self) -> Draft:
+        """This model's own completions of all samples: what most weak edits leave alone."""
+        e, tokens = self.evaluator, self.evaluator.tokenizer
+        eos, pad, n = tokens.eos_token_id, tokens.pad_token_id, e.max_new_tokens
+        batches = torch.arange(len(e.samples)).split(e.batch_size)
+        texts = [generate(self.model, self.prompts.take(rows_B), n, eos, pad) for rows_B in batches]
+        longest = max(ids_BN.shape[1] for ids_BN in texts)
+        text_NL = torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=pad) for t in texts])
+        return self._draft(text_NL, (text_NL != pad).sum(1))
 
     def goal(self) -> Goal:
         """This model's own behaviour, as a goal for edits of others."""
-        e, tokens = self.evaluator, self.evaluator.tokenizer
-        batches, texts = torch.arange(len(e.samples)).split(e.batch_size), []
-        for rows_B in batches:
-            prompts = self.prompts.take(rows_B)
-            ids_BN = generate(self.model, prompts, e.max_new_tokens, tokens.eos_token_id, tokens.pad_token_id)
-            texts.append(ids_BN)
-        longest = max(ids_BN.shape[1] for ids_BN in texts)
-        pad = tokens.pad_token_id
-        text_NT = torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=pad) for t in texts])
-        mask_NT = text_NT != pad
-        logprobs = [self._logprobs(self.prompts.take(r), text_NT[r], mask_NT[r], None) for r in batches]
-        return Goal(text_NT, mask_NT, torch.cat(logprobs))
+        draft, e = self.unedited, self.evaluator
+        mask_NT = torch.arange(draft.text_NL.shape[1]) < draft.length_N[:, None]
+        logprobs = []
+        for rows_B in torch.arange(len(e.samples)).split(e.batch_size):
+            logits_BTV, _ = draft.check(self.model, self.prompts.take(rows_B), rows_B, None)
+            logprobs.append(logits_BTV[:, :-1].float().log_softmax(-1))
+        return Goal(draft.text_NL, mask_NT, torch.cat(logprobs))
 
-    @torch.inference_mode()
-    def _logprobs(
-        self, prompts: Prompts, text_BT: torch.Tensor, mask_BT: torch.Tensor, hook: Hook | None
-    ) -> torch.Tensor:
-        """log p of every completion token's position, (B, T, V)."""
-        hidden_BTd = forced_hidden(self.model, prompts, text_BT, mask_BT, hook)
-        return self.model.lm_head(hidden_BTd[:, :-1]).float().log_softmax(-1)
+    def on_goal(self, goal: Goal) -> Draft:
+        """What this model makes of the goal's text, as long as it stays the goal."""
+        if self._read is None or self._read[0] is not goal:
+            self._read = (goal, self._draft(goal.text_NT, goal.mask_NT.sum(1)))
+        return self._read[1]
+
+    def _draft(self, text_NL: torch.Tensor, length_N: torch.Tensor) -> Draft:
+        return Draft.read(self.model, self.prompts, text_NL, length_N, self.layer, self.evaluator.batch_size)
 
     def run(
         self, conditions: Sequence[Condition], edits: Edits | None, samples: Sequence[int], goal: Goal | None = None
@@ -76,8 +86,19 @@ class Runner:
         rows_R = torch.tensor(samples).repeat(c)
         condition_R = torch.arange(c).repeat_interleave(n)
         hook_for = None if edits is None else lambda index_B: self._hook(edits, condition_R[index_B])
+        kl_R = torch.full((len(rows_R),), torch.nan)
+
+        def see(index_B: torch.Tensor, logits_BTV: torch.Tensor) -> None:
+            kl_R[index_B] = kl_from_goal(goal, rows_R[index_B], logits_BTV)
+
         scores = self.evaluator.score(
-            self.model, rows_R, hook_for, Progress("interventions", len(rows_R), "completions")
+            self.model,
+            rows_R,
+            hook_for,
+            Progress("interventions", len(rows_R), "completions"),
+            self.prompts,
+            self.unedited if goal is None else self.on_goal(goal),
+            None if goal is None else see,
         )
         chosen = [self.evaluator.samples[i] for i in samples]
         table = pd.DataFrame(
@@ -91,7 +112,7 @@ class Runner:
                 "correct": scores.correct_B.numpy(),
                 "format_blind": scores.format_blind_B.numpy(),
                 "answer_logprob": scores.answer_logprob_B.numpy(),
-                "kl": float("nan") if goal is None else self._kl(rows_R, condition_R, edits, goal).numpy(),
+                "kl": kl_R.numpy(),
             }
         )
         for key in dict.fromkeys(key for condition in conditions for key in condition.facts):
@@ -100,29 +121,15 @@ class Runner:
 
     def stream_on_goal(self, samples: Sequence[int], goal: Goal) -> torch.Tensor:
         """This model's unedited stream at the goal's completion positions of some samples, raw units (N, d)."""
-        seen, kept = [], []
-
-        def see(h_BTd: torch.Tensor) -> torch.Tensor:
-            seen.append(h_BTd)
-            return h_BTd
-
-        for rows_B in torch.tensor(samples).split(self.evaluator.batch_size):
-            prompts, mask_BT = self.prompts.take(rows_B), goal.mask_NT[rows_B]
-            forced_hidden(self.model, prompts, goal.text_NT[rows_B], mask_BT, Hook(see, self.layer))
-            kept.append(seen.pop()[:, :-1][mask_BT])
-        return torch.cat(kept)
+        return self.on_goal(goal).h_NTd[samples][:, :-1][goal.mask_NT[samples]]
 
     def _hook(self, edits: Edits, condition_B: torch.Tensor) -> Hook:
         return Hook(apply(edits.take(condition_B)), self.layer, self.everywhere)
 
-    @torch.inference_mode()
-    def _kl(self, rows_R: torch.Tensor, condition_R: torch.Tensor, edits: Edits | None, goal: Goal) -> torch.Tensor:
-        parts = []
-        for index_B in torch.arange(len(rows_R)).split(self.evaluator.batch_size):
-            rows_B = rows_R[index_B]
-            hook = None if edits is None else self._hook(edits, condition_R[index_B])
-            mask_BT, goal_BTV = goal.mask_NT[rows_B], goal.logprob_NTV[rows_B]
-            edited_BTV = self._logprobs(self.prompts.take(rows_B), goal.text_NT[rows_B], mask_BT, hook)
-            kl_BT = (goal_BTV.exp() * (goal_BTV - edited_BTV)).sum(-1)
-            parts.append((kl_BT * mask_BT).sum(-1) / mask_BT.sum(-1))
-        return torch.cat(parts)
+
+@torch.inference_mode()
+def kl_from_goal(goal: Goal, rows_B: torch.Tensor, logits_BTV: torch.Tensor) -> torch.Tensor:
+    """Mean over a sample's goal tokens of KL(goal || model), nats (B,); the logits predict those tokens."""
+    mask_BT, goal_BTV = goal.mask_NT[rows_B], goal.logprob_NTV[rows_B]
+    kl_BT = (goal_BTV.exp() * (goal_BTV - logits_BTV.float().log_softmax(-1))).sum(-1)
+    return (kl_BT * mask_BT).sum(-1) / mask_BT.sum(-1)

@@ -1,4 +1,4 @@
-"""Reading the residual stream of a model, forward stopped at the layer."""
+"""Reading the residual stream of a model, forward stopped at the layer, and going on from it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +19,24 @@ def stopped_at(model: PreTrainedModel, layer: int) -> Iterator[PreTrainedModel]:
         yield body
     finally:
         body.layers, body.norm = layers, norm
+
+
+@contextmanager
+def resumed_after(model: PreTrainedModel, layer: int) -> Iterator[PreTrainedModel]:
+    """Within the context `model.model(inputs_embeds=...)` takes the output of block `layer` and runs the rest.
+
+    Raises ValueError for a model whose blocks attend in different ways: transformers picks each block's mask by its
+    place in the list, which is another one here.
+    """
+    body = model.model
+    layers, kinds = body.layers, set(getattr(body.config, "layer_types", None) or ())
+    if len(kinds) > 1:
+        raise ValueError(f"blocks that attend in different ways ({', '.join(sorted(kinds))}) cannot be run in part")
+    body.layers = layers[layer + 1 :]
+    try:
+        yield body
+    finally:
+        body.layers = layers
 
 
 @torch.inference_mode()

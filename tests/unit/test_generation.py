@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlgen.generation import AnswerWatch, Hook, Prompts, forced_hidden, generate
+from rlgen.generation import AnswerWatch, Hook, Prompts, generate
 
 TEXTS = ["add 8 | 9 6 5 6 =", "par even | 3 2 =", "max 3 =", "add 1 | 2 3 4 5 = 3 6 0 5 ; 5 . par odd | 1 ="]
 N, LAYER = 10, 1
@@ -120,7 +120,11 @@ def test_an_edit_equals_recomputing_the_whole_prefix(tiny_model, prompts, tokeni
 def test_an_edit_per_row_leaves_the_other_rows_alone(tiny_model, prompts, tokenizer):
     edit = add_direction(tiny_model, 0.3)
     only_first = torch.tensor([1.0, 0, 0, 0])[:, None, None]
-    rows = fast(tiny_model, prompts, tokenizer, Hook(lambda h: h + only_first * (edit(h) - h), LAYER))
+
+    def edit_of(rows_A):
+        return lambda h: h + only_first[rows_A] * (edit(h) - h)
+
+    rows = fast(tiny_model, prompts, tokenizer, Hook(edit_of(torch.arange(4)), LAYER, edit_of=edit_of))
     assert torch.equal(rows[1:], fast(tiny_model, prompts, tokenizer)[1:])
     assert rows[0].tolist() != fast(tiny_model, prompts, tokenizer)[0].tolist()
 
@@ -135,41 +139,22 @@ def test_the_hook_is_gone_after_an_error(tiny_model, prompts, tokenizer):
     assert torch.equal(fast(tiny_model, prompts, tokenizer), plain)
 
 
-@pytest.mark.parametrize("scale", [None, 0.3])
-def test_teacher_forcing_sees_what_generation_saw(tiny_model, prompts, tokenizer, scale):
-    """Forced on the model's own completion, hidden states give the logits that chose every token."""
-    edit = add_direction(tiny_model, scale) if scale else None
-    hook = Hook(edit, LAYER) if edit else None
-    ids_BN = fast(tiny_model, prompts, tokenizer, hook)
-    mask_BN = ids_BN != tokenizer.pad_token_id
-    hidden_BTd = forced_hidden(tiny_model, prompts, ids_BN, mask_BN, hook)
-    for row, text in enumerate(TEXTS):
-        expected = slow(tiny_model, tokenizer, text, edit)[1]
-        with torch.inference_mode():
-            logits = tiny_model.lm_head(hidden_BTd[row, : len(expected)])
-        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
-
-
-def test_forced_text_may_be_cut_by_its_mask(tiny_model, prompts, tokenizer):
-    ids_BN = fast(tiny_model, prompts, tokenizer, eos=-1)
-    whole = forced_hidden(tiny_model, prompts, ids_BN, torch.ones_like(ids_BN))
-    cut = forced_hidden(tiny_model, prompts, ids_BN, (torch.arange(ids_BN.shape[1]) < 3).expand_as(ids_BN))
-    torch.testing.assert_close(cut[:, :4], whole[:, :4])  # the last prompt token and three of the text
-
-
 def test_the_watch_keeps_the_logits_after_the_first_marker(tiny_model, prompts, tokenizer):
+    """Rows that end without a marker are asked: by their length, or (eos=6, say) by the end of sequence."""
     free = fast(tiny_model, prompts, tokenizer, eos=-1)
     marker = int(free[0, 3])
-    watch = AnswerWatch(marker, len(TEXTS), len(tokenizer))
-    fast(tiny_model, prompts, tokenizer, eos=-1, watch=watch)
-    for row, text in enumerate(TEXTS):
-        ids, logits = slow(tiny_model, tokenizer, text, eos=-1)
-        seen = marker in ids[:-1]
-        assert bool(watch.seen_B[row]) == seen
-        if seen:
-            expected = logits[ids.index(marker) + 1].log_softmax(-1)
-            torch.testing.assert_close(watch.logprob_BV[row], expected, rtol=1e-4, atol=1e-4)
-    assert bool(watch.seen_B[0])
+    for eos in (-1, int(free[1, 4])):
+        watch = AnswerWatch(marker, len(TEXTS), len(tokenizer))
+        fast(tiny_model, prompts, tokenizer, eos=eos, watch=watch)
+        asked = 0
+        for row, text in enumerate(TEXTS):
+            ids = slow(tiny_model, tokenizer, text, eos=eos)[0]
+            asked += marker not in ids
+            before = ids[: ids.index(marker)] if marker in ids else [i for i in ids if i != eos]
+            with torch.inference_mode():
+                logits = recompute(tiny_model, tokenizer(text)["input_ids"] + before + [marker], None, 0)
+            torch.testing.assert_close(watch.logprob_BV[row], logits.log_softmax(-1), rtol=1e-4, atol=1e-4)
+        assert bool(watch.seen_B.all()) and asked < len(TEXTS)
 
 
 def test_sampling_is_reproducible_and_follows_the_model(tiny_model, prompts, tokenizer):

@@ -1,7 +1,11 @@
 """Shards hold the stream's rows, in order, and the rows of two models stay paired."""
 
+import json
+import signal
+import subprocess
+import sys
 import tempfile
-from functools import partialmethod
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tiny_runs import LAYER, relative
 
-from rlgen.harvest import harvest, harvest_to
+from rlgen import harvest as module
+from rlgen.harvest import harvest_kept, harvest_shard, harvest_to, publish
+from rlgen.models import save_checkpoint
 from rlgen.residual import residual_stream
 from rlgen.settings.data import Stream
 from rlgen.shards import Shards
@@ -44,16 +50,8 @@ def slow_rows(model, stream: TokenStream) -> list[tuple[torch.Tensor, int, int, 
     return rows
 
 
-def harvested(model, stream, rows, shard_rows):
-    """The shards as a list of (activations, token ids, sequence, position)."""
-    shards = []
-
-    def write(index, *tensors):
-        assert index == len(shards)
-        shards.append(tensors)
-
-    harvest(model, stream, LAYER, rows, shard_rows, write)
-    return shards
+def settings_of(rows: int, shard_rows: int) -> Stream:
+    return Stream(sampled_models=[], rows=rows, shard_rows=shard_rows, layer=LAYER)
 
 
 def assert_rows(shards, expected):
@@ -66,30 +64,20 @@ def assert_rows(shards, expected):
 
 @pytest.mark.parametrize("shard_rows", [1, 5, 12])
 @pytest.mark.parametrize("batch", [1, 3, 256])
-def test_shards_hold_the_first_rows_of_the_stream_whatever_the_batch(tiny_model, monkeypatch, shard_rows, batch):
-    monkeypatch.setattr(TokenStream, "batches", partialmethod(TokenStream.batches, batch))
+def test_shards_hold_the_rows_of_the_stream_in_order_whatever_the_batch(tiny_model, monkeypatch, shard_rows, batch):
+    monkeypatch.setattr(module, "SEQUENCES_PER_BATCH", batch)
     stream = random_stream(0)
     rows = stream.rows // shard_rows * shard_rows
-    shards = harvested(tiny_model, stream, rows, shard_rows)
+    shards = [harvest_shard(tiny_model, stream, LAYER, index, shard_rows) for index in range(rows // shard_rows)]
     assert [len(shard[0]) for shard in shards] == [shard_rows] * (rows // shard_rows)
     assert_rows(shards, slow_rows(tiny_model, stream)[:rows])
 
 
-@pytest.mark.parametrize("batch", [1, 256])
-def test_no_more_than_asked_for_is_written(tiny_model, monkeypatch, batch):
-    monkeypatch.setattr(TokenStream, "batches", partialmethod(TokenStream.batches, batch))
-    stream = random_stream(1, sequences=20)
-    assert stream.rows >= 12
-    assert_rows(harvested(tiny_model, stream, 8, 4), slow_rows(tiny_model, stream)[:8])
-
-
-def test_too_few_rows_are_refused_before_anything_is_written(tiny_model):
+def test_too_few_rows_are_refused_before_anything_is_written(tiny_model, tmp_path):
     stream = random_stream(0)
     with pytest.raises(ValueError, match=rf"stream.rows=1000: the stream holds {stream.rows} rows"):
-        harvest(tiny_model, stream, LAYER, 1000, 10, lambda *_: pytest.fail("wrote a shard"))
-
-
-WHOLE = TokenStream.batches
+        harvest_to(tmp_path, tiny_model, "base@1", stream, settings_of(1000, 10))
+    assert not list(tmp_path.iterdir())
 
 
 @settings(deadline=None, max_examples=15)
@@ -102,11 +90,11 @@ def test_rows_of_two_models_stay_paired(tiny_model, other_model, seed, shard_row
     stream = random_stream(seed)
     rows = stream.rows // shard_rows * shard_rows
     assume(rows >= 2 * shard_rows)  # the settings ask for a shard to train on and one held out
-    cfg = Stream(sampled_models=[], rows=rows, shard_rows=shard_rows, layer=LAYER)
+    cfg = settings_of(rows, shard_rows)
     members = {"base@1": (tiny_model, batch), "rl@5": (other_model, 256)}
     with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
         for state, (model, size) in members.items():
-            patch.setattr(TokenStream, "batches", partialmethod(WHOLE, size))
+            patch.setattr(module, "SEQUENCES_PER_BATCH", size)
             harvest_to(Path(root) / state, model, state, stream, cfg)
         shards = Shards.open([Path(root) / state for state in members], list(members))
         read = shards.read(range(shards.n_shards))
@@ -114,3 +102,102 @@ def test_rows_of_two_models_stay_paired(tiny_model, other_model, seed, shard_row
     for m, (model, _) in enumerate(members.values()):
         labels = (read.token_ids_N, read.sequence_N, read.position_N)
         assert_rows([(read.activations_NMd[:, m], *labels)], slow_rows(model, stream)[:rows])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_model, tmp_path_factory) -> tuple[TokenStream, Stream, dict[str, bytes]]:
+    """A harvest of four shards that nothing interrupts and that keeps no state."""
+    folder, stream, cfg = tmp_path_factory.mktemp("undisturbed"), random_stream(3, sequences=12), settings_of(20, 5)
+    harvest_to(folder, tiny_model, "base@1", stream, cfg)
+    return stream, cfg, contents(folder)
+
+
+class Killed(Exception):
+    pass
+
+
+def kept_after(tiny_model, undisturbed, folder: Path, whole: int, monkeypatch) -> None:
+    """Run into an end before shard number `whole` is computed."""
+    stream, cfg, _ = undisturbed
+    original = module.harvest_shard
+
+    def dies(model, stream, layer, index, shard_rows):
+        if index == whole:
+            raise Killed
+        return original(model, stream, layer, index, shard_rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "harvest_shard", dies)
+        with pytest.raises(Killed):
+            harvest_kept(folder, lambda: tiny_model, "base@1", stream, cfg)
+
+
+def finish(tiny_model, undisturbed, folder: Path, output: Path, monkeypatch) -> list[int]:
+    """Run to the end; which shards were computed."""
+    stream, cfg, expected = undisturbed
+    original, made = module.harvest_shard, []
+
+    def noted(model, stream, layer, index, shard_rows):
+        made.append(index)
+        return original(model, stream, layer, index, shard_rows)
+
+    monkeypatch.setattr(module, "harvest_shard", noted)
+    harvest_kept(folder, lambda: tiny_model, "base@1", stream, cfg)
+    publish(folder, output, "base@1", stream, cfg)
+    assert contents(output) == expected
+    assert not list(folder.iterdir())
+    return made
+
+
+@pytest.mark.parametrize("whole", [0, 1, 3])
+def test_a_killed_harvest_continues_at_the_first_missing_shard(tiny_model, undisturbed, tmp_path, monkeypatch, whole):
+    (tmp_path / "kept").mkdir()
+    kept_after(tiny_model, undisturbed, tmp_path / "kept", whole, monkeypatch)
+    assert finish(tiny_model, undisturbed, tmp_path / "kept", tmp_path / "out", monkeypatch) == [*range(whole, 4)]
+
+
+@pytest.mark.parametrize("damage", ["altered", "cut", "unsigned"])
+def test_a_broken_kept_shard_is_named_and_made_anew(tiny_model, undisturbed, tmp_path, monkeypatch, capsys, damage):
+    (tmp_path / "kept").mkdir()
+    kept_after(tiny_model, undisturbed, tmp_path / "kept", 3, monkeypatch)
+    path = tmp_path / "kept" / "shard001.safetensors"
+    if damage == "unsigned":
+        path.with_suffix(".sha256").unlink()
+    else:
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]) if damage == "altered" else data[:-4])
+    assert finish(tiny_model, undisturbed, tmp_path / "kept", tmp_path / "out", monkeypatch) == [1, 3]
+    assert str(path) in capsys.readouterr().err
+
+
+def test_a_write_that_fails_stops_the_harvest(tiny_model, undisturbed, tmp_path, monkeypatch):
+    stream, cfg, _ = undisturbed
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_shard", full)
+    with pytest.raises(OSError, match="No space left"):
+        harvest_to(tmp_path, tiny_model, "base@1", stream, cfg)
+
+
+def test_sigkill_of_the_script(tiny_model, tokenizer, undisturbed, tmp_path):
+    """Killed as soon as a shard is kept (or a little later); the same command then ends with the same bytes."""
+    stream, cfg, expected = undisturbed
+    save_checkpoint(tiny_model, tokenizer, tmp_path / "model")
+    stream.save(tmp_path / "stream.safetensors", {})
+    script = Path(__file__).parents[2] / "scripts" / "harvest.py"
+    settings_json = json.dumps({"threads": 1, "states": ["base@1"], "stream": cfg.model_dump()})
+    command = [sys.executable, script, "--cfg", settings_json, "--stream", tmp_path / "stream.safetensors"]
+    command += ["--models", tmp_path / "model", "--outputs", tmp_path / "out", "--state", tmp_path / "kept"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(tmp_path.glob("kept/*/*.sha256")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert contents(tmp_path / "out") == expected

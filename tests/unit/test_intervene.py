@@ -205,7 +205,11 @@ def test_edits_inside_cached_generation_equal_recomputing_every_prefix(tiny_mode
     )
     prompts = Prompts.encode(tokenizer, TEXTS * 3)
     condition_B = torch.arange(3).repeat_interleave(3)
-    hook = Hook(apply(edits.take(condition_B)), LAYER, everywhere)
+
+    def edit_of(rows_A):
+        return apply(edits.take(condition_B[rows_A]))
+
+    hook = Hook(edit_of(torch.arange(9)), LAYER, everywhere, edit_of)
     eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     rows = generate(tiny_model, prompts, NEW, eos, pad, hook).tolist()
     for row, condition, text in zip(rows, condition_B, TEXTS * 3, strict=True):

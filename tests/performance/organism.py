@@ -1,0 +1,51 @@
+"""What several benchmarks run on: the default study's small model, trained for a moment, and texts of its families."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from rlgen import testbed, tokenizer
+from rlgen.models import save_checkpoint
+from rlgen.pretraining import new_model, train
+from rlgen.progress import Progress
+from rlgen.settings.data import OrganismData, Stream
+from rlgen.settings.models import Architecture, Pretrain
+from rlgen.stream import TokenStream, assemble, document_sequences
+
+DATA = OrganismData(families=list(testbed.FAMILIES))
+LAYER = 1
+STEPS = 150  # enough for completions that end by themselves
+
+
+@cache
+def words() -> PreTrainedTokenizerFast:
+    """The tokenizer over all families."""
+    return tokenizer.build(testbed.vocabulary(DATA.families), testbed.BOS, testbed.EOS, testbed.PAD)
+
+
+@cache
+def model() -> PreTrainedModel:
+    """A model of the default study's size that has seen a few documents."""
+    found, settings = new_model(Architecture(), words(), 0), Pretrain(steps=STEPS)
+    train(found, words(), settings, DATA, "benchmark", 0, Progress("pretrain for the benchmark", STEPS, "steps"))
+    return found.eval()
+
+
+def token_stream(rows: int) -> TokenStream:
+    """Documents that hold at least so many rows."""
+    rng = np.random.default_rng(0)
+    sequences = document_sequences(words(), DATA, Stream(sampled_models=[], layer=LAYER), "benchmark", rows, rng)
+    return assemble(sequences, words().pad_token_id, rng)
+
+
+def bridge(of: PreTrainedModel) -> torch.nn.Module:
+    """The same weights in transformer_lens."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    with tempfile.TemporaryDirectory() as folder:
+        save_checkpoint(of, words(), Path(folder))
+        return TransformerBridge.boot_transformers(folder, device="cpu")
