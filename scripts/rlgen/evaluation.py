@@ -28,6 +28,11 @@ class Scores:
     length_B: torch.Tensor
 
 
+def by_length(length_R: torch.Tensor) -> torch.Tensor:
+    """An order of rows, short texts first, that leaves rows of about the same length (steps of 4) as they are."""
+    return ((length_R + 3) // 4).argsort(stable=True)
+
+
 class Evaluator:
     """Scores models on a fixed list of samples: tokenizes once, then one call per model or edit."""
 
@@ -41,6 +46,7 @@ class Evaluator:
     ) -> None:
         self.samples, self.tokenizer, self.marker = samples, tokenizer, marker
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self._first_ids: dict[str, int] = {}  # samples share their words, and a call of the tokenizer takes long
         self.marker_id = self._id(marker)
         self.prompts = Prompts.encode(tokenizer, [s.prompt for s in samples])
         self.answer_B = torch.tensor([self._id(s.answer) for s in samples])
@@ -49,8 +55,9 @@ class Evaluator:
             self.choice_BV[row, [self._id(choice) for choice in sample.choices]] = True
 
     def _id(self, word: str) -> int:
-        ids = self.tokenizer(word, add_special_tokens=False)["input_ids"]
-        return ids[0]
+        if word not in self._first_ids:
+            self._first_ids[word] = self.tokenizer(word, add_special_tokens=False)["input_ids"][0]
+        return self._first_ids[word]
 
     def score(
         self,
@@ -66,17 +73,22 @@ class Evaluator:
 
         `hook_for(index_B)` gives the edit of a batch, index_B being places in rows_R: many edits of the same samples
         run side by side along the batch axis. `prompts` are this evaluator's with the model's prefix. Completions that
-        begin with the `draft` of all samples are not written token by token; `see` is handed its logits.
+        begin with the `draft` of all samples are not written token by token; `see` is handed its logits. Drafts of
+        about the same length share a batch.
         """
         rows_R = torch.arange(len(self.samples)) if rows_R is None else rows_R
-        prompts, parts = prompts or self.prompts.with_prefix(model), []
-        for index_B in torch.arange(len(rows_R)).split(self.batch_size):
+        prompts, parts, done = prompts or self.prompts.with_prefix(model), [], 0
+        order_R = torch.arange(len(rows_R)) if draft is None else by_length(draft.length_N[rows_R])
+        for index_B in order_R.split(self.batch_size):
             parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, hook_for, draft, see))
+            done += len(index_B)
             if progress is not None:
-                progress.update(int(index_B[-1]) + 1)
+                progress.update(done)
+        place_R = order_R.argsort()
+        texts = [text for part in parts for text in part.completions]
         return Scores(
-            [text for part in parts for text in part.completions],
-            *(torch.cat([getattr(part, f) for part in parts]) for f in SCORE_TENSORS),
+            [texts[place] for place in place_R.tolist()],
+            *(torch.cat([getattr(part, f) for part in parts])[place_R] for f in SCORE_TENSORS),
         )
 
     def table(self, scores: Scores) -> dict[str, list]:
