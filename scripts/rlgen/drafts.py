@@ -85,10 +85,12 @@ class Draft:
         pad_id: int,
         hook: Hook | None,
         watch: AnswerWatch,
+        second: "Draft | None" = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Greedy completions ids_BN as `generate` writes them, and the logits (B, L+1, V) of the check.
 
         `prompts` and `hook` are those of rows_B. Texts are whole: at most max_new_tokens, ended by eos if shorter.
+        Rows that this draft does not carry to their end start anew from the `second`, where there is one.
         """
         length_B = self.length_N[rows_B]
         text_BL = self.text_NL[rows_B, : int(length_B.max())]
@@ -105,11 +107,20 @@ class Draft:
         next_B = choice_BT.gather(1, accepted_B[:, None]).squeeze(1)
         decoding.resume(accepted_B, next_B, accepted_B == length_B, watch)
         open_A = (~decoding.ended_A | ~watch.seen_B).nonzero().squeeze(1)
-        if len(open_A):
+        longest = decoding.longest
+        if len(open_A) and second is not None:
+            rest = AnswerWatch(watch.marker_id, len(open_A), logits_BTV.shape[2], ids_BN.device)
+            part = (prompts.take(open_A), rows_B[open_A], max_new_tokens, eos_id, pad_id, hook and hook.take(open_A))
+            text_AN, _ = second.complete(model, *part, rest)
+            ids_BN[open_A] = torch.nn.functional.pad(text_AN, (0, max_new_tokens - text_AN.shape[1]), value=pad_id)
+            watch.seen_B[open_A], watch.logprob_BV[open_A] = True, rest.logprob_BV
+            longest = max(longest, text_AN.shape[1])
+        elif len(open_A):
             decoding.keep(open_A)
             self._add_lower(cache, prompts.take(open_A), rows_B[open_A])
             decode(model, decoding, hook, watch)
-        return ids_BN[:, : decoding.longest], logits_BTV
+            longest = decoding.longest
+        return ids_BN[:, :longest], logits_BTV
 
     def _add_lower(self, cache: RowCache, prompts: Prompts, rows_A: torch.Tensor) -> None:
         """Give the cache of the rows that go on what the blocks up to `layer` hold of prompts and texts."""

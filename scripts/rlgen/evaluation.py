@@ -66,21 +66,21 @@ class Evaluator:
         hook_for: HookFor | None = None,
         progress: Progress | None = None,
         prompts: Prompts | None = None,
-        draft: Draft | None = None,
+        drafts: tuple[Draft, ...] = (),
         see: SeeLogits | None = None,
     ) -> Scores:
         """Greedy completions and all scores of samples rows_R (default: each once; repeats allowed).
 
         `hook_for(index_B)` gives the edit of a batch, index_B being places in rows_R: many edits of the same samples
         run side by side along the batch axis. `prompts` are this evaluator's with the model's prefix. Completions that
-        begin with the `draft` of all samples are not written token by token; `see` is handed its logits. Drafts of
-        about the same length share a batch.
+        begin with a text of `drafts` (one, or a second choice) are not written token by token; `see` is handed the
+        first one's logits. Drafts of about the same length share a batch.
         """
         rows_R = torch.arange(len(self.samples)) if rows_R is None else rows_R
         prompts, parts, done = prompts or self.prompts.with_prefix(model), [], 0
-        order_R = torch.arange(len(rows_R)) if draft is None else by_length(draft.length_N[rows_R])
+        order_R = torch.arange(len(rows_R)) if not drafts else by_length(drafts[0].length_N[rows_R])
         for index_B in order_R.split(self.batch_size):
-            parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, hook_for, draft, see))
+            parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, hook_for, drafts, see))
             done += len(index_B)
             if progress is not None:
                 progress.update(done)
@@ -109,18 +109,19 @@ class Evaluator:
         rows_B: torch.Tensor,
         index_B: torch.Tensor,
         hook_for: HookFor | None,
-        draft: Draft | None,
+        drafts: tuple[Draft, ...],
         see: SeeLogits | None,
     ) -> Scores:
         prompts, eos, pad = all_prompts.take(rows_B), self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         watch = AnswerWatch(self.marker_id, len(rows_B), len(self.tokenizer), prompts.ids_BP.device)
         hook = hook_for and replace(hook_for(index_B), edit_of=lambda rows_A: hook_for(index_B[rows_A]).edit)
-        if draft is None:
+        if not drafts:
             ids_BN = generate(model, prompts, self.max_new_tokens, eos, pad, hook, watch=watch)
         else:
             if hook is not None and hook.everywhere:
                 prompts = prompts.with_prefix(model, hook)
-            ids_BN, logits_BTV = draft.complete(model, prompts, rows_B, self.max_new_tokens, eos, pad, hook, watch)
+            part = (prompts, rows_B, self.max_new_tokens, eos, pad, hook, watch)
+            ids_BN, logits_BTV = drafts[0].complete(model, *part, *drafts[1:])
             if see is not None:
                 see(index_B, logits_BTV[:, :-1])
         return self._scores(rows_B, ids_BN.cpu(), watch.logprob_BV.cpu())

@@ -99,7 +99,7 @@ class Runner:
             hook_for,
             Progress("interventions", len(rows_R), "completions"),
             self.prompts,
-            self.unedited if goal is None else self.on_goal(goal),
+            (self.unedited,) if goal is None else (self.on_goal(goal), self.unedited),
             None if goal is None else see,
         )
         chosen = [self.evaluator.samples[i] for i in samples]
