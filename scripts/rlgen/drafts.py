@@ -60,15 +60,16 @@ class Draft:
     def check(
         self, model: PreTrainedModel, prompts: Prompts, rows_B: torch.Tensor, hook: Hook | None, spare: int = 0
     ) -> tuple[torch.Tensor, RowCache]:
-        """Next-token logits (B, L+1, V) in all columns under an edit, and the upper blocks' cache.
+        """Next-token logits (B, L+1, V) under an edit, L being the batch's longest, and the upper blocks' cache.
 
         `prompts` and `hook` are those of rows_B. `spare` columns are left for what is written after the draft.
         """
-        h_BTd, last = self.h_NTd[rows_B], prompts.ids_BP.shape[1] - 1
+        longest, last = int(self.length_N[rows_B].max()), prompts.ids_BP.shape[1] - 1
+        h_BTd = self.h_NTd[rows_B, : longest + 1]
         if hook is not None:
             h_BTd = hook.edit(h_BTd)
         upper = range(self.layer + 1, len(blocks(model)))
-        cache = prompts.fill(RowCache(last + h_BTd.shape[1] + spare), upper)
+        cache = prompts.fill(RowCache(last + self.h_NTd.shape[1] + spare), upper)
         with resumed_after(model, self.layer):
             hidden_BTd = forward(model, cache, None, prompts.padding_B, last, inputs_embeds=h_BTd)
         return model.lm_head(hidden_BTd), cache
@@ -84,30 +85,42 @@ class Draft:
         pad_id: int,
         hook: Hook | None,
         watch: AnswerWatch,
+        second: "Draft | None" = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Greedy completions ids_BN as `generate` writes them, and the logits (B, L+1, V) of the check.
 
         `prompts` and `hook` are those of rows_B. Texts are whole: at most max_new_tokens, ended by eos if shorter.
+        Rows that this draft does not carry to their end start anew from the `second`, where there is one.
         """
-        text_BL, length_B = self.text_NL[rows_B], self.length_N[rows_B]
-        spare = max_new_tokens - text_BL.shape[1]
-        logits_BTV, cache = self.check(model, prompts, rows_B, hook, spare + 1)
+        length_B = self.length_N[rows_B]
+        text_BL = self.text_NL[rows_B, : int(length_B.max())]
+        logits_BTV, cache = self.check(model, prompts, rows_B, hook, max_new_tokens - self.text_NL.shape[1] + 1)
         choice_BT = logits_BTV.argmax(-1)
         column_L = torch.arange(text_BL.shape[1], device=text_BL.device)
         right_BL = (choice_BT[:, :-1] == text_BL) & (column_L < length_B[:, None])
         accepted_B = right_BL.int().cumprod(1).sum(1)
         kept_BL = column_L < accepted_B[:, None]
         _see_draft(watch, text_BL, kept_BL, logits_BTV)
+        spare = max_new_tokens - text_BL.shape[1]
         ids_BN = torch.nn.functional.pad(text_BL.masked_fill(~kept_BL, pad_id), (0, spare), value=pad_id)
         decoding = Decoding(prompts, cache, ids_BN, eos_id)
         next_B = choice_BT.gather(1, accepted_B[:, None]).squeeze(1)
         decoding.resume(accepted_B, next_B, accepted_B == length_B, watch)
         open_A = (~decoding.ended_A | ~watch.seen_B).nonzero().squeeze(1)
-        if len(open_A):
+        longest = decoding.longest
+        if len(open_A) and second is not None:
+            rest = AnswerWatch(watch.marker_id, len(open_A), logits_BTV.shape[2], ids_BN.device)
+            part = (prompts.take(open_A), rows_B[open_A], max_new_tokens, eos_id, pad_id, hook and hook.take(open_A))
+            text_AN, _ = second.complete(model, *part, rest)
+            ids_BN[open_A] = torch.nn.functional.pad(text_AN, (0, max_new_tokens - text_AN.shape[1]), value=pad_id)
+            watch.seen_B[open_A], watch.logprob_BV[open_A] = True, rest.logprob_BV
+            longest = max(longest, text_AN.shape[1])
+        elif len(open_A):
             decoding.keep(open_A)
             self._add_lower(cache, prompts.take(open_A), rows_B[open_A])
             decode(model, decoding, hook, watch)
-        return ids_BN[:, : decoding.longest], logits_BTV
+            longest = decoding.longest
+        return ids_BN[:, :longest], logits_BTV
 
     def _add_lower(self, cache: RowCache, prompts: Prompts, rows_A: torch.Tensor) -> None:
         """Give the cache of the rows that go on what the blocks up to `layer` hold of prompts and texts."""

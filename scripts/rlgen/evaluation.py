@@ -28,6 +28,11 @@ class Scores:
     length_B: torch.Tensor
 
 
+def by_length(length_R: torch.Tensor) -> torch.Tensor:
+    """An order of rows, short texts first, that leaves rows of about the same length (steps of 4) as they are."""
+    return ((length_R + 3) // 4).argsort(stable=True)
+
+
 class Evaluator:
     """Scores models on a fixed list of samples: tokenizes once, then one call per model or edit."""
 
@@ -41,6 +46,7 @@ class Evaluator:
     ) -> None:
         self.samples, self.tokenizer, self.marker = samples, tokenizer, marker
         self.max_new_tokens, self.batch_size = max_new_tokens, batch_size
+        self._first_ids: dict[str, int] = {}  # samples share their words, and a call of the tokenizer takes long
         self.marker_id = self._id(marker)
         self.prompts = Prompts.encode(tokenizer, [s.prompt for s in samples])
         self.answer_B = torch.tensor([self._id(s.answer) for s in samples])
@@ -49,8 +55,9 @@ class Evaluator:
             self.choice_BV[row, [self._id(choice) for choice in sample.choices]] = True
 
     def _id(self, word: str) -> int:
-        ids = self.tokenizer(word, add_special_tokens=False)["input_ids"]
-        return ids[0]
+        if word not in self._first_ids:
+            self._first_ids[word] = self.tokenizer(word, add_special_tokens=False)["input_ids"][0]
+        return self._first_ids[word]
 
     def score(
         self,
@@ -59,24 +66,29 @@ class Evaluator:
         hook_for: HookFor | None = None,
         progress: Progress | None = None,
         prompts: Prompts | None = None,
-        draft: Draft | None = None,
+        drafts: tuple[Draft, ...] = (),
         see: SeeLogits | None = None,
     ) -> Scores:
         """Greedy completions and all scores of samples rows_R (default: each once; repeats allowed).
 
         `hook_for(index_B)` gives the edit of a batch, index_B being places in rows_R: many edits of the same samples
         run side by side along the batch axis. `prompts` are this evaluator's with the model's prefix. Completions that
-        begin with the `draft` of all samples are not written token by token; `see` is handed its logits.
+        begin with a text of `drafts` (one, or a second choice) are not written token by token; `see` is handed the
+        first one's logits. Drafts of about the same length share a batch.
         """
         rows_R = torch.arange(len(self.samples)) if rows_R is None else rows_R
-        prompts, parts = prompts or self.prompts.with_prefix(model), []
-        for index_B in torch.arange(len(rows_R)).split(self.batch_size):
-            parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, hook_for, draft, see))
+        prompts, parts, done = prompts or self.prompts.with_prefix(model), [], 0
+        order_R = torch.arange(len(rows_R)) if not drafts else by_length(drafts[0].length_N[rows_R])
+        for index_B in order_R.split(self.batch_size):
+            parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, hook_for, drafts, see))
+            done += len(index_B)
             if progress is not None:
-                progress.update(int(index_B[-1]) + 1)
+                progress.update(done)
+        place_R = order_R.argsort()
+        texts = [text for part in parts for text in part.completions]
         return Scores(
-            [text for part in parts for text in part.completions],
-            *(torch.cat([getattr(part, f) for part in parts]) for f in SCORE_TENSORS),
+            [texts[place] for place in place_R.tolist()],
+            *(torch.cat([getattr(part, f) for part in parts])[place_R] for f in SCORE_TENSORS),
         )
 
     def table(self, scores: Scores) -> dict[str, list]:
@@ -97,18 +109,19 @@ class Evaluator:
         rows_B: torch.Tensor,
         index_B: torch.Tensor,
         hook_for: HookFor | None,
-        draft: Draft | None,
+        drafts: tuple[Draft, ...],
         see: SeeLogits | None,
     ) -> Scores:
         prompts, eos, pad = all_prompts.take(rows_B), self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
         watch = AnswerWatch(self.marker_id, len(rows_B), len(self.tokenizer), prompts.ids_BP.device)
         hook = hook_for and replace(hook_for(index_B), edit_of=lambda rows_A: hook_for(index_B[rows_A]).edit)
-        if draft is None:
+        if not drafts:
             ids_BN = generate(model, prompts, self.max_new_tokens, eos, pad, hook, watch=watch)
         else:
             if hook is not None and hook.everywhere:
                 prompts = prompts.with_prefix(model, hook)
-            ids_BN, logits_BTV = draft.complete(model, prompts, rows_B, self.max_new_tokens, eos, pad, hook, watch)
+            part = (prompts, rows_B, self.max_new_tokens, eos, pad, hook, watch)
+            ids_BN, logits_BTV = drafts[0].complete(model, *part, *drafts[1:])
             if see is not None:
                 see(index_B, logits_BTV[:, :-1])
         return self._scores(rows_B, ids_BN.cpu(), watch.logprob_BV.cpu())

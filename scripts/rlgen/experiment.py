@@ -6,6 +6,7 @@ from functools import cached_property
 
 import pandas as pd
 import torch
+from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from rlgen.drafts import Draft
@@ -49,12 +50,12 @@ class Runner:
     def unedited(self) -> Draft:
         """This model's own completions of all samples: what most weak edits leave alone."""
         e, tokens = self.evaluator, self.evaluator.tokenizer
-        eos, pad, n = tokens.eos_token_id, tokens.pad_token_id, e.max_new_tokens
+        eos, pad_id, n = tokens.eos_token_id, tokens.pad_token_id, e.max_new_tokens
         batches = torch.arange(len(e.samples)).split(e.batch_size)
-        texts = [generate(self.model, self.prompts.take(rows_B), n, eos, pad) for rows_B in batches]
+        texts = [generate(self.model, self.prompts.take(rows_B), n, eos, pad_id) for rows_B in batches]
         longest = max(ids_BN.shape[1] for ids_BN in texts)
-        text_NL = torch.cat([torch.nn.functional.pad(t, (0, longest - t.shape[1]), value=pad) for t in texts])
-        return self._draft(text_NL, (text_NL != pad).sum(1))
+        text_NL = torch.cat([pad(t, (0, longest - t.shape[1]), value=pad_id) for t in texts])
+        return self._draft(text_NL, (text_NL != pad_id).sum(1))
 
     def goal(self) -> Goal:
         """This model's own behaviour, as a goal for edits of others."""
@@ -63,7 +64,8 @@ class Runner:
         logprobs = []
         for rows_B in torch.arange(len(e.samples)).split(e.batch_size):
             logits_BTV, _ = draft.check(self.model, self.prompts.take(rows_B), rows_B, None)
-            logprobs.append(logits_BTV[:, :-1].float().log_softmax(-1))
+            missing = mask_NT.shape[1] + 1 - logits_BTV.shape[1]  # columns after the batch's longest text
+            logprobs.append(pad(logits_BTV[:, :-1].float().log_softmax(-1), (0, 0, 0, missing)))
         return Goal(draft.text_NL, mask_NT, torch.cat(logprobs))
 
     def on_goal(self, goal: Goal) -> Draft:
@@ -97,7 +99,7 @@ class Runner:
             hook_for,
             Progress("interventions", len(rows_R), "completions"),
             self.prompts,
-            self.unedited if goal is None else self.on_goal(goal),
+            (self.unedited,) if goal is None else (self.on_goal(goal), self.unedited),
             None if goal is None else see,
         )
         chosen = [self.evaluator.samples[i] for i in samples]
@@ -129,7 +131,10 @@ class Runner:
 
 @torch.inference_mode()
 def kl_from_goal(goal: Goal, rows_B: torch.Tensor, logits_BTV: torch.Tensor) -> torch.Tensor:
-    """Mean over a sample's goal tokens of KL(goal || model), nats (B,); the logits predict those tokens."""
-    mask_BT, goal_BTV = goal.mask_NT[rows_B], goal.logprob_NTV[rows_B]
+    """Mean over a sample's goal tokens of KL(goal || model), nats (B,); the logits predict those tokens.
+
+    T is the longest text of the batch: what the goal holds beyond it is padding.
+    """
+    mask_BT, goal_BTV = (x[rows_B, : logits_BTV.shape[1]] for x in (goal.mask_NT, goal.logprob_NTV))
     kl_BT = (goal_BTV.exp() * (goal_BTV - logits_BTV.float().log_softmax(-1))).sum(-1)
     return (kl_BT * mask_BT).sum(-1) / mask_BT.sum(-1)

@@ -34,7 +34,8 @@ class Hook:
 
     def take(self, rows_A: torch.Tensor) -> "Hook":
         """The hook of some rows of the batch."""
-        return self if self.edit_of is None else replace(self, edit=self.edit_of(rows_A), edit_of=None)
+        of = self.edit_of
+        return self if of is None else replace(self, edit=of(rows_A), edit_of=lambda part: of(rows_A[part]))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from rlgen.settings.data import Split
 from rlgen.tasks import evaluation_samples
 
 LATENTS, FEATURES, NEW, SETS, DOSES, REPETITIONS = 512, 50, 16, 20, 7, 5
-STRENGTH = 0.3  # what an edit adds at dose 1, as a share of the stream's length
+STRENGTH = 0.13  # what an edit adds at dose 1, as a share of the stream's length: as control sets of the default study
 SAMPLES = 75  # per half: as many prompts as a control set of the default study has on one task
 
 

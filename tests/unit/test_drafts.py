@@ -31,13 +31,13 @@ def hook_of(kind: str) -> Hook | None:
     return Hook(edit_of(torch.arange(len(ROWS_B))), LAYER, kind == "everywhere", edit_of)
 
 
-def drafted(model, prompts, tokenizer, text_NL, hook, eos, marker):
+def drafted(model, prompts, tokenizer, text_NL, hook, eos, marker, second=None):
     pad = tokenizer.pad_token_id
     draft = Draft.read(model, prompts, text_NL, (text_NL != pad).sum(1), LAYER, 3)
     watch, batch = AnswerWatch(marker, len(ROWS_B), len(tokenizer)), prompts.take(ROWS_B)
     if hook is not None and hook.everywhere:
         batch = batch.with_prefix(model, hook)
-    ids_BN, logits_BTV = draft.complete(model, batch, ROWS_B, N, eos, pad, hook, watch)
+    ids_BN, logits_BTV = draft.complete(model, batch, ROWS_B, N, eos, pad, hook, watch, second)
     return ids_BN, watch, logits_BTV
 
 
@@ -56,9 +56,13 @@ def test_equals_token_by_token_generation(tiny_model, prompts, tokenizer, kind, 
     plain_watch = AnswerWatch(marker, len(ROWS_B), len(tokenizer))
     expected = generate(tiny_model, prompts.take(ROWS_B), N, eos, pad, hook, watch=plain_watch)
     ids_BN, watch, _ = drafted(tiny_model, prompts, tokenizer, text_NL, hook, eos, marker)
-    assert torch.equal(ids_BN, expected)
-    assert bool(watch.seen_B.all()) and bool(plain_watch.seen_B.all())
-    torch.testing.assert_close(watch.logprob_BV, plain_watch.logprob_BV, rtol=1e-4, atol=1e-4)
+    own_NL = generate(tiny_model, prompts, N, eos, pad)
+    second = Draft.read(tiny_model, prompts, own_NL, (own_NL != pad).sum(1), LAYER, 3)
+    twice_BN, twice, _ = drafted(tiny_model, prompts, tokenizer, text_NL, hook, eos, marker, second)
+    for found_BN, seen in ((ids_BN, watch), (twice_BN, twice)):
+        assert torch.equal(found_BN, expected)
+        assert bool(seen.seen_B.all()) and bool(plain_watch.seen_B.all())
+        torch.testing.assert_close(seen.logprob_BV, plain_watch.logprob_BV, rtol=1e-4, atol=1e-4)
 
 
 def test_logits_on_the_draft_equal_one_forward_over_everything(tiny_model, prompts, tokenizer):

@@ -270,7 +270,9 @@ def test_steering(folders, crosscoder, models, tokenizer, planted):
         goal = runner(models["base" if away else "rl"], tokenizer).goal()
         unedited = runner(models[state], tokenizer)
         plain = unedited.evaluator.score(models[state])
-        assert none[none["state"] == state]["answer_logprob"].tolist() == plain.answer_logprob_B.tolist()
+        assert none[none["state"] == state]["answer_logprob"].tolist() == pytest.approx(
+            plain.answer_logprob_B.tolist(), rel=1e-5
+        )
 
         first, own = ("truth", 3.0) if planted else ("shift-selection", float(role_shift(data, "selection").norm()))
         curve = table[(table["edit"] == first) & (table["state"] == state)]
