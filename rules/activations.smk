@@ -56,7 +56,7 @@ for model in filter(study.harvested, study.models):
             cfg=cfg("harvest", model=model),
             code=code("harvest"),
             packages=packages("training"),
-            job=job("harvest", "training"),
+            job=job("harvest", "training", resumable=True),
         message:
             f"Activations of {model} on the token stream, seed {{wildcards.seed}}"
         shell:

@@ -13,18 +13,20 @@ d^tuned the decoder rows in raw units and F the condition's set:
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from rlgen.crosscoder import Crosscoder
 from rlgen.objectives import latent_norms
+
+if TYPE_CHECKING:  # no dependency: steering runs without a dictionary
+    from rlgen.crosscoder import Crosscoder
 
 EditKind = Literal["exchange", "disable", "scale", "add"]
 Delta = Callable[[torch.Tensor], torch.Tensor]  # h_BTd -> what is added to it
 
 
-def directions(crosscoder: Crosscoder, kind: EditKind, towards_tuned: bool) -> torch.Tensor:
+def directions(crosscoder: "Crosscoder", kind: EditKind, towards_tuned: bool) -> torch.Tensor:
     """What one unit of each latent's activation adds at dose 1, raw units (S, d). Reference first, tuned last."""
     reference_Sd, tuned_Sd = crosscoder.decoder_raw_SMd[:, 0], crosscoder.decoder_raw_SMd[:, -1]
     if kind == "exchange":
@@ -40,7 +42,7 @@ class FeatureEdits:
     None leaves the directions as they are.
     """
 
-    crosscoder: Crosscoder
+    crosscoder: "Crosscoder"
     member: int  # whose statistics normalise the running model's stream
     readout: Literal["swap", "own"]
     direction_Sd: torch.Tensor

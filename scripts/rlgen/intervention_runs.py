@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ import torch
 
 from rlgen.completions import Completions
 from rlgen.controls import random_directions, role_shift
-from rlgen.crosscoder import Crosscoder
 from rlgen.evaluation import Evaluator
 from rlgen.experiment import Condition, Goal, Runner
 from rlgen.files import read_parquet
@@ -19,6 +19,9 @@ from rlgen.procedure_effects import Chosen, ProcedureEffects, best_dose, same_mo
 from rlgen.samples import Sample
 from rlgen.seeds import stream_seed
 from rlgen.settings.interventions import InsideGeneration, Intervene, Steer
+
+if TYPE_CHECKING:  # no dependency: steering runs without a dictionary
+    from rlgen.crosscoder import Crosscoder
 
 COLUMNS = ["procedure", "state", "edit", "set", "dose", "chosen", "task", "role", "half", "sample"]
 COLUMNS += ["correct", "format_blind", "answer_logprob", "kl", "delta_norm", "match_frequency", "match_norm"]
@@ -59,7 +62,7 @@ class Bench:
 
 def run_procedure(
     cfg: Intervene,
-    crosscoder: Crosscoder,
+    crosscoder: "Crosscoder",
     chosen: Chosen,
     completions: Completions,
     folders: dict[str, Path],

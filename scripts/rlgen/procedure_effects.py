@@ -1,6 +1,7 @@
 """One procedure's edits of one study and seed: dose curve, chosen dose, matched controls, rivals of the same norm."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -8,11 +9,13 @@ import torch
 
 from rlgen.completions import Completions
 from rlgen.controls import MatchedSet, matched_sets, random_directions, rescaled, role_shift, rotations
-from rlgen.crosscoder import Crosscoder
 from rlgen.experiment import Condition, Goal, Runner
 from rlgen.intervene import EditKind, Edits, FeatureEdits, VectorEdits, directions, mean_norm
 from rlgen.seeds import stream_seed
 from rlgen.settings.interventions import Intervene
+
+if TYPE_CHECKING:  # no dependency: steering runs without a dictionary
+    from rlgen.crosscoder import Crosscoder
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class ProcedureEffects:
     def __init__(
         self,
         cfg: Intervene,
-        crosscoder: Crosscoder,
+        crosscoder: "Crosscoder",
         chosen: Chosen,
         completions: Completions,
         runner: Runner,
@@ -143,7 +146,7 @@ class ProcedureEffects:
         return self.runner.run(conditions, edits, self.test_half).assign(chosen=True)
 
 
-def mean_activation(completions: Completions, crosscoder: Crosscoder, readout: str, role: str) -> torch.Tensor:
+def mean_activation(completions: Completions, crosscoder: "Crosscoder", readout: str, role: str) -> torch.Tensor:
     """fbar_S: mean readout of the tuned model over the completion positions of a role's tasks."""
     tuned_Nd = completions.tuned_Nd[completions.of_role(role)]
     return crosscoder.encode_one(tuned_Nd, len(crosscoder.members) - 1, readout).mean(0)
