@@ -24,6 +24,7 @@ def main() -> None:
 
     from rlgen import parallel
     from rlgen.compute import start
+    from rlgen.dictionary_step import step_made_by
     from rlgen.dictionary_training import train
     from rlgen.files import write_csv
     from rlgen.progress import Progress
@@ -43,6 +44,7 @@ def main() -> None:
     if ranks.first:
         write_csv(args.output / "curves.csv", pd.DataFrame(curves))
         provenance = {"layer": shards.layer, "stream": shards.stream, "permute_shift": cfg.permute_shift}
+        provenance |= {"step": step_made_by(device, ranks)}
         crosscoder.save(args.output, provenance | {"recipe": cfg.recipe.model_dump(), "seed": cfg.seed})
 
 
