@@ -27,11 +27,8 @@ def machine() -> str:
     import torch
 
     info = Path("/proc/cpuinfo")
-    models = (
-        [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if (info.exists())
-        else []
-    )
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return (
         f"{models[0] if models else platform.processor()}, {os.cpu_count()} cores, "
@@ -87,7 +84,7 @@ def draw(rows: Sequence[Measurement], where: str, path: Path) -> None:
         # a ratio of 0 or less, as a dry run quicker than what it is allowed, is as good as the axis shows
         share = float(bound) / max(row.ratio, 1e-3) if sign == "<=" else row.ratio / float(bound)
         ax.barh(place, share, color=BLUE if row.met else VERMILLION, hatch=None if row.met else "//", height=0.55)
-        ax.text(share * 1.03, place, f"{row.ratio:.2f} (target {row.target})", va="center", fontsize=8)
+        ax.text(max(share, 1) * 1.03, place, f"{row.ratio:.2f} (target {row.target})", va="center", fontsize=8)
     ax.axvline(1, color="black", lw=1)
     ax.set_xscale("log")
     ax.set_xlim(0.25, 40)
