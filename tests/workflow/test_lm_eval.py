@@ -13,6 +13,7 @@ from rlgen.evaluation import Evaluator
 from rlgen.models import save_checkpoint
 from rlgen.pretraining import new_model, train
 from rlgen.progress import Progress
+from rlgen.resume import Resume
 from rlgen.samples import write_rows
 from rlgen.settings.data import Evaluation, OrganismData, Split
 from rlgen.settings.models import Architecture, Pretrain
@@ -39,7 +40,7 @@ def ours(tmp_path_factory):
     words = tokenizer.build(testbed.vocabulary([TASK]), testbed.BOS, testbed.EOS, testbed.PAD)
     model = new_model(Architecture(hidden_size=32, layers=2, heads=2, intermediate_size=64), words, seed=0)
     settings = Pretrain(steps=200, batch_documents=8, warmup_steps=5)
-    train(model, words, settings, data, "s", 0, Progress("pretraining", settings.steps, "steps"))
+    train(model, words, settings, data, "s", 0, Progress("pretraining", settings.steps, "steps"), Resume(None))
     save_checkpoint(model, words, folder / "checkpoint1")
     samples = tasks.evaluation_samples(TASK, "selection", SETTINGS.prompts_per_half, "s", Split())
     write_rows(folder / "tasks" / f"{TASK}.jsonl", samples)
