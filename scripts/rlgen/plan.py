@@ -61,7 +61,7 @@ def reasons(dag: "DAG", job: "Job") -> Iterator[str]:
         yield f"missing: {_listed(reason.missing_output)}"
     if reason.incomplete_output:
         yield f"an earlier attempt was interrupted: {_listed(reason.incomplete_output)}"
-    if not reason.missing_output and "job" in job.params.keys():  # a plain command, such as a copy, has no manifest
+    if not reason.missing_output and hasattr(job.params, "job"):  # a plain command, such as a copy, has no manifest
         yield from _settings_changed(job, bool(reason.params_changed))
     if reason.code_changed:
         yield f"the command of rule {job.rule.name} was edited"
