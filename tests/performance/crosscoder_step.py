@@ -91,7 +91,7 @@ def sae_lens_step(kind: str, S: int, k: int, rows: list[torch.Tensor], few: bool
         sae = saes.StandardTrainingSAE(saes.StandardTrainingSAEConfig(d_in=E, d_sae=S, l1_coefficient=L1))
     if few:
         sae.b_enc.data[:] = few_bias(rows[0].flatten(1) @ sae.W_enc.detach())
-    cfg = SAETrainerConfig(total_training_samples=10**9, train_batch_size_samples=len(rows[0]), lr=RATE)
+    cfg = SAETrainerConfig(total_training_samples=10**9, train_batch_size_samples=len(rows[0]), lr=RATE, lr_end=RATE)
     trainer = SAETrainer(cfg, sae, data_provider=order)
     return lambda: trainer.step(next(order))
 
