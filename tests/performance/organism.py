@@ -12,6 +12,7 @@ from rlgen import testbed, tokenizer
 from rlgen.models import save_checkpoint
 from rlgen.pretraining import new_model, train
 from rlgen.progress import Progress
+from rlgen.resume import Resume
 from rlgen.settings.data import OrganismData, Stream
 from rlgen.settings.models import Architecture, Pretrain
 from rlgen.stream import TokenStream, assemble, document_sequences
@@ -31,7 +32,8 @@ def words() -> PreTrainedTokenizerFast:
 def model() -> PreTrainedModel:
     """A model of the default study's size that has seen a few documents."""
     found, settings = new_model(Architecture(), words(), 0), Pretrain(steps=STEPS)
-    train(found, words(), settings, DATA, "benchmark", 0, Progress("pretrain for the benchmark", STEPS, "steps"))
+    progress = Progress("pretrain for the benchmark", STEPS, "steps")
+    train(found, words(), settings, DATA, "benchmark", 0, progress, Resume(None))
     return found.eval()
 
 
