@@ -43,7 +43,7 @@ def _dry_run(config: Path) -> Measurement:
     snakemake = [sys.executable, "-m", "snakemake"]
 
     def dry() -> None:
-        command = [*snakemake, "-n", "--nolock", "--cores", "1", "--configfile", str(config), "figures"]
+        command = [*snakemake, "figures", "-n", "--nolock", "--cores", "1", "--configfile", str(config)]
         found = subprocess.run(command, check=True, capture_output=True, text=True)
         if "Nothing to be done" not in found.stdout + found.stderr:
             raise ValueError(f"{config}: its study is not finished, or stale")
