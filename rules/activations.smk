@@ -8,7 +8,7 @@ for model in filter(study.harvested, study.models):
         name:
             f"harvest_{model}"
         input:
-            stream=rules.build_stream.output,
+            stream=STREAM,
             models=[path for state in harvested(model) for path in checkpoint(state, "{seed}")],
         output:
             activations(harvested(model), "{seed}"),
@@ -41,7 +41,7 @@ rule harvest_completions:
         tuned=lambda w: checkpoint(w.model, w.seed),
         reference_behaviour=f"<results>/behaviour/{study.roles.reference}/seed{{seed}}/known.parquet",
         tuned_behaviour="<results>/behaviour/{model}/seed{seed}/known.parquet",
-        tasks=expand(rules.make_task.output.samples, task=study.tasks.groups()["known"]),
+        tasks=task_files("samples", study.tasks.groups()["known"]),
     output:
         "<results>/activations/seed{seed}/completions/{model}.safetensors",
     log:

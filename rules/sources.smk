@@ -79,18 +79,18 @@ for model in study.made_by("load"):
             "{params.job} --log {log} -- --cfg {params.cfg:q} {params.reference} --output $(dirname {output.source})"
 
 
-rule make_task:
+rule make_benchmark:
     localrule: True
     input:
         reference=checkpoint(study.roles.reference, FIRST),
         problems=problems(),
     output:
-        samples="<results>/data/tasks/{task}.jsonl",
-        docs="<results>/data/tasks/{task}.docs.jsonl",
+        samples=TASKS["samples"],
+        docs=TASKS["docs"],
     log:
-        "<logs>/make_task/{task}.log",
+        "<logs>/make_benchmark/{task}.log",
     benchmark:
-        "<benchmarks>/make_task/{task}.tsv"
+        "<benchmarks>/make_benchmark/{task}.tsv"
     conda:
         "../envs/benchmarks.yaml"
     threads: 1
@@ -140,16 +140,16 @@ if study.data.teacher:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --problems {input.problems}"
             " --teacher $(dirname {input.teacher} | uniq) --output {output}"
 
-    rule make_training_set:
+    rule collect_trajectories:
         input:
             [f"<results>/data/trajectories/seed{{seed}}/{i}.jsonl" for i in range(study.data.teacher.shards)],
         output:
-            training="<results>/data/training/seed{seed}.jsonl",
+            training=TRAINING,
             report="<results>/data/training/seed{seed}.csv",
         log:
-            "<logs>/make_training_set/seed{seed}.log",
+            "<logs>/collect_trajectories/seed{seed}.log",
         benchmark:
-            "<benchmarks>/make_training_set/seed{seed}.tsv"
+            "<benchmarks>/collect_trajectories/seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: 1
@@ -170,15 +170,15 @@ if study.data.teacher:
 
 elif study.data.problems:
 
-    rule make_training_set:
+    rule draw_problems:
         input:
             problems(),
         output:
-            "<results>/data/training/seed{seed}.jsonl",
+            TRAINING,
         log:
-            "<logs>/make_training_set/seed{seed}.log",
+            "<logs>/draw_problems/seed{seed}.log",
         benchmark:
-            "<benchmarks>/make_training_set/seed{seed}.tsv"
+            "<benchmarks>/draw_problems/seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: 1
@@ -197,12 +197,12 @@ elif study.data.problems:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --problems {input} --output {output}"
 
 
-rule build_stream:
+rule build_mixed_stream:
     input:
         sources=source_texts(),
         reference=checkpoint(study.roles.reference, "{seed}"),
     output:
-        "<results>/activations/seed{seed}/stream.safetensors",
+        STREAM,
     log:
         "<logs>/build_mixed_stream/seed{seed}.log",
     benchmark:
@@ -226,9 +226,41 @@ rule build_stream:
         " --reference $(dirname {input.reference} | uniq) --output {output}"
 
 
+# Tasks that features are chosen on and unseen tasks are evaluated apart, so that another unseen task leaves everything but
+# its own evaluation alone.
+rule evaluate_benchmarks:
+    input:
+        checkpoints=lambda w: checkpoints(w.model, w.seed),
+        tasks=lambda w: task_files("samples", study.tasks.groups()[w.tasks]),
+        docs=lambda w: task_files("docs", study.tasks.groups()[w.tasks]),
+    output:
+        BEHAVIOUR,
+    log:
+        "<logs>/evaluate_benchmarks/{model}_seed{seed}_{tasks}.log",
+    benchmark:
+        "<benchmarks>/evaluate_benchmarks/{model}_seed{seed}_{tasks}.tsv"
+    conda:
+        "../envs/benchmarks.yaml"
+    threads: study.threads
+    resources:
+        gpu=GPU,
+        mem_mb=asks("evaluate_benchmarks", "mem_mb", 2000),
+        runtime=asks("evaluate_benchmarks", "runtime", 30),
+    params:
+        cfg=cfg("evaluate_benchmarks"),
+        code=code("evaluate_benchmarks"),
+        packages=packages("benchmarks"),
+        job=job("evaluate_benchmarks", "benchmarks"),
+    message:
+        "Answers of all checkpoints of {wildcards.model} on {wildcards.tasks} tasks, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --checkpoints $(dirname {input.checkpoints} | uniq)"
+        " --tasks {input.tasks} --docs {input.docs} --output {output}"
+
+
 rule download:
     localrule: True
     input:
         [f"<results>/data/sources/{name}.jsonl" for name in SOURCES],
         [path for model in study.made_by("load") for seed in SEEDS for path in checkpoints(model, seed)],
-        expand(rules.make_task.output, task=study.tasks.role_of()),
+        expand(rules.make_benchmark.output, task=study.tasks.role_of()),
