@@ -1,4 +1,4 @@
-"""Tiny checkpoints with random weights of the architectures that studies use: real classes, a tokenizer trained here."""
+"""Tiny checkpoints of the architectures that studies use: real classes, random weights, a tokenizer trained here."""
 
 import json
 from collections.abc import Sequence

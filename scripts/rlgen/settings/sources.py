@@ -37,7 +37,7 @@ class ProblemFormat(Strict):
 
 
 class MessagesFormat(Strict):
-    """Rows that hold a conversation: they become {messages: [{role, content}, ...]}, for a tokenizer's chat template."""
+    """Rows that hold a conversation: they become {messages: [{role, content}, ...]}, for a chat template."""
 
     kind: Literal["messages"] = "messages"
     column: str = Field("messages", description="column with the list of messages")
