@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import datasets
 import huggingface_hub
 import pytest
 
@@ -45,6 +46,9 @@ def serving(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        patch.setattr(datasets.config, "HF_ENDPOINT", url)
+        patch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
         try:
             yield
         finally:
@@ -66,10 +70,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, body: bool) -> None:
-        path = self.path.partition("?")[0].removeprefix("/api/models").strip("/")
+        path = self.path.partition("?")[0].strip("/")
+        for kind in ("api/models/", "api/datasets/", "datasets/"):
+            path = path.removeprefix(kind)
         self.hub.asked.append(path)
         owner, name, verb, revision, file = [*path.split("/", 4), "", "", "", ""][:5]
-        repository = f"{owner}/{name}"
+        repository, verb, revision = f"{owner}/{name}", verb or "revision", revision or COMMIT
         status, code = REFUSALS.get(repository, (200, ""))
         if repository in self.hub.folders and verb != "resolve":
             status, code = 200, ""  # of a gated repository everyone may see the list of files

@@ -382,7 +382,9 @@ def test_room_is_counted_per_disk(tmp_path, monkeypatch):
 def test_an_adapter_of_another_model_is_refused(base, tmp_path, no_weights):
     wide = tiny_checkpoint(tmp_path / "wide", hidden_size=64)
     refused(
-        base, r"down_proj\.lora_A\.weight is for a width of 128, expected 64 as in .*base", adapter=tiny_adapter(tmp_path / "a", wide)
+        base,
+        r"down_proj\.lora_A\.weight is for a width of 128, expected 64 as in .*base",
+        adapter=tiny_adapter(tmp_path / "a", wide),
     )
     deep = tiny_checkpoint(tmp_path / "deep", layers=3)
     refused(base, r"changes model\.layers\.2\.\S+, which .*base \(Qwen3", adapter=tiny_adapter(tmp_path / "b", deep))

@@ -85,10 +85,9 @@ class DataSource(Strict):
         if (self.hub is None) == (not self.files):
             raise ValueError("expected exactly one of hub and files")
         if self.hub is None:
-            given = [field for field in ("subset", "split", "revision", "stream") if field in self.model_fields_set]
-            given = [field for field in given if getattr(self, field) not in (None, False)]
-            if given:
-                raise ValueError(f"{', '.join(given)} given for files, expected only with hub")
+            for name in ("subset", "split", "revision", "stream"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} given for files, expected only with hub")
         if self.stream and self.draw == "random":
             raise ValueError("stream with draw: random would read every row, expected draw: first or stream: false")
         return self
