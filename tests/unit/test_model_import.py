@@ -101,6 +101,22 @@ def test_the_tokenizer_comes_along(published, architecture, tmp_path):
     assert after(text)["input_ids"].count(after.convert_tokens_to_ids("<|im_start|>")) == 2  # its marks are tokens
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_tied_embeddings_stay_tied(tmp_path, both):
+    """Published are either the embedding alone, or both names with the same values."""
+    tied = tiny_checkpoint(tmp_path / "tied", tied=True)
+    weights = load_file(tied / "model.safetensors")
+    assert "lm_head.weight" not in weights
+    if both:
+        save_file(
+            {**weights, "lm_head.weight": weights["model.embed_tokens.weight"].clone()}, tied / "model.safetensors"
+        )
+    facts = import_model(source(tied), tmp_path / "out", tied, 1)
+    imported = load_file(tmp_path / "out/model.safetensors")
+    assert imported.keys() == weights.keys() and all(torch.equal(weights[name], imported[name]) for name in weights)
+    assert facts["parameters"] == sum(weight.numel() for weight in weights.values())
+
+
 def test_an_import_has_the_same_bytes_twice(base, tmp_path):
     for name in ("one", "two"):
         import_model(source(base), tmp_path / name, None, 1)
@@ -334,6 +350,12 @@ OTHER_TOKENIZERS = {
         r'pre_tokenizer is .*"add_prefix_space": true.*, expected .*"add_prefix_space": false',
     ),
 }
+
+
+def test_where_tokens_say_they_begin_is_no_difference(base, tmp_path):
+    cuts = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False)
+    tuned = tiny_checkpoint(tmp_path / "tuned", tokenizer=with_part(pre_tokenizer=cuts))
+    import_model(source(tuned), tmp_path / "out", base, 1)
 
 
 @pytest.mark.parametrize("name", OTHER_TOKENIZERS)
