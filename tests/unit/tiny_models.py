@@ -1,4 +1,4 @@
-"""Tiny checkpoints with random weights of the architectures that studies use: real classes, a tokenizer trained here."""
+"""Tiny checkpoints of the architectures that studies use: real classes, random weights, a tokenizer trained here."""
 
 import json
 from collections.abc import Sequence
@@ -69,6 +69,7 @@ def tiny_checkpoint(
     layers: int = 2,
     dtype: torch.dtype = torch.float32,
     shards: int = 1,
+    tied: bool = False,
 ) -> Path:
     """Write a checkpoint folder (docs/method.md, section 1) with weights drawn from `seed`; returns the folder."""
     tokenizer = tokenizer or tiny_tokenizer(begin=architecture == "LlamaForCausalLM")
@@ -82,7 +83,7 @@ def tiny_checkpoint(
         intermediate_size=2 * hidden_size,
         max_position_embeddings=512,
         initializer_range=0.2,
-        tie_word_embeddings=False,
+        tie_word_embeddings=tied,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
