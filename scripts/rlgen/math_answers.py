@@ -57,22 +57,16 @@ def boxed_answer(text: str) -> str | None:
     >>> boxed_answer(r"so \boxed{1}, no: \boxed{\frac{1}{2}} or \boxed{3")
     '\\frac{1}{2}'
     """
-    span = _box(text)
-    return None if span is None else text[span[0] : span[1]]
-
-
-def _box(text: str) -> tuple[int, int] | None:
-    """Where the content of the last closed box starts and ends."""
     opened: list[tuple[bool, int]] = []  # of every open brace: is it a box's, where does its content start
-    last = None
+    last = (-1, -1)  # where the content of the last closed box starts and ends
     for match in _BOX.finditer(text):
         if match[1] or match[2] == "{":
             opened.append((bool(match[1]), match.end()))
         elif match[2] and opened:
             is_box, start = opened.pop()
-            if is_box and (last is None or start > last[0]):
+            if is_box and start > last[0]:
                 last = (start, match.start())
-    return last
+    return None if last[0] < 0 else text[last[0] : last[1]]
 
 
 def extract_answer(text: str, pattern: str) -> str:

@@ -1,4 +1,4 @@
-r"""Answers: what counts as a completion's final answer, on real golds and on LaTeX as models write it, well formed or not.
+r"""Answers: what counts as a completion's final answer, on real golds and on LaTeX as models write it, also malformed.
 
 The processes that judge are real ones: they are overrun, stopped, used from threads, from children, after forks, and
 looked for after they should be gone.
@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 from rlgen import limited_processes
 from rlgen.math_answers import AnswerChecker, boxed_answer, extract_answer, is_text, math_verdict, quick_verdict, tidy
 
-DATA = Path(__file__).parents[3] / "shared/data"
 TOWER = "9^{9^{9^9}}"
 HUGE = 10**5
 
@@ -39,10 +38,11 @@ def boxed(answer: str) -> str:
 
 
 def rows(name: str) -> list[dict]:
-    for folder in (DATA, DATA.parents[2] / "shared/data"):  # a worktree lies one folder deeper than the checkout
-        if (folder / name).exists():
-            return [json.loads(line) for line in (folder / name).read_text().splitlines()]
-    pytest.skip(f"{DATA / name} is absent: real {name.split('_')[0]} answers were NOT checked")
+    for folder in Path(__file__).parents[3:]:  # beside the checkout; a worktree may lie deeper
+        path = folder / "shared/data" / name
+        if path.exists():
+            return [json.loads(line) for line in path.read_text().splitlines()]
+    pytest.skip(f"no ../shared/data/{name}: real answers were NOT checked")
 
 
 # --- the last box
@@ -132,8 +132,8 @@ def spellings(gold: str) -> list[str]:
     plain = [str(number), f"{number}.", f"#### {number}", f"It costs ${number:,} then.", f"The answer is {number:,}."]
     inside = [
         f"{number}", f"{number:,}", f"{number:,}".replace(",", "{,}"), f"\\${number}", f"${number:,}", f"{number}.00",
-        f"{number} dollars", f"{number:,} eggs per day", f"{number}\\text{{ eggs}}", f"x = {number}", f"\\text{{{number}}}",
-        f"\\frac{{{2 * number}}}{{2}}", f"{number}.",
+        f"{number} dollars", f"{number:,} eggs per day", f"{number}\\text{{ eggs}}", f"x = {number}",
+        f"\\text{{{number}}}", f"\\frac{{{2 * number}}}{{2}}", f"{number}.",
     ]  # fmt: skip
     return plain + [boxed(answer) for answer in inside]
 
@@ -196,7 +196,7 @@ def test_texts_of_choices_are_accepted_against_themselves(checker):
 def test_texts_of_choices_are_rejected_against_the_others(checker):
     pairs = []
     for row in rows("mmlu_stem_test.jsonl")[::10]:
-        words = [choice for choice in row["choices"] if is_text(choice) and 8 < len(choice)]
+        words = [choice for choice in row["choices"] if is_text(choice) and len(choice) > 8]
         pairs += [(boxed(one), other) for one in words for other in words if one.lower() != other.lower()]
     assert len(pairs) > 500 and not any(checker.right(*zip(*pairs, strict=True)))
 
@@ -291,8 +291,8 @@ HOSTILE = {
     "tower": TOWER, "factorials": "(((10^9)!)!)!", "sum": r"\sum_{n=1}^{10^9} n^{-7.3}", "zero": "1/0", "null": "\x00",
     "nested": "{" * HUGE + "1" + "}" * HUGE, "fractions": r"\frac{1}{" * 150 + "1" + "}" * 150, "cut": r"\frac{1}{2",
     "roots": r"\sqrt{" * 90 + "2" + "}" * 90, "left": r"\left(" * 100, "closed": "}" * 50, "surrogate": "\ud800",
-    "long": "1+" * HUGE + "1", "digits": "1" * HUGE, "unicode": "½√٣𝟙\u202e∫", "macro": r"\def\x{\x}\x", "slashes": "\\" * HUGE,
-    "sines": r"\sin(\sin(" * 20 + "1" + "))" * 20, "environment": r"\begin{pmatrix}1&2\\3", "dollars": "$" * 999,
+    "long": "1+" * HUGE + "1", "digits": "1" * HUGE, "unicode": "½√٣𝟙\u202e∫", "macro": r"\def\x{\x}\x",
+    "slashes": "\\" * HUGE, "sines": r"\sin(\sin(" * 20 + "1" + "))" * 20, "environment": r"\begin{pmatrix}1&2\\3", "dollars": "$" * 999,
 }  # fmt: skip
 
 
