@@ -6,8 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: samples_per_prompt, keep_per_prompt, shards")
-    parser.add_argument("--problems", required=True, type=Path, help="problems (JSONL: prompt, answer)")
+    parser.add_argument("--cfg", required=True, help="JSON: seed, examples, teacher")
     parser.add_argument("--trajectories", required=True, nargs="+", type=Path, help="shards of the teacher, in order")
     parser.add_argument("--output", required=True, type=Path, help="training examples to write (JSONL)")
     parser.add_argument("--report", required=True, type=Path, help="yield and lengths to write (CSV)")
@@ -19,13 +18,12 @@ def main() -> None:
     from rlgen.files import write_csv
     from rlgen.samples import write_rows
     from rlgen.settings.teacher import CollectTrajectories
-    from rlgen.trajectories import collect, read_problems
+    from rlgen.trajectories import collect
 
     cfg = CollectTrajectories.model_validate_json(args.cfg)
-    problems = read_problems(args.problems)
-    found = collect(problems, args.trajectories, cfg)
-    write_rows(args.output, found.examples)
-    write_csv(args.report, found.report(len(problems)))
+    found = collect(args.trajectories, cfg.teacher)
+    write_csv(args.report, found.report())
+    write_rows(args.output, found.examples(cfg.examples, cfg.seed))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: seed, threads, shard, teacher")
+    parser.add_argument("--cfg", required=True, help="JSON: seed, threads, shard, chat, teacher")
     parser.add_argument("--problems", required=True, type=Path, help="problems (JSONL: prompt, answer)")
-    parser.add_argument("--model", required=True, type=Path, help="the teacher's checkpoint folder")
+    parser.add_argument("--teacher", required=True, type=Path, help="the teacher's checkpoint folder")
     parser.add_argument("--output", required=True, type=Path, help="trajectories to write (JSONL)")
     parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
     return parser.parse_args()
@@ -25,8 +25,8 @@ def main() -> None:
     cfg = WriteTrajectories.model_validate_json(args.cfg)
     start(cfg.threads)
     problems = read_problems(args.problems)
-    teacher = cfg.teacher
-    writer = open_writer(teacher.backend, args.model, teacher.dtype, teacher.gpus, teacher.max_model_len)
+    how = cfg.teacher
+    writer = open_writer(how.backend, args.teacher, how.dtype, how.gpus, how.max_model_len)
     write_shard(args.output, writer, problems, cfg, args.state)
 
 

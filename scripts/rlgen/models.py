@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -32,8 +33,8 @@ def save_checkpoint(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
-            model.save_pretrained(beside)
-            tokenizer.save_pretrained(beside)
+            model.save_pretrained(beside, max_shard_size=sys.maxsize)  # one file, however large
+            tokenizer.save_pretrained(beside, save_jinja_files=False)  # a chat template goes into tokenizer_config.json
             for name in sorted(os.listdir(beside), key=weights_last):
                 shutil.move(os.path.join(beside, name), folder / name)
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk in a class of its own

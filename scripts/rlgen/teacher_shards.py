@@ -58,7 +58,9 @@ def write_shard(
         raise ArtifactError(
             f"shards: {len(problems)} problems (value {teacher.shards}), expected at most as many shards"
         )
-    texts = [render(writer.tokenizer, [{"role": "user", "content": p.prompt}], True) for p in mine]
+    texts = [p.prompt for p in mine]
+    if cfg.chat:
+        texts = [render(writer.tokenizer, [{"role": "user", "content": text}], True) for text in texts]
     encode(writer.tokenizer, texts, teacher.max_new_tokens, teacher.max_model_len)  # refuses what does not fit
     parts = [slice(first, first + teacher.batch_prompts) for first in range(0, len(mine), teacher.batch_prompts)]
     progress = Progress(f"trajectories, shard {cfg.shard}", len(mine), "problems")

@@ -6,9 +6,9 @@ when it is right. The shortest would teach another, terser teacher.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ import pandas as pd
 
 from rlgen.files import ArtifactError
 from rlgen.samples import Example
-from rlgen.settings.teacher import CollectTrajectories
+from rlgen.seeds import stream_seed
+from rlgen.settings.teacher import Teacher
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 
@@ -46,86 +47,103 @@ class Trajectory:
 
 
 def read_problems(path: Path) -> list[Problem]:
-    """The problems of a JSONL file. Raises ArtifactError naming a line without a prompt or an answer."""
-    problems = list(_read(path, Problem))
-    for number, problem in enumerate(problems, start=1):
-        for field in ("prompt", "answer"):
-            value = getattr(problem, field)
-            if not isinstance(value, str) or not value.strip():
-                raise ArtifactError(path, f"line {number}: {field} is {value!r}, expected some text", "mend the data")
+    """The problems of a JSONL file; other fields of its rows are left alone.
+
+    Raises ArtifactError naming a line without a prompt or an answer.
+    """
+    problems = list(_read(path, _problem))
     if not problems:
         raise ArtifactError(path, "holds no problems", "mend the data")
     return problems
 
 
-def _read(path: Path, kind: type) -> Iterator:
+def _problem(**row) -> Problem:
+    for field in ("prompt", "answer"):
+        if not isinstance(row.get(field), str) or not row[field].strip():
+            raise ValueError(f"{field} is {row.get(field)!r}, expected some text")
+    return Problem(row["prompt"], row["answer"])
+
+
+def _read(path: Path, parse: Callable) -> Iterator:
     try:
         with open(path, encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, start=1):
                 try:
-                    yield kind(**json.loads(line))
+                    yield parse(**json.loads(line))
                 except (ValueError, TypeError) as error:
-                    raise ArtifactError(path, f"line {number} is not a {kind.__name__} ({error})") from error
+                    raise ArtifactError(path, f"line {number} is not what is expected there ({error})") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(path, f"cannot be read ({error})") from error
 
 
 @dataclass
 class Collected:
-    """What the shards hold: the training examples, and tokens and verdicts of all completions."""
+    """What the shards hold: kept examples per problem, in the problems' order, and numbers of all completions."""
 
-    examples: list[Example]
+    kept: list[list[Example]]
     tokens: list[int]
     finished: list[bool]
     accepted: list[bool]
-    solved: int  # problems with an accepted completion
 
-    def report(self, problems: int) -> pd.DataFrame:
+    def examples(self, at_least: int, seed: int) -> list[Example]:
+        """The training examples: the problems in an order of the seed's own, their first examples before any second.
+
+        So the first rows are different problems, whoever trains on how many. Raises ArtifactError for too few.
+        """
+        order = np.random.default_rng(stream_seed(seed, "problems")).permutation(len(self.kept))
+        rounds = range(max(map(len, self.kept), default=0))
+        found = [self.kept[place][i] for i in rounds for place in order if i < len(self.kept[place])]
+        if len(found) < at_least:
+            raise ArtifactError(
+                f"data.teacher: {len(found)} completions kept of {len(self.kept)} problems, expected at least {at_least}; "
+                "take more problems, samples or tokens, or train on fewer"
+            )
+        return found
+
+    def report(self) -> pd.DataFrame:
         """Rows of (measure, of, value): counts, shares, and quantiles of lengths in the teacher's tokens."""
         tokens, accepted = np.array(self.tokens), np.array(self.accepted)
         rows: list[tuple[str, str, float]] = [
-            ("problems", "all", problems),
+            ("problems", "all", len(self.kept)),
+            ("problems", "with an accepted completion", sum(map(bool, self.kept))),
             ("completions", "all", len(tokens)),
+            ("completions", "accepted", int(accepted.sum())),
+            ("completions", "kept", sum(map(len, self.kept))),
             ("finished_share", "all", float(np.mean(self.finished))),
             ("accepted_share", "all", float(accepted.mean())),
-            ("problems", "with an accepted completion", self.solved),
-            ("completions", "kept", len(self.examples)),
         ]
         for name, lengths in (("accepted", tokens[accepted]), ("rejected", tokens[~accepted])):
-            rows.append(("completions", name, len(lengths)))
             for quantile in QUANTILES if len(lengths) else ():
                 rows.append((f"tokens_q{round(100 * quantile):02}", name, float(np.quantile(lengths, quantile))))
         return pd.DataFrame(rows, columns=["measure", "of", "value"])
 
 
-def collect(problems: Sequence[Problem], shards: Sequence[Path], cfg: CollectTrajectories) -> Collected:
-    """The accepted trajectories of all problems, in the problems' order, equal ones once.
+def collect(shards: Sequence[Path], teacher: Teacher) -> Collected:
+    """The accepted trajectories of all problems; equal completions of a problem count once.
 
-    Raises ArtifactError for a shard that does not hold its problems' completions, and where not one was accepted.
+    Shard i holds problems i, i + shards, ... Raises ArtifactError for one that does not hold as many completions of
+    each of its problems as the teacher writes, or not as many problems as the others.
     """
-    if len(shards) != cfg.shards:
-        raise ArtifactError(f"shards: {len(shards)} files (value {cfg.shards}), expected as many")
-    rows_of = [(path, _read(path, Trajectory)) for path in shards]
-    found = Collected([], [], [], [], 0)
-    for place, problem in enumerate(problems):
-        path, rows = rows_of[place % cfg.shards]
-        mine = list(islice(rows, cfg.samples_per_prompt))
-        if len(mine) < cfg.samples_per_prompt or any(
-            (r.prompt, r.answer) != (problem.prompt, problem.answer) for r in mine
-        ):
-            raise ArtifactError(path, f"does not hold {cfg.samples_per_prompt} completions of problem {place}")
+    if len(shards) != teacher.shards:
+        raise ArtifactError(f"shards: {len(shards)} files (value {teacher.shards}), expected as many files")
+    found, waiting = Collected([], [], [], []), [(path, _read(path, Trajectory)) for path in shards]
+    for place in count():
+        path, rows = waiting[place % teacher.shards]
+        mine = list(islice(rows, teacher.samples_per_prompt))
+        if not mine:
+            break
+        if len(mine) < teacher.samples_per_prompt or len({(row.prompt, row.answer) for row in mine}) > 1:
+            problem = f"does not hold {teacher.samples_per_prompt} completions of its problem {place // teacher.shards}"
+            raise ArtifactError(path, problem)
         found.tokens += [row.tokens for row in mine]
         found.finished += [row.finished for row in mine]
         found.accepted += [row.accepted for row in mine]
-        found.solved += any(row.accepted for row in mine)
-        found.examples += _kept(mine, cfg.keep_per_prompt)
-    for path, rows in rows_of:
+        found.kept.append(_kept(mine, teacher.keep_per_prompt))
+    for path, rows in waiting:
         if next(rows, None) is not None:
-            raise ArtifactError(path, "holds more completions than there are problems")
-    if not found.examples:
-        raise ArtifactError(
-            str(shards[0]), "not one completion was accepted", "look at its rows: prompts, answers, max_new_tokens"
-        )
+            raise ArtifactError(path, "holds more problems than the shard before it")
+    if not found.kept:
+        raise ArtifactError(shards[0], "holds no completions")
     return found
 
 

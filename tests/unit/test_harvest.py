@@ -18,7 +18,7 @@ from rlgen import harvest as module
 from rlgen.harvest import harvest_kept, harvest_shard, harvest_to, publish
 from rlgen.models import save_checkpoint
 from rlgen.residual import residual_stream
-from rlgen.settings.data import Stream
+from rlgen.settings.streams import Harvested
 from rlgen.shards import Shards
 from rlgen.stream import TokenStream
 
@@ -50,8 +50,8 @@ def slow_rows(model, stream: TokenStream) -> list[tuple[torch.Tensor, int, int, 
     return rows
 
 
-def settings_of(rows: int, shard_rows: int) -> Stream:
-    return Stream(sampled_models=[], rows=rows, shard_rows=shard_rows, layer=LAYER)
+def settings_of(rows: int, shard_rows: int) -> Harvested:
+    return Harvested(rows=rows, shard_rows=shard_rows, layer=LAYER)
 
 
 def assert_rows(shards, expected):

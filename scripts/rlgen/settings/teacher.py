@@ -15,9 +15,9 @@ class Teacher(Strict):
     keep_per_prompt: int = Field(1, ge=1, description="accepted completions kept per prompt: the first, in their order")
     max_new_tokens: int = Field(16384, ge=1, description="longest completion, tokens; a longer one is not accepted")
     max_model_len: int = Field(20480, ge=2, description="longest prompt and completion together, tokens")
-    temperature: float = Field(1.0, ge=0, description="0: greedy")
-    top_p: float = Field(1.0, gt=0, le=1, description="share of the probability that tokens are drawn from")
-    shards: int = Field(1, ge=1, description="jobs that write; shard i takes the prompts i, i + shards, ...")
+    temperature: float = Field(0.6, ge=0, description="0: greedy")
+    top_p: float = Field(0.95, gt=0, le=1, description="share of the probability that tokens are drawn from")
+    shards: int = Field(8, ge=1, description="jobs that write; shard i takes the prompts i, i + shards, ...")
     batch_prompts: int = Field(64, ge=1, description="prompts written together and kept as one chunk of a killed job")
     backend: Literal["auto", "vllm", "transformers"] = Field(
         "auto", description="auto: vLLM where it is installed and the job has a GPU, else transformers"
@@ -52,6 +52,7 @@ class WriteTrajectories(Strict):
     seed: int = Field(ge=0)
     threads: int = Field(ge=1, description="of numeric work, and processes that judge answers")
     shard: int = Field(ge=0, description="which of the teacher's shards")
+    chat: bool = Field(description="whether problems go through the teacher's chat template")
     teacher: Teacher
 
     @model_validator(mode="after")
@@ -64,6 +65,6 @@ class WriteTrajectories(Strict):
 class CollectTrajectories(Strict):
     """The slice that `scripts/collect_trajectories.py` receives."""
 
-    samples_per_prompt: int = Field(ge=1)
-    keep_per_prompt: int = Field(ge=1)
-    shards: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    examples: int = Field(ge=1, description="as many as the longest training takes")
+    teacher: Teacher

@@ -1,4 +1,5 @@
-# The organism's data: tokenizer, evaluation tasks (ordinary lm-eval tasks), the examples that SFT and RL train on.
+# The organism's data: tokenizer, evaluation tasks (ordinary lm-eval tasks), the examples that SFT and RL train on, the
+# token stream.
 
 
 rule make_tokenizer:
@@ -14,8 +15,8 @@ rule make_tokenizer:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=grows(1000),
-        runtime=grows(5),
+        mem_mb=asks("make_tokenizer", "mem_mb", 1000),
+        runtime=asks("make_tokenizer", "runtime", 5),
     params:
         cfg=cfg("make_tokenizer"),
         code=code("make_tokenizer"),
@@ -40,8 +41,8 @@ rule make_task:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=grows(1000),
-        runtime=grows(5),
+        mem_mb=asks("make_task", "mem_mb", 1000),
+        runtime=asks("make_task", "runtime", 5),
     params:
         cfg=cfg("make_task"),
         code=code("make_task"),
@@ -65,8 +66,8 @@ rule make_training_set:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=grows(1000),
-        runtime=grows(5),
+        mem_mb=asks("make_training_set", "mem_mb", 1000),
+        runtime=asks("make_training_set", "runtime", 5),
     params:
         cfg=cfg("make_training_set"),
         code=code("make_training_set"),
@@ -76,3 +77,32 @@ rule make_training_set:
         "Prompts and teacher completions of the in-domain task, seed {wildcards.seed}"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --output {output}"
+
+
+rule build_stream:
+    input:
+        tokenizer=rules.make_tokenizer.output,
+        models=[path for state in study.stream.sampled_models for path in checkpoint(state, "{seed}")],
+    output:
+        "<results>/activations/seed{seed}/stream.safetensors",
+    log:
+        "<logs>/build_stream/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/build_stream/seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=GPU,
+        mem_mb=asks("build_stream", "mem_mb", 2000),
+        runtime=asks("build_stream", "runtime", 30),
+    params:
+        cfg=cfg("build_stream"),
+        code=code("build_stream"),
+        packages=packages("training"),
+        job=job("build_stream", "training"),
+    message:
+        "Token stream of documents and sampled completions, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --tokenizer $(dirname {input.tokenizer} | uniq)"
+        " --models $(dirname {input.models} | uniq) --output {output}"

@@ -1,0 +1,238 @@
+# Data that others published: models, problems, texts and benchmarks, brought into the study once and checked; teacher
+# trajectories; the token stream. Rules that may need the network run beside Snakemake itself (localrules), so that
+# jobs on a cluster's nodes need none: `snakemake download` runs all of these and nothing else.
+
+
+localrules:
+    download,
+    fetch_source,
+    make_task,
+
+
+SOURCES = study.data.sources
+FIRST = SEEDS[0]  # published models and benchmarks are the same for all seeds
+
+
+def source_texts():
+    """Files of the sources that the token stream mixes."""
+    return [f"{RESULTS}/data/sources/{name}.jsonl" for name in study.stream.mix]
+
+
+def problems():
+    """The file of the problems that SFT and RL train on, where the study trains."""
+    return [f"{RESULTS}/data/sources/{study.data.problems}.jsonl"] if study.data.problems else []
+
+
+rule fetch_source:
+    output:
+        rows="<results>/data/sources/{source}.jsonl",
+        facts="<results>/data/sources/{source}.json",
+    log:
+        "<logs>/fetch_source/{source}.log",
+    benchmark:
+        "<benchmarks>/fetch_source/{source}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=asks("fetch_source", "mem_mb", 2000),
+        runtime=asks("fetch_source", "runtime", 60),
+    params:
+        cfg=cfg("fetch_source"),
+        code=code("fetch_source"),
+        packages=packages("training"),
+        job=job("fetch_source", "training"),
+    message:
+        "Published rows of source {wildcards.source}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --output {output.rows} --facts {output.facts}"
+
+
+for model in study.made_by("load"):
+    localrules: f"import_model_{model}"
+
+    rule:
+        name:
+            f"import_model_{model}"
+        input:
+            # The reference comes first: the others must fit to it.
+            checkpoint(study.roles.reference, "{seed}") if model != study.roles.reference else [],
+        output:
+            checkpoints(model, "{seed}"),
+            source=f"<results>/models/{model}/seed{{seed}}/source.json",
+        log:
+            f"<logs>/import_model/{model}_seed{{seed}}.log",
+        benchmark:
+            f"<benchmarks>/import_model/{model}_seed{{seed}}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            gpu=0,
+            mem_mb=asks("import_model", "mem_mb", 2000),
+            runtime=asks("import_model", "runtime", 60),
+        params:
+            cfg=cfg("import_model", model=model),
+            code=code("import_model"),
+            packages=packages("training"),
+            job=job("import_model", "training"),
+            reference="" if model == study.roles.reference else "--reference",
+        message:
+            f"Model {model}, fetched and checked, seed {{wildcards.seed}}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} {params.reference} $(dirname {input} | uniq)"
+            " --output $(dirname {output.source})"
+
+
+rule make_task:
+    input:
+        reference=checkpoint(study.roles.reference, FIRST),
+        problems=problems(),
+    output:
+        samples="<results>/data/tasks/{task}.jsonl",
+        docs="<results>/data/tasks/{task}.docs.jsonl",
+    log:
+        "<logs>/make_task/{task}.log",
+    benchmark:
+        "<benchmarks>/make_task/{task}.tsv"
+    conda:
+        "../envs/benchmarks.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=asks("make_benchmark", "mem_mb", 4000),
+        runtime=asks("make_benchmark", "runtime", 60),
+    params:
+        cfg=cfg("make_benchmark"),
+        code=code("make_benchmark"),
+        packages=packages("benchmarks"),
+        job=job("make_benchmark", "benchmarks"),
+    message:
+        "Evaluation prompts of benchmark {wildcards.task}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --tokenizer $(dirname {input.reference} | uniq)"
+        " --training {input.problems} --samples {output.samples} --docs {output.docs}"
+
+
+if study.data.teacher:
+
+    rule write_trajectories:
+        input:
+            problems=problems(),
+            teacher=checkpoint(study.data.teacher.model, "{seed}"),
+        output:
+            "<results>/data/trajectories/seed{seed}/{shard}.jsonl",
+        log:
+            "<logs>/write_trajectories/seed{seed}_{shard}.log",
+        benchmark:
+            "<benchmarks>/write_trajectories/seed{seed}_{shard}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            gpu=GPU,
+            mem_mb=asks("write_trajectories", "mem_mb", 2000),
+            runtime=asks("write_trajectories", "runtime", 60),
+        params:
+            cfg=cfg("write_trajectories"),
+            code=code("write_trajectories"),
+            packages=packages("training"),
+            job=job("write_trajectories", "training", resumable=True),
+        message:
+            "Teacher's solutions, part {wildcards.shard}, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --problems {input.problems}"
+            " --teacher $(dirname {input.teacher} | uniq) --output {output}"
+
+    rule make_training_set:
+        input:
+            [f"<results>/data/trajectories/seed{{seed}}/{i}.jsonl" for i in range(study.data.teacher.shards)],
+        output:
+            training="<results>/data/training/seed{seed}.jsonl",
+            report="<results>/data/training/seed{seed}.csv",
+        log:
+            "<logs>/make_training_set/seed{seed}.log",
+        benchmark:
+            "<benchmarks>/make_training_set/seed{seed}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: 1
+        resources:
+            gpu=0,
+            mem_mb=asks("collect_trajectories", "mem_mb", 4000),
+            runtime=asks("collect_trajectories", "runtime", 30),
+        params:
+            cfg=cfg("collect_trajectories"),
+            code=code("collect_trajectories"),
+            packages=packages("training"),
+            job=job("collect_trajectories", "training"),
+        message:
+            "Accepted solutions of the teacher, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --trajectories {input}"
+            " --output {output.training} --report {output.report}"
+
+elif study.data.problems:
+
+    rule make_training_set:
+        input:
+            problems(),
+        output:
+            "<results>/data/training/seed{seed}.jsonl",
+        log:
+            "<logs>/make_training_set/seed{seed}.log",
+        benchmark:
+            "<benchmarks>/make_training_set/seed{seed}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: 1
+        resources:
+            gpu=0,
+            mem_mb=asks("draw_problems", "mem_mb", 4000),
+            runtime=asks("draw_problems", "runtime", 30),
+        params:
+            cfg=cfg("draw_problems"),
+            code=code("draw_problems"),
+            packages=packages("training"),
+            job=job("draw_problems", "training"),
+        message:
+            "Problems in an order of their own, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --problems {input} --output {output}"
+
+
+rule build_stream:
+    input:
+        sources=source_texts(),
+        reference=checkpoint(study.roles.reference, "{seed}"),
+    output:
+        "<results>/activations/seed{seed}/stream.safetensors",
+    log:
+        "<logs>/build_mixed_stream/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/build_mixed_stream/seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=GPU,
+        mem_mb=asks("build_mixed_stream", "mem_mb", 2000),
+        runtime=asks("build_mixed_stream", "runtime", 30),
+    params:
+        cfg=cfg("build_mixed_stream", part=0),
+        code=code("build_mixed_stream"),
+        packages=packages("training"),
+        job=job("build_mixed_stream", "training"),
+    message:
+        "Token stream of the sources, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --sources {input.sources}"
+        " --reference $(dirname {input.reference} | uniq) --output {output}"
+
+
+rule download:
+    input:
+        [f"<results>/data/sources/{name}.jsonl" for name in SOURCES],
+        [path for model in study.made_by("load") for seed in SEEDS for path in checkpoints(model, seed)],
+        expand(rules.make_task.output, task=study.tasks.role_of()),
