@@ -95,8 +95,8 @@ class Collected:
         found = [self.kept[place][i] for i in rounds for place in order if i < len(self.kept[place])]
         if len(found) < at_least:
             raise ArtifactError(
-                f"data.teacher: {len(found)} completions kept of {len(self.kept)} problems, expected at least {at_least}; "
-                "take more problems, samples or tokens, or train on fewer"
+                f"data.teacher: {len(found)} completions of {len(self.kept)} problems kept, expected at least "
+                f"{at_least}; take more problems, samples or tokens, or train on fewer"
             )
         return found
 
