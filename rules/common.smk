@@ -27,18 +27,6 @@ if workflow.is_main_process:
     except (engine_lock.StillRunning, ArtifactError) as error:
         raise WorkflowError(str(error))
 
-
-
-def disk_limit():
-    """Options of a harvest in windows: the largest size of all shards that lie on the disk at a time."""
-    stream = study.stream
-    if stream.disk_gb is None:
-        return ""
-    states = sum(len(study.harvested(model)) for model in study.models)
-    shards = stream.training_shards // stream.windows * stream.windows_on_disk + stream.held_out_shards
-    return f"--disk-gb {stream.disk_gb:g} --shards-on-disk {states * shards}"
-
-
 SEEDS = study.seeds
 ANSWERING = "training" if study.organism else "benchmarks"  # environment of jobs that answer tasks
 GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one

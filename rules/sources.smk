@@ -1,12 +1,6 @@
 # Data that others published: models, problems, texts and benchmarks, brought into the study once and checked; teacher
-# trajectories; the token stream. Rules that may need the network run beside Snakemake itself (localrules), so that
+# trajectories; the token stream. Rules that may need the network run beside Snakemake itself (`localrule`), so that
 # jobs on a cluster's nodes need none: `snakemake download` runs all of these and nothing else.
-
-
-localrules:
-    download,
-    fetch_source,
-    make_task,
 
 
 SOURCES = study.data.sources
@@ -24,6 +18,7 @@ def problems():
 
 
 rule fetch_source:
+    localrule: True
     output:
         rows="<results>/data/sources/{source}.jsonl",
         facts="<results>/data/sources/{source}.json",
@@ -50,11 +45,11 @@ rule fetch_source:
 
 
 for model in study.made_by("load"):
-    localrules: f"import_model_{model}"
 
     rule:
         name:
             f"import_model_{model}"
+        localrule: True
         input:
             # The reference comes first: the others must fit to it.
             checkpoint(study.roles.reference, "{seed}") if model != study.roles.reference else [],
@@ -77,15 +72,15 @@ for model in study.made_by("load"):
             code=code("import_model"),
             packages=packages("training"),
             job=job("import_model", "training"),
-            reference="" if model == study.roles.reference else "--reference",
+            reference=lambda w, input: f"--reference {os.path.dirname(input[0])}" if input else "",
         message:
             f"Model {model}, fetched and checked, seed {{wildcards.seed}}"
         shell:
-            "{params.job} --log {log} -- --cfg {params.cfg:q} {params.reference} $(dirname {input} | uniq)"
-            " --output $(dirname {output.source})"
+            "{params.job} --log {log} -- --cfg {params.cfg:q} {params.reference} --output $(dirname {output.source})"
 
 
 rule make_task:
+    localrule: True
     input:
         reference=checkpoint(study.roles.reference, FIRST),
         problems=problems(),
@@ -232,6 +227,7 @@ rule build_stream:
 
 
 rule download:
+    localrule: True
     input:
         [f"<results>/data/sources/{name}.jsonl" for name in SOURCES],
         [path for model in study.made_by("load") for seed in SEEDS for path in checkpoints(model, seed)],

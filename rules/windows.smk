@@ -24,6 +24,22 @@ def trained_through(window, seed):
     return [f"{dictionary_folder(d, r, seed)}/window{window}/curves.csv" for d, r in entries]
 
 
+def state_before(w):
+    """State of the dictionary after the window before; the first window has none."""
+    folder = f"{dictionary_folder(w.dictionary, w.recipe, w.seed)}/window{int(w.window) - 1}"
+    return [f"{folder}/state.safetensors"] if int(w.window) > 1 else []
+
+
+def disk_limit():
+    """Options of a harvest in windows: the largest size of all shards that lie on the disk at a time."""
+    stream = study.stream
+    if stream.disk_gb is None:
+        return ""
+    states = sum(len(study.harvested(model)) for model in study.models)
+    shards = stream.training_shards // stream.windows * stream.windows_on_disk + stream.held_out_shards
+    return f"--disk-gb {stream.disk_gb:g} --shards-on-disk {states * shards}"
+
+
 rule build_window_stream:
     input:
         sources=source_texts(),
@@ -53,6 +69,20 @@ rule build_window_stream:
         " --reference $(dirname {input.reference} | uniq) --output {output}"
 
 
+# A file of its own says that a window may be harvested, so that another number of windows on the disk changes no input of
+# a harvest, which would harvest everything again.
+rule open_window:
+    localrule: True
+    input:
+        lambda w: trained_through(int(w.window) - study.stream.windows_on_disk, w.seed),
+    output:
+        touch("<results>/activations/seed{seed}/window{window}/open"),
+    log:
+        "<logs>/open_window/seed{seed}_window{window}.log",
+    message:
+        "Room on the disk for window {wildcards.window}, seed {wildcards.seed}"
+
+
 for model in filter(study.harvested, study.models):
 
     rule:
@@ -61,7 +91,7 @@ for model in filter(study.harvested, study.models):
         input:
             stream=rules.build_window_stream.output,
             models=[path for state in harvested(model) for path in checkpoint(state, "{seed}")],
-            room=lambda w: ancient(trained_through(int(w.window) - study.stream.windows_on_disk, w.seed)),
+            room=ancient(rules.open_window.output),
         output:
             temp(window_shards(harvested(model), "{window}", "{seed}")),
         log:
@@ -80,7 +110,7 @@ for model in filter(study.harvested, study.models):
             code=HARVEST_CODE,
             packages=packages("training"),
             job=job("harvest", "training", resumable=True),
-            limit=disk_limit(),
+            limit=lambda w, input: disk_limit(),  # of the machine: no setting that would make a harvest stale
         message:
             f"Activations of {model} on window {{wildcards.window}}, seed {{wildcards.seed}}"
         shell:
@@ -92,9 +122,7 @@ rule train_window:
     input:
         # Shards are as old as their harvest, which says nothing about the training: see above what does.
         shards=lambda w: ancient(window_shards(members(w.dictionary), w.window, w.seed)),
-        before=lambda w: f"{dictionary_folder(w.dictionary, w.recipe, w.seed)}/window{int(w.window) - 1}/state.safetensors"
-        if int(w.window) > 1
-        else [],
+        before=lambda w: state_before(w),
         stream=rules.build_window_stream.output,
         models=lambda w: [path for state in members(w.dictionary) for path in checkpoint(state, w.seed)],
     output:
@@ -116,12 +144,13 @@ rule train_window:
         code=code("train_window"),
         packages=packages("dictionaries"),
         harvest=HARVEST_CODE,
+        before=lambda w, input: f"--before {os.path.dirname(input.before[0])}" if input.before else "",
         job=job("train_window", "dictionaries", resumable=True),
     message:
         "Dictionary {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}, window {wildcards.window}"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --shards $(dirname {input.shards} | uniq)"
-        " $(test -z '{input.before}' || echo --before $(dirname {input.before})) --output $(dirname {output.state})"
+        " {params.before} --output $(dirname {output.state})"
 
 
 rule finish_dictionary:

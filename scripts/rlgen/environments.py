@@ -17,6 +17,10 @@ DIRECT = {
         *["accelerate", "datasets", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy"],
         *["torch", "transformers", "trl"],
     ],
+    "benchmarks": [
+        *["accelerate", "datasets", "lm-eval", "math-verify", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml"],
+        *["safetensors", "scipy", "torch", "transformers"],
+    ],
 }
 # Hardware builds of torch bring libraries that a CPU build lacks: they belong to the machine, not to the study.
 OF_THE_MACHINE = re.compile(r"(nvidia|cuda)-.*|triton")

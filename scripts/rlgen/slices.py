@@ -76,6 +76,17 @@ def draw_problems(study: Study, seed: str) -> Slice:
     return {"seed": int(seed), "examples": _examples(study), "completions": sft}
 
 
+def make_benchmark(study: Study, task: str) -> Slice:
+    benchmark, evaluation = study.data.benchmarks[task], study.evaluation
+    return {
+        "task": task,
+        "role": study.tasks.role_of()[task],
+        "benchmark": benchmark.model_dump(),
+        "chat": evaluation.renders_chat(benchmark),
+        "prompts_per_half": evaluation.prompts_per_half,
+    }
+
+
 def pretrain(study: Study, model: str, seed: str) -> Slice:
     return {
         "study": study.study,
@@ -111,6 +122,15 @@ def evaluate_model(study: Study, model: str, seed: str) -> Slice:
         "states": [study.label(f"{model}@{i}") for i in study.checkpoints(model)],
         "evaluation": study.evaluation.model_dump(),
     }
+
+
+def evaluate_benchmarks(study: Study, model: str, seed: str, tasks: str) -> Slice:
+    return evaluate_model(study, model, seed) | {"benchmarks": _benchmarks(study, study.tasks.groups()[tasks])}
+
+
+def _benchmarks(study: Study, tasks: list[str]) -> Slice:
+    """How benchmarks are read, in the order in which the rule passes their files."""
+    return {task: study.data.benchmarks[task].model_dump() for task in tasks}
 
 
 def summarise_behaviour(study: Study) -> Slice:

@@ -2,7 +2,8 @@
 
 Read from the source of vllm 0.33.0 as published (`vllm/entrypoints/llm.py`, `engine/arg_utils.py`,
 `sampling_params.py`, `outputs.py`); what is not used here is left out. `test_writers.py` compares the names with an
-installed or unpacked package. As in vllm, several greedy completions are refused, and completion i draws with the request's seed plus i.
+installed or unpacked package. As in vllm, several greedy completions are refused, and completion i draws with the
+request's seed plus i.
 
 It "writes" letters drawn with the seed, and ends at the end of sequence, at a stop text or by length.
 """

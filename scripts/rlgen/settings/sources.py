@@ -85,8 +85,8 @@ class DataSource(Strict):
         if (self.hub is None) == (not self.files):
             raise ValueError("expected exactly one of hub and files")
         if self.hub is None:
-            given = [field for field in ("subset", "split", "revision", "stream") if field in self.model_fields_set]
-            given = [field for field in given if getattr(self, field) not in (None, False)]
+            fields = {name: field.default for name, field in DataSource.model_fields.items()}
+            given = [name for name in ("subset", "split", "revision", "stream") if getattr(self, name) != fields[name]]
             if given:
                 raise ValueError(f"{', '.join(given)} given for files, expected only with hub")
         if self.stream and self.draw == "random":
