@@ -21,9 +21,7 @@ class Benchmark(Strict):
     )
     chat: bool | None = Field(None, description="render prompts by the chat template; null: as `evaluation.chat`")
     options: int | None = Field(None, ge=2, description="answers to choose from, which gives the level of guessing")
-    ask: str = Field(
-        "\\boxed{", min_length=1, description="text after which a generated solution states its answer"
-    )
+    ask: str = Field("\\boxed{", min_length=1, description="text after which a generated solution states its answer")
 
     @model_validator(mode="after")
     def _has_one_source(self):
