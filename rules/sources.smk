@@ -27,7 +27,7 @@ rule fetch_source:
     benchmark:
         "<benchmarks>/fetch_source/{source}.tsv"
     conda:
-        "../envs/training.yaml"
+        "../envs/sources.yaml"
     threads: 1
     resources:
         gpu=0,
@@ -36,8 +36,8 @@ rule fetch_source:
     params:
         cfg=cfg("fetch_source"),
         code=code("fetch_source"),
-        packages=packages("training"),
-        job=job("fetch_source", "training"),
+        packages=packages("sources"),
+        job=job("fetch_source", "sources"),
     message:
         "Published rows of source {wildcards.source}"
     shell:
@@ -61,7 +61,7 @@ for model in study.made_by("load"):
         benchmark:
             f"<benchmarks>/import_model/{model}_seed{{seed}}.tsv"
         conda:
-            "../envs/training.yaml"
+            "../envs/sources.yaml"
         threads: study.threads
         resources:
             gpu=0,
@@ -70,8 +70,8 @@ for model in study.made_by("load"):
         params:
             cfg=cfg("import_model", model=model),
             code=code("import_model"),
-            packages=packages("training"),
-            job=job("import_model", "training"),
+            packages=packages("sources"),
+            job=job("import_model", "sources"),
             reference=lambda w, input: f"--reference {os.path.dirname(input[0])}" if input else "",
         message:
             f"Model {model}, fetched and checked, seed {{wildcards.seed}}"
@@ -112,10 +112,36 @@ rule make_benchmark:
 
 if study.data.teacher:
 
+    rule import_teacher:
+        localrule: True
+        output:
+            [f"<results>/models/teacher/checkpoint1/{name}" for name in CHECKPOINT],
+            source="<results>/models/teacher/source.json",
+        log:
+            "<logs>/import_teacher.log",
+        benchmark:
+            "<benchmarks>/import_teacher.tsv"
+        conda:
+            "../envs/sources.yaml"
+        threads: study.threads
+        resources:
+            gpu=0,
+            mem_mb=asks("import_model", "mem_mb", 2000),
+            runtime=asks("import_model", "runtime", 60),
+        params:
+            cfg=cfg("import_teacher"),
+            code=code("import_model"),
+            packages=packages("sources"),
+            job=job("import_model", "sources"),
+        message:
+            "The teacher, fetched and checked"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --output $(dirname {output.source})"
+
     rule write_trajectories:
         input:
             problems=problems(),
-            teacher=checkpoint(study.data.teacher.model, "{seed}"),
+            teacher=[path for path in rules.import_teacher.output if not path.endswith("source.json")],
         output:
             "<results>/data/trajectories/seed{seed}/{shard}.jsonl",
         log:
@@ -123,17 +149,17 @@ if study.data.teacher:
         benchmark:
             "<benchmarks>/write_trajectories/seed{seed}_{shard}.tsv"
         conda:
-            "../envs/training.yaml"
+            "../envs/benchmarks.yaml"
         threads: study.threads
         resources:
-            gpu=GPU,
+            gpu=study.data.teacher.gpus * GPU,
             mem_mb=asks("write_trajectories", "mem_mb", 2000),
             runtime=asks("write_trajectories", "runtime", 60),
         params:
             cfg=cfg("write_trajectories"),
             code=code("write_trajectories"),
-            packages=packages("training"),
-            job=job("write_trajectories", "training", resumable=True),
+            packages=packages("benchmarks"),
+            job=job("write_trajectories", "benchmarks", resumable=True),
         message:
             "Teacher's solutions, part {wildcards.shard}, seed {wildcards.seed}"
         shell:

@@ -19,7 +19,7 @@ from rlgen.model_checks import Skeleton, check_fits, skeleton
 from rlgen.model_files import ModelFiles, check_space, find
 from rlgen.models import save_checkpoint
 from rlgen.progress import Progress
-from rlgen.settings.model_sources import Source
+from rlgen.settings.model_sources import Size, Source
 from rlgen.tokenizer_match import check_embedded, check_same, read_tokenizer
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -169,3 +169,11 @@ def facts(found: Candidate, model: PreTrainedModel, output: Path) -> dict[str, A
         "vocabulary": skeleton.vocabulary,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
+
+
+def check_size(facts: dict[str, Any], size: Size | None) -> None:
+    """Raise ArtifactError where a study says something else about a model than its files; weights to 5 per cent."""
+    for field in ("blocks", "hidden_size", "parameters") if size else ():
+        found, said = facts[field], getattr(size, field)
+        if abs(found - said) > (0.05 * said if field == "parameters" else 0):
+            raise ArtifactError(f"{facts['source']}: {field} is {found:g}, the study says size.{field}={said:g}; mend it")

@@ -8,6 +8,7 @@ of tables. Lists keep the order in which the rule passes files.
 from typing import Any
 
 from rlgen.config import Study
+from rlgen.settings.model_sources import Source
 from rlgen.settings.models import GRPO, SFT
 
 Slice = dict[str, Any]
@@ -54,7 +55,14 @@ def import_model(study: Study, model: str) -> Slice:
         "threads": study.threads,
         "layer": study.stream.layer,
         "sources": [source.model_dump() for source in study.models[model].sources()],
+        "size": study.models[model].size and study.models[model].size.model_dump(),
     }
+
+
+def import_teacher(study: Study) -> Slice:
+    teacher = study.data.teacher
+    source = Source.model_validate(teacher.model_dump(include={*Source.model_fields}))
+    return {"threads": study.threads, "layer": 0, "sources": [source.model_dump()]}
 
 
 def write_trajectories(study: Study, seed: str, shard: str) -> Slice:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from rlgen.settings.data import OrganismData
-from rlgen.settings.model_sources import Source
+from rlgen.settings.model_sources import Size, Source
 from rlgen.settings.strict import Strict
 
 
@@ -18,14 +18,6 @@ class Architecture(Strict):
     head_dim: int = Field(16, ge=2, description="width of one head")
     intermediate_size: int = Field(192, ge=1, description="width of the feed-forward layer")
     max_positions: int = Field(128, ge=8, description="longest sequence, tokens")
-
-
-class Size(Strict):
-    """What a published model's configuration says, so that a study can be checked and planned without the model."""
-
-    blocks: int = Field(ge=1, description="number of blocks")
-    hidden_size: int = Field(ge=1, description="width of the residual stream")
-    parameters: float = Field(gt=0, description="number of weights")
 
 
 class Load(Source):
