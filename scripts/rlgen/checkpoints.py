@@ -118,8 +118,9 @@ def run(trainer: Trainer, keep: KeepCheckpoints, curves: dict[str, str]) -> list
     trainer._save_checkpoint = partial(keep.states.save, trainer)
     keep.accelerator = trainer.accelerator
     trainer._issue_warnings_after_load = lambda _: None  # tied weights are kept once and would be called missing
-    with warnings.catch_warnings():  # TRL 1.16 asks transformers by an old name
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+    with warnings.catch_warnings():  # TRL 1.16 asks transformers by old names
+        old = r"`(is_gradient_checkpointing|gradient_checkpointing_(en|dis)able)` is deprecated"
+        warnings.filterwarnings("ignore", message=old, category=FutureWarning)
         trainer.train(resume_from_checkpoint=keep.states.newest())
     if processes.first():
         keep.states.deliver(keep.output)

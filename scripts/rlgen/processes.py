@@ -13,9 +13,8 @@ import torch.distributed as dist
 from rlgen.files import ArtifactError
 
 T = TypeVar("T")
-PATIENCE = timedelta(
-    hours=2
-)  # the first process may generate, or write and check a state, for longer than the usual 10 minutes
+# The first process may generate, or write and check a state, for longer than the usual 10 minutes.
+PATIENCE = timedelta(hours=2)
 
 
 def join(expected: int) -> None:

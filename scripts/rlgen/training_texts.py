@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
-from transformers import GenerationConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerFast
 
 from rlgen import processes
 from rlgen.files import ArtifactError
@@ -35,10 +35,10 @@ def sft_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, pa
     rows = [(prompt_of(e, cfg.chat), completion_of(e, cfg.chat)) for e in examples[: model.examples]]
     if not cfg.chat and model.scale is None:
         return Dataset.from_list([{"prompt": prompt, "completion": completion} for prompt, completion in rows])
-    check_template(tokenizer, parent, cfg.chat)
+    check_parent(tokenizer, parent, cfg.chat, model.scale)
     found = _tokens(rows, lambda row: sft_tokens(tokenizer, *row), f"{cfg.name}: tokens")
     _check_boundaries(found, rows, tokenizer, parent)
-    _check_ends([ids[prompt:] for ids, prompt in found], tokenizer, parent, model.scale)
+    _check_ends([ids[prompt:] for ids, prompt in found], tokenizer, parent)
     kept = within(model, [len(ids) for ids, _ in found], model.batch_size, "training texts")
     labels = [np.where(np.arange(len(ids)) < prompt, UNSEEN, ids) for ids, prompt in (found[i] for i in kept)]
     return Dataset.from_dict({"input_ids": [found[i][0] for i in kept], "labels": labels})
@@ -52,7 +52,7 @@ def grpo_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, p
         _check_answers(rows)
     if not cfg.chat and model.scale is None:
         return Dataset.from_list(rows)
-    check_template(tokenizer, parent, cfg.chat)
+    check_parent(tokenizer, parent, cfg.chat, model.scale)
     if model.scale is None:
         return Dataset.from_list(rows)
     prompts = [row["prompt"] for row in rows]
@@ -75,9 +75,11 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerFast, prompt: str | list[dict]) 
     """Tokens of a prompt as TRL's trainers give it to the model."""
     if isinstance(prompt, str):
         return tokenizer(prompt)["input_ids"]
-    return tokenizer.apply_chat_template(prompt, add_generation_prompt=True, tokenize=True, return_dict=True)[
-        "input_ids"
-    ]
+    return _turns(tokenizer, prompt, add_generation_prompt=True)
+
+
+def _turns(tokenizer: PreTrainedTokenizerFast, turns: list[dict], **options: bool) -> list[int]:
+    return tokenizer.apply_chat_template(turns, tokenize=True, return_dict=True, **options)["input_ids"]
 
 
 def sft_tokens(
@@ -94,15 +96,18 @@ def sft_tokens(
         text = prompt + (completion if completion.endswith(end) else completion + end)
         ids = tokenizer(text)["input_ids"]
     else:
-        ids = tokenizer.apply_chat_template(prompt + completion, tokenize=True, return_dict=True)["input_ids"]
+        ids = _turns(tokenizer, prompt + completion)
     begins = ids[: len(before)] == before and len(ids) > len(before)
     return np.asarray(ids, dtype=np.int32), len(before) if begins else -1
 
 
-def check_template(tokenizer: PreTrainedTokenizerFast, parent: Path, chat: bool) -> None:
-    """Raises ArtifactError where turns are asked for and the tokenizer has no chat template."""
+def check_parent(tokenizer: PreTrainedTokenizerFast, parent: Path, chat: bool, scale: Scale | None) -> None:
+    """Raises ArtifactError for turns without a chat template, and for more tokens than the model has positions."""
     if chat and not tokenizer.chat_template:
         raise ArtifactError(f"{parent}: the tokenizer has no chat template; expected one, or texts without turns")
+    positions = AutoConfig.from_pretrained(parent, local_files_only=True).max_position_embeddings
+    if scale and scale.max_length > positions:
+        raise ArtifactError(f"scale.max_length: {scale.max_length}, but {parent} has {positions} positions, expected <=")
 
 
 def within(settings: SFT | GRPO, lengths: Sequence[int], step: int, what: str) -> list[int]:
@@ -168,7 +173,7 @@ def _check_boundaries(found: Sequence[Tokens], rows: Sequence, tokenizer, parent
     raise ArtifactError(f"{parent}: {what} ({parting}), {remedy}")
 
 
-def _check_ends(completions: Sequence[NDArray], tokenizer, parent: Path, scale: Scale | None) -> None:
+def _check_ends(completions: Sequence[NDArray], tokenizer, parent: Path) -> None:
     """The model learns to stop by the token that generation stops at, or never stops."""
     ends = stop_tokens(tokenizer, parent)
     endless = [ids for ids in completions if not ends & set(ids.tolist())]

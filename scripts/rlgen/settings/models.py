@@ -51,7 +51,7 @@ class ContinuePretraining(Strict):
 class Scale(Strict):
     """Training of a real model. Without it: float32 in one process, AdamW at a constant rate, no limit of length.
 
-    The paper states batch, learning rate, 1 epoch, 8 rollouts and 16K tokens; every other value here is a choice of ours.
+    The paper states batch, learning rate, 1 epoch, 8 rollouts and 16K tokens; every other value here is our choice.
     """
 
     gpus: int = Field(1, ge=1, description="processes on one machine, a GPU each; several share the weights (FSDP)")
@@ -73,7 +73,7 @@ class Scale(Strict):
     )
     schedule: Literal["constant_with_warmup", "linear", "cosine"] = Field(
         "constant_with_warmup",
-        description="of the learning rate; a constant one makes equal shares of training comparable between checkpoints",
+        description="of the learning rate; with a constant one, equal shares of training are alike in what they do",
     )
     warmup_share: float = Field(0.03, ge=0, lt=1, description="share of the steps over which the rate rises from 0")
     betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW")
