@@ -71,3 +71,14 @@ class EvaluateBenchmarks(Strict):
     states: list[str] = Field(min_length=1, description="labels of all checkpoints, in order: rl@1 ... rl")
     benchmarks: dict[str, Benchmark] = Field(min_length=1, description="task -> how it is read, in the order of files")
     evaluation: BenchmarkEvaluation
+
+
+class HarvestBenchmarkCompletions(Strict):
+    """The slice that `scripts/harvest_benchmark_completions.py` receives."""
+
+    threads: int = Field(ge=1)
+    reference: str
+    tuned: str
+    layer: int = Field(ge=0)
+    completion_tokens: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
