@@ -84,7 +84,7 @@ def _check_runs_in_parts(label: str, config: PretrainedConfig) -> None:
     Tried on two random blocks of the model's width: some architectures scale what enters the first block.
     """
     small = copy.deepcopy(config)
-    small.num_hidden_layers, small.vocab_size = 2, 64
+    small.num_hidden_layers, small.vocab_size, small.intermediate_size = 2, 64, 64
     small.pad_token_id = small.bos_token_id = small.eos_token_id = None
     if getattr(small, "layer_types", None):
         small.layer_types = (small.layer_types * 2)[:2]

@@ -2,7 +2,7 @@
 
 Pinned are: `revision` beside `hub` (a data set) and beside `from` (a model), `adapter_revision` beside `adapter`, and
 every entry of `task_revisions` (lm-eval task -> commit of its data set), which is filled from the names under `tasks`
-where a study has that field. A revision that is a branch or a tag is replaced by its commit and kept as a comment.
+where a study has that field. A branch or a tag is replaced by its commit, and kept as a comment at the end of a line.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Published data as rows of a study: real formats read by config alone, bad input named, nothing half-written."""
+"""Published data as rows of a study: real formats, which rows are taken, bad input named, nothing half-written."""
 
 import json
 import re
@@ -6,24 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-import datasets
-import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hub_server import COMMIT, OTHER, Hub, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from source_files import PLAIN, lines, problems, refused, write_rows
 
 from rlgen.files import ArtifactError, file_digest
-from rlgen.row_formats import UnusableRow, row_format
-from rlgen.settings.sources import FetchSource, MessagesFormat, ProblemFormat, ProblemSource, TextFormat, TextSource
+from rlgen.settings.sources import FetchSource, ProblemSource, TextSource
 from rlgen.sources import fetch, taken
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT.parent / "shared/data"
-PLAIN = {"prompt": "{{ q }}", "answer": "{{ a }}"}
 GSM8K = {
     "prompt": "{{ question }}",
     "answer": "{{ answer }}",
@@ -45,19 +40,6 @@ def published(name: str) -> Path:
     path = PUBLISHED / name
     if not path.exists():
         pytest.skip(f"REAL FORMATS UNTESTED: {path} is not here")
-    return path
-
-
-def problems(files: Path | str, format: dict = PLAIN, **fields: object) -> ProblemSource:
-    return ProblemSource(files=[str(files)], format=format, **fields)
-
-
-def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def write_rows(path: Path, rows: list[dict]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
 
@@ -108,129 +90,6 @@ def test_mmlu(tmp_path):
         listed = "".join(f"{letter}. {choice}\n" for letter, choice in zip("ABCD", row["choices"], strict=True))
         assert letters[f"{row['question']}\n{listed}Answer:"] in "ABCD"
     assert [row["answer"] for row in found[:3]] == ["ABCD"[row["answer"]] for row in raw[:3]]
-
-
-# Formats.
-
-
-def convert(format: ProblemFormat | MessagesFormat | TextFormat, row: dict) -> dict:
-    return row_format(format).convert(row)
-
-
-def test_the_last_match_is_the_answer():
-    format = ProblemFormat(prompt="{{ q }}", answer="{{ a }}", answer_pattern=r"\\boxed\{([^}]*)\}")
-    assert convert(format, {"q": "?", "a": r"first \boxed{1}, then \boxed{ 2 }."})["answer"] == "2"
-    with pytest.raises(UnusableRow, match="answer_pattern not found"):
-        convert(format, {"q": "?", "a": "2"})
-
-
-def test_a_column_whose_name_is_no_identifier():
-    format = ProblemFormat(prompt="{{ row['Problem (en)'] }}", answer="{{ Answer }}")
-    assert convert(format, {"Problem (en)": "1+1", "Answer": 2}) == {"prompt": "1+1", "answer": "2"}
-
-
-@pytest.mark.parametrize("empty", ["", "  \n", None])
-@pytest.mark.parametrize("field", ["prompt", "answer", "completion"])
-def test_what_is_empty_is_refused(field, empty):
-    format = ProblemFormat(prompt="{{ p }}", answer="{{ a }}", completion="{{ c }}")
-    row = {"p": "p", "a": "a", "c": "c"}
-    assert convert(format, row) == {"prompt": "p", "answer": "a", "completion": "c"}
-    with pytest.raises(UnusableRow, match=f"empty {field}"):
-        convert(format, row | {field[0]: empty})
-
-
-@pytest.mark.parametrize("answer", [0, False, 0.5])
-def test_a_falsy_answer_is_an_answer(answer):
-    assert convert(ProblemFormat(**PLAIN), {"q": "?", "a": answer})["answer"] == str(answer)
-
-
-@pytest.mark.parametrize(
-    "template",
-    ["{{ q.__class__.__mro__ }}", "{{ q | attr('__class__') }}", "{{ q.items[3] }}", "{{ 'ABCD'[q] }}", "{{ 1 / q }}"],
-)
-def test_a_template_that_fails_or_reaches_out_is_counted_not_run(template):
-    with pytest.raises(UnusableRow, match=r"format\.prompt fails"):
-        convert(ProblemFormat(prompt=template, answer="{{ q }}"), {"q": "x"})
-
-
-def test_a_template_cannot_change_a_row():
-    row = {"q": ["x"], "a": 1}
-    with pytest.raises(UnusableRow):
-        convert(ProblemFormat(prompt="{{ q.append('y') }}{{ q }}", answer="{{ a }}"), row)
-    assert row == {"q": ["x"], "a": 1}
-
-
-THOUGHTS = MessagesFormat(
-    column="conversations", role="from", content="value", system="system", roles={"user": "user", "gpt": "assistant"}
-)
-
-
-def test_messages_with_other_names_and_a_system_column():
-    row = {"system": "Think.", "conversations": [{"from": "user", "value": "1+1?"}, {"from": "gpt", "value": "2"}]}
-    user, assistant = {"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}
-    system = {"role": "system", "content": "Think."}
-    assert convert(THOUGHTS, row) == {"messages": [system, user, assistant]}
-    for absent in ({**row, "system": ""}, {**row, "system": None}):
-        assert convert(THOUGHTS, absent) == {"messages": [user, assistant]}
-
-
-@pytest.mark.parametrize(
-    ("messages", "reason"),
-    [
-        (None, "conversations holds no list"),
-        ([], "conversations holds no list"),
-        ("text", "conversations holds no list"),
-        (["text"], "a message without 'from' or 'value'"),
-        ([{"role": "user", "content": "x"}], "a message without 'from' or 'value'"),
-        ([{"from": "tool", "value": "x"}], r"a message by 'tool', expected user, gpt \(format\.roles\)"),
-        ([{"from": "user", "value": " "}], "an empty message"),
-        ([{"from": "user", "value": None}], "an empty message"),
-    ],
-)
-def test_messages_that_cannot_be_used(messages, reason):
-    with pytest.raises(UnusableRow, match=reason):
-        convert(THOUGHTS, {"system": "", "conversations": messages})
-
-
-def test_text():
-    assert convert(TextFormat(column="raw"), {"raw": " as it is\n"}) == {"text": " as it is\n"}
-    with pytest.raises(UnusableRow, match="empty text"):
-        convert(TextFormat(), {"text": "\n"})
-
-
-def test_formats_that_say_too_little_are_refused():
-    for template, match in {
-        "question": r"format\.prompt: 'question' reads no column; to take a column write '\{\{ question \}\}'",
-        "{{ 1 + 1 }}": "reads no column",
-        "{{ range(3) }}": "reads no column",
-        "{{ ''.__class__ ~ q }}": r"is no template \(access to attribute '__class__' of 'str' object is unsafe\)",
-        "{{ q ": r"is no template \(.+\); expected Jinja2",
-    }.items():
-        with pytest.raises(ArtifactError, match=match):
-            row_format(ProblemFormat(prompt=template, answer="{{ a }}"))
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        {"hub": "acme/problems", "files": ["x.jsonl"]},
-        {"hub": "problems"},
-        {"files": ["x.jsonl"], "revision": COMMIT},
-        {"files": ["x.jsonl"], "split": "test"},
-        {"files": ["x.jsonl"], "subset": "main"},
-        {"files": ["x.jsonl"], "rows": 0},
-        {"hub": "acme/problems", "stream": True, "draw": "random"},
-        {"files": ["x.jsonl"], "format": {**PLAIN, "answer_pattern": "####"}},
-        {"files": ["x.jsonl"], "format": {**PLAIN, "answer_pattern": "(a)(b)"}},
-        {"files": ["x.jsonl"], "format": {**PLAIN, "answer_pattern": "(a"}},
-        {"files": ["x.jsonl"], "format": {"kind": "text"}},
-    ],
-)
-def test_sources_are_checked_with_the_config(fields):
-    ProblemSource.model_validate({"files": ["x.jsonl"], "format": PLAIN})
-    with pytest.raises(ValidationError):
-        ProblemSource.model_validate({"format": PLAIN, **fields})
 
 
 # Which rows.
@@ -316,13 +175,6 @@ def test_a_slice_keeps_its_kind_of_source():
 # Bad input: one line, nothing written.
 
 
-def refused(source: ProblemSource | TextSource, output: Path, match: str) -> None:
-    with pytest.raises(ArtifactError, match=match) as error:
-        fetch(source, output, "mine")
-    assert "\n" not in str(error.value) and not output.exists()
-    assert not list(output.parent.glob(".*partial*"))
-
-
 def test_a_wrong_column_is_refused_and_the_right_ones_are_listed(rows, tmp_path):
     out = tmp_path / "out.jsonl"
     wrong = {"prompt": "{{ question }}", "answer": "{{ a }}"}
@@ -383,85 +235,3 @@ def test_an_old_output_stays_when_a_fetch_fails(rows, tmp_path):
     with pytest.raises(ArtifactError):
         fetch(problems(rows), tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_bytes() == before
-
-
-# The hub: the real clients against a stand-in server.
-
-
-def hub_source(repository: str = "acme/problems", revision: str | None = COMMIT, **fields: object) -> ProblemSource:
-    return ProblemSource(hub=repository, revision=revision, format=PLAIN, **fields)
-
-
-@pytest.fixture
-def repository(tmp_path) -> Path:
-    (tmp_path / "repository").mkdir()
-    write_rows(tmp_path / "repository/train.jsonl", [{"q": f"What is {i}?", "a": i} for i in range(50)])
-    return tmp_path / "repository"
-
-
-def offline(cache: Path, monkeypatch) -> None:
-    """What an earlier run left in the cache, and no network: HF_HUB_OFFLINE=1, as all tests have it."""
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", cache)
-
-
-def test_a_data_set_of_the_hub_is_fetched_and_then_found_offline(repository, tmp_path, monkeypatch):
-    hub, cache = Hub(problems=repository), tmp_path / "cache"
-    with serving(hub, cache, monkeypatch):
-        facts = fetch(hub_source(), tmp_path / "online.jsonl")
-    assert facts["source"] == {"acme/problems": COMMIT} and facts["rows"] == 50
-    local = fetch(problems(repository / "train.jsonl"), tmp_path / "local.jsonl")
-    assert facts["sha256"] == local["sha256"]
-    offline(cache, monkeypatch)
-    assert fetch(hub_source(), tmp_path / "offline.jsonl") == facts
-    refused(
-        hub_source(revision=OTHER),
-        tmp_path / "out.jsonl",
-        r"acme/problems@decade00: not in the cache, which holds c0ffee00",
-    )
-    refused(
-        hub_source(split="test"), tmp_path / "out.jsonl", r"""acme/problems@c0ffee00: Unknown split "test".*train"""
-    )
-
-
-def test_a_streamed_data_set_leaves_nothing_in_the_cache(repository, tmp_path, monkeypatch):
-    hub, cache = Hub(problems=repository), tmp_path / "cache"
-    with serving(hub, cache, monkeypatch):
-        facts = fetch(hub_source(stream=True, rows=5), tmp_path / "out.jsonl")
-        kept = fetch(hub_source(rows=5), tmp_path / "kept.jsonl")
-        refused(hub_source(stream=True, split="test"), tmp_path / "no.jsonl", r"Bad split: test\. Available .*train")
-    assert facts["rows"] == facts["rows_read"] == 5 and facts["sha256"] == kept["sha256"]
-
-
-@pytest.mark.parametrize(
-    ("name", "revision", "fields", "match"),
-    [
-        ("acme/gated", COMMIT, {}, r"acme/gated@c0ffee00: .*gated.*`hf auth login`"),
-        ("acme/nowhere", COMMIT, {}, r"acme/nowhere@c0ffee00: .*doesn't exist"),
-        ("acme/problems", OTHER, {}, r"acme/problems@decade00: Revision 'decade0+' doesn't exist"),
-        ("acme/problems", "main", {}, r"acme/problems: revision 'main' may move, .*make pin"),
-        ("acme/problems", None, {}, r"acme/problems: no revision, expected the commit to use .*make pin"),
-        (
-            "acme/problems",
-            COMMIT,
-            {"subset": "x"},
-            r"acme/problems@c0ffee00: .*'x' not found\. Available: \['default'\]",
-        ),
-    ],
-)
-def test_failures_of_the_hub_are_one_line_with_what_to_do(
-    name, revision, fields, match, repository, tmp_path, monkeypatch
-):
-    with serving(Hub(problems=repository), tmp_path / "cache", monkeypatch):
-        refused(hub_source(name, revision, **fields), tmp_path / "out.jsonl", match)
-
-
-def test_without_a_network_the_message_says_so(tmp_path, monkeypatch):
-    refused(hub_source(), tmp_path / "out.jsonl", r"not in the cache, and HF_HUB_OFFLINE=1 forbids .*HF_HUB_OFFLINE=0")
-
-    def unreachable(*_, **__):
-        raise ConnectionError("Couldn't reach 'acme/problems' on the Hub (ConnectError)")
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(datasets, "load_dataset_builder", unreachable)
-    refused(hub_source(), tmp_path / "out.jsonl", r"acme/problems at \w+: the hub cannot be reached .*HF_HUB_OFFLINE=1")
