@@ -7,7 +7,7 @@ from pathlib import Path
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cfg", required=True, help="JSON: see rlgen.settings.interventions.Steer")
-    parser.add_argument("--truth", type=Path, help="planted direction, where the study has one")
+    parser.add_argument("--truth", nargs="?", type=Path, help="planted direction, where the study has one")
     parser.add_argument("--completions", required=True, type=Path, help="completions of the target")
     parser.add_argument(
         "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"

@@ -8,7 +8,7 @@ from rlgen.settings.strict import Strict
 
 
 class Benchmark(Strict):
-    """One shipped task: where its documents come from and how it is read. Exactly one of `revision` and `files`."""
+    """One shipped task: where its documents come from and how it is read."""
 
     revision: str | None = Field(None, min_length=1, description="commit of the task's data set on the hub")
     files: dict[str, str] | None = Field(
@@ -20,12 +20,13 @@ class Benchmark(Strict):
         description="the task's metric that says right or wrong, `metric` or `metric,filter`; null: its first one",
     )
     chat: bool | None = Field(None, description="render prompts by the chat template; null: as `evaluation.chat`")
+    options: int | None = Field(None, ge=2, description="answers to choose from, which gives the level of guessing")
     ask: str = Field("\\boxed{", min_length=1, description="text after which a generated solution states its answer")
 
     @model_validator(mode="after")
     def _has_one_source(self):
-        if (self.revision is None) == (self.files is None):
-            raise ValueError("expected exactly one of revision (the hub) and files (local stand-ins)")
+        if self.revision is not None and self.files is not None:
+            raise ValueError("expected either revision (the hub) or files (local stand-ins)")
         return self
 
 
