@@ -19,7 +19,7 @@ from rlgen.benchmark_reading import answer_logprobs
 from rlgen.continuations import encode_answer, encode_completion, encode_pair, prompts_of
 from rlgen.files import ArtifactError
 from rlgen.lm_tasks import BenchmarkTask, load_task
-from rlgen.models import load_model, load_tokenizer
+from rlgen.models import load_model, load_tokenizer, running_dtype
 from rlgen.samples import Sample
 from rlgen.settings.benchmarks import Benchmark, BenchmarkEvaluation, EvaluateBenchmarks
 from rlgen.text_generation import Ends
@@ -56,7 +56,7 @@ def evaluate_checkpoints(
     needs.check_context(positions)
     parts = []
     for number, (state, folder) in enumerate(zip(cfg.states, checkpoints, strict=True), start=1):
-        model = load_model(folder, device) if e.backend == "transformers" else None
+        model = load_model(folder, device, running_dtype(folder, device)) if e.backend == "transformers" else None
         if model is None:
             lm = vllm_backend(folder, cfg.seed, min(positions, needs.longest + 1))  # it scores one token less
         else:
@@ -89,7 +89,8 @@ def hf_backend(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, batch
 def vllm_backend(folder: Path, seed: int, positions: int) -> "TemplateLM":
     """lm-eval's vLLM backend over a checkpoint folder, with room for `positions` tokens.
 
-    Raises ArtifactError where vLLM is not installed.
+    Tested against a stand-in with its signatures, never run on vLLM itself. Raises ArtifactError where vLLM is not
+    installed.
     """
     try:
         from lm_eval.models.vllm_causallms import VLLM
@@ -113,7 +114,10 @@ def task_rows(
     logged = [row for row in results["samples"][task.name] if row["filter"] == task.filter]
     logged.sort(key=lambda row: row["doc_id"])
     rows = {name: [getattr(s, name) for s in task.samples] for name in ("task", "role", "half", "sample")}
-    rows["correct"] = [task.is_right(row) for row in logged]
+    if task.checker is None:
+        rows["correct"] = [task.is_right(row) for row in logged]
+    else:
+        rows["correct"] = task.verdicts(range(len(logged)), [row["resps"][0] for row in logged])
     rows["format_blind"] = rows["correct"]
     if task.by_choice:
         return rows | _choice_columns(tokenizer, task, logged)

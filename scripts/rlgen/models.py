@@ -113,6 +113,11 @@ def weights_dtype(folder: Path) -> torch.dtype:
     return DTYPES[name]
 
 
+def running_dtype(folder: Path, device: torch.device) -> torch.dtype:
+    """What a model of others runs in: the dtype of its weights on a GPU, float32 on a CPU, where results repeat."""
+    return weights_dtype(folder) if device.type == "cuda" else torch.float32
+
+
 def load_model(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> PreTrainedModel:
     """A checkpoint folder as a causal language model in eval mode.
 

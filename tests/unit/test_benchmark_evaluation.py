@@ -101,6 +101,17 @@ def test_completions_are_greedy(tmp_path):
     assert table["completion"].tolist() == [naive_text(model, tokenizer, s.prompt, task.stops) for s in task.samples]
 
 
+def test_a_verdict_of_ours_replaces_the_shipped_one(tmp_path, monkeypatch):
+    _, shipped = made("aime25", tmp_path, 2)
+    task = BenchmarkTask(shipped.task, shipped.samples, Benchmark(revision="r", metric="math_verify"), False)
+    before = plain("qwen3", [task])
+    golds = before["completion"].tolist()[:1] + ["no"] * (len(before) - 1)
+    monkeypatch.setattr(
+        task.checker, "right", lambda texts, answers: [t == g for t, g in zip(texts, golds, strict=True)]
+    )
+    assert plain("qwen3", [task])["correct"].tolist() == [True] + [False] * (len(before) - 1)
+
+
 # Whole jobs
 
 

@@ -1,5 +1,6 @@
 """Edited models on shipped tasks against naive forward passes: one sequence at a time, no cache, a plain hook."""
 
+import copy
 import math
 
 import pandas as pd
@@ -152,6 +153,22 @@ def test_scores_do_not_depend_on_the_batch(batch_size, evaluator, architecture, 
     other = evaluator_of(tasks, architecture, batch_size)
     tables = [BenchmarkRunner(model, e, LAYER, False).run(CONDITIONS, edits, chosen, goal) for e in (evaluator, other)]
     pd.testing.assert_frame_equal(*tables, check_exact=False, atol=1e-4, rtol=1e-4)
+
+
+def test_half_precision_models_are_edited_in_float32(architecture, tasks, edits):
+    """Choices only: in bfloat16 a solution of a random model soon goes another way."""
+    models = [copy.deepcopy(model_of(architecture)).to(dtype) for dtype in (torch.float32, torch.bfloat16)]
+    evaluator = evaluator_of([task for task in tasks if task.by_choice], architecture)
+    chosen = range(len(evaluator.samples))
+    tables = []
+    for model in models:
+        runner = BenchmarkRunner(model, evaluator, LAYER, False)
+        goal = runner.goal()
+        assert runner.stream_on_goal(list(chosen), goal).dtype == torch.float32
+        tables.append(runner.run(CONDITIONS, edits, chosen, goal))
+    exact, half = (table["answer_logprob"].to_numpy() for table in tables)
+    assert abs(exact - half).max() > 0 and abs(exact - half).mean() < 0.15 * exact.std()
+    assert tables[1]["kl"].notna().all()
 
 
 def test_constant_vectors_and_no_edit_at_all(evaluator, architecture):

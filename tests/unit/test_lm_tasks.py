@@ -173,6 +173,19 @@ def test_the_metric_may_be_chosen_and_says_which_choice_is_preferred(tmp_path):
         assert local.verdicts([row], [[(v, False) for v in values]]) == [preferred == 1]
 
 
+def test_math_verify_reads_the_box_that_the_shipped_verdict_does_not(tmp_path):
+    found, shipped = made("hendrycks_math500", tmp_path)
+    benchmark, texts = Benchmark(revision="r", metric="math_verify"), []
+    ours = BenchmarkTask(shipped.task, found.samples, benchmark, False)
+    for sample in found.samples:
+        texts += [[f"As $x=3$ and $y=4$, it is \\boxed{{{sample.answer}}}."], ["It is \\boxed{77}, not $77$."]]
+    rows = [row for row in range(len(found.samples)) for _ in range(2)]
+    assert ours.verdicts(rows, texts) == [True, False] * len(found.samples)
+    assert shipped.verdicts(rows, texts) == [False, False] * len(found.samples)
+    with pytest.raises(ArtifactError, match="metric 'math_verify', expected one of acc, acc_norm"):
+        BenchmarkTask(made("sciq", tmp_path)[1].task, made("sciq", tmp_path)[0].samples, benchmark, False)
+
+
 def test_any_generated_task_and_a_filter_by_name(tmp_path):
     """gsm8k: two filters, five examples of a split that is not there, answers after '####'."""
     path = tmp_path / "gsm8k.jsonl"
@@ -237,9 +250,8 @@ def test_chat_prompts_are_those_of_lm_evals_backend(architecture, tmp_path):
 
 
 def test_a_benchmark_has_one_source():
-    for fields in ({}, {"revision": "abc", "files": {"test": "x.jsonl"}}):
-        with pytest.raises(ValidationError, match="exactly one of revision"):
-            Benchmark(**fields)
+    with pytest.raises(ValidationError, match="expected either revision"):
+        Benchmark(revision="abc", files={"test": "x.jsonl"})
 
 
 def test_chat_may_be_set_for_all_or_one():
@@ -256,7 +268,9 @@ def test_chat_may_be_set_for_all_or_one():
         ("squadv2", Benchmark(revision="r"), "is a Python class"),
         ("openbookqa", Benchmark(files={"train": "x"}), "files name the splits train, expected 'test' among them"),
         ("openbookqa", Benchmark(files={"test": "nowhere.jsonl"}), "nowhere.jsonl: not a file of documents"),
-        ("sciq", Benchmark(revision="r"), "documents \\(allenai/sciq at r\\) cannot be loaded"),
+        ("sciq", Benchmark(), "allenai/sciq: no revision"),
+        ("sciq", Benchmark(revision="main"), "allenai/sciq: revision 'main' may move"),
+        ("sciq", Benchmark(revision="0" * 40), "allenai/sciq"),  # no network here
     ],
 )
 def test_what_cannot_be_loaded_is_refused(name, benchmark, message):
