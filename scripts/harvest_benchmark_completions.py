@@ -26,7 +26,7 @@ def main() -> None:
     from rlgen.compute import start
     from rlgen.continuations import encode_sample
     from rlgen.files import read_parquet, write_tensors
-    from rlgen.models import load_model, load_tokenizer, running_dtype
+    from rlgen.models import load_model, load_tokenizer
     from rlgen.samples import read_samples
     from rlgen.settings.benchmarks import HarvestBenchmarkCompletions
 
@@ -39,7 +39,7 @@ def main() -> None:
             (read_parquet(args.tuned_behaviour), cfg.tuned),
         )
     ]
-    models = [load_model(folder, device, running_dtype(folder, device)) for folder in (args.reference, args.tuned)]
+    models = [load_model(folder, device) for folder in (args.reference, args.tuned)]
     tensors, metadata = harvest_completions(
         models,
         load_tokenizer(args.tuned),

@@ -19,7 +19,7 @@ from rlgen.benchmark_reading import answer_logprobs
 from rlgen.continuations import encode_answer, encode_completion, encode_pair, prompts_of
 from rlgen.files import ArtifactError
 from rlgen.lm_tasks import BenchmarkTask, load_task
-from rlgen.models import load_model, load_tokenizer, running_dtype
+from rlgen.models import load_model, load_tokenizer
 from rlgen.samples import Sample
 from rlgen.settings.benchmarks import Benchmark, BenchmarkEvaluation, EvaluateBenchmarks
 from rlgen.text_generation import Ends
@@ -56,7 +56,7 @@ def evaluate_checkpoints(
     needs.check_context(positions)
     parts = []
     for number, (state, folder) in enumerate(zip(cfg.states, checkpoints, strict=True), start=1):
-        model = load_model(folder, device, running_dtype(folder, device)) if e.backend == "transformers" else None
+        model = load_model(folder, device) if e.backend == "transformers" else None
         if model is None:
             lm = vllm_backend(folder, cfg.seed, min(positions, needs.longest + 1))  # it scores one token less
         else:
