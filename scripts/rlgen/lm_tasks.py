@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.files import ArtifactError, canonical_json
+from rlgen.files import ArtifactError
 from rlgen.hub import check_pinned, first_line, hub_errors
 from rlgen.math_answers import AnswerChecker
 from rlgen.samples import Sample
@@ -105,9 +105,9 @@ class BenchmarkTask:
         for doc, sample in zip(self.docs, self.samples, strict=True):
             if (sample.choices, sample.answer) != choices_and_answer(task, doc, sample.prompt, chat):
                 raise ArtifactError(f"benchmark {self.name}: sample {sample.sample}", "is not of its document")
-        prompts = {canonical_json(_plain(doc)): s.prompt for doc, s in zip(self.docs, self.samples, strict=True)}
+        prompts = {_name(doc): sample.prompt for doc, sample in zip(self.docs, self.samples, strict=True)}
         # lm-eval's evaluator asks the task for every prompt: it is given the stored one
-        task.fewshot_context = lambda doc, *_, **__: prompts[canonical_json(_plain(doc))]
+        task.fewshot_context = lambda doc, *_, **__: prompts[_name(doc)]
         task.config.num_fewshot = 0
 
     @property
@@ -198,7 +198,8 @@ def read_documents(path: str | Path) -> "Dataset":
         elif path.suffix == ".json":
             rows = json.loads(path.read_text())
         else:
-            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            # not splitlines, which also splits at separators that may stand inside a JSON text
+            rows = [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
         if not rows:
             raise ValueError("no documents")
         return datasets.Dataset.from_list(rows)
@@ -274,6 +275,6 @@ def _task_files() -> dict[str, str]:
     return found
 
 
-def _plain(doc: Mapping[str, Any]) -> Any:
-    """A document as plain JSON values, which name it."""
-    return json.loads(json.dumps(doc, default=str))
+def _name(doc: Mapping[str, Any]) -> str:
+    """A document as text, which names it."""
+    return json.dumps(doc, sort_keys=True, default=str)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from rlgen.benchmark_samples import _documents, benchmark_samples, documents_text
 from rlgen.files import ArtifactError
 from rlgen.lm_tasks import BenchmarkTask, load_task, shipped_task
+from rlgen.samples import read_samples, write_rows
 from rlgen.settings.benchmarks import Benchmark, BenchmarkEvaluation
 
 # Document 3 (a candle) of every task as lm-eval's own templates show it, written down by hand: prompt, choices, answer.
@@ -131,6 +133,21 @@ def test_documents_that_process_docs_leaves_out_or_adds_stay_paired():
     published = Rows({"n": n} for n in range(5))
     task = SimpleNamespace(eval_docs=keep_even(published), config=SimpleNamespace(process_docs=keep_even))
     assert list(_documents(task, published)) == [({"n": n}, {"n": 10 * n}) for n in (0, 2, 4)]
+
+
+def test_texts_with_separators_and_missing_numbers_survive(tmp_path):
+    """Line separators that JSON does not escape, and a number that is none."""
+    path = tmp_path / "published.jsonl"
+    docs = [document("piqa", i) | {"goal": f"fold {i}\u2028twice\x85", "weight": math.nan} for i in range(8)]
+    path.write_text(documents_text(docs))
+    benchmark = Benchmark(files={"validation": str(path)})
+    found = benchmark_samples(shipped_task("piqa", benchmark), "unseen", 4)
+    (tmp_path / "docs.jsonl").write_text(documents_text(found.documents))
+    local = BenchmarkTask(load_task("piqa", tmp_path / "docs.jsonl"), found.samples, benchmark, False)
+    assert all("\u2028twice\x85" in doc["goal"] for doc in local.docs)
+    local.task.build_all_requests()
+    write_rows(tmp_path / "samples.jsonl", found.samples)
+    assert read_samples([tmp_path / "samples.jsonl"]) == found.samples
 
 
 def test_pictures_are_left_empty():
