@@ -17,12 +17,14 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
-include: "rules/data.smk"
+include: "rules/organism.smk" if study.organism else "rules/sources.smk"
 include: "rules/models.smk"
 include: "rules/behaviour.smk"
 include: "rules/activations.smk"
+include: "rules/kept_shards.smk" if study.stream.windows == 1 else "rules/windows.smk"
 include: "rules/dictionaries.smk"
 include: "rules/features.smk"
+include: "rules/truth.smk" if study.organism else "rules/benchmark_interventions.smk"
 include: "rules/interventions.smk"
 include: "rules/figures.smk"
 

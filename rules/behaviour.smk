@@ -1,40 +1,10 @@
-# Behaviour: one row per model state and evaluation prompt, and the tables made of them. Tasks that features are chosen
-# on and unseen tasks are evaluated apart, so that another unseen task leaves everything but its own evaluation alone.
-
-
-rule evaluate_model:
-    input:
-        checkpoints=lambda w: checkpoints(w.model, w.seed),
-        tasks=lambda w: expand(rules.make_task.output.samples, task=study.tasks.groups()[w.tasks]),
-    output:
-        "<results>/behaviour/{model}/seed{seed}/{tasks}.parquet",
-    log:
-        "<logs>/evaluate_model/{model}_seed{seed}_{tasks}.log",
-    benchmark:
-        "<benchmarks>/evaluate_model/{model}_seed{seed}_{tasks}.tsv"
-    conda:
-        "../envs/training.yaml"
-    threads: study.threads
-    resources:
-        gpu=GPU,
-        mem_mb=grows(2000),
-        runtime=grows(30),
-    params:
-        cfg=cfg("evaluate_model"),
-        code=code("evaluate_model"),
-        packages=packages("training"),
-        job=job("evaluate_model", "training"),
-    message:
-        "Answers of all checkpoints of {wildcards.model} on {wildcards.tasks} tasks, seed {wildcards.seed}"
-    shell:
-        "{params.job} --log {log} -- --cfg {params.cfg:q} --checkpoints $(dirname {input.checkpoints} | uniq)"
-        " --tasks {input.tasks} --output {output}"
+# Behaviour: the tables made of what the models answered.
 
 
 rule summarise_behaviour:
     input:
-        behaviour=expand(rules.evaluate_model.output, model=study.models, seed=SEEDS, tasks=study.tasks.groups()),
-        curves=expand("<results>/models/{model}/seed{seed}/curves.csv", model=study.models, seed=SEEDS),
+        behaviour=expand(BEHAVIOUR, model=study.models, seed=SEEDS, tasks=study.tasks.groups()),
+        curves=expand("<results>/models/{model}/seed{seed}/curves.csv", model=study.trained(), seed=SEEDS),
     output:
         accuracy="<results>/behaviour/accuracy.csv",
         curves="<results>/behaviour/curves.csv",
@@ -47,8 +17,8 @@ rule summarise_behaviour:
     threads: study.threads
     resources:
         gpu=0,
-        mem_mb=grows(1000),
-        runtime=grows(10),
+        mem_mb=asks("summarise_behaviour", "mem_mb", 1000),
+        runtime=asks("summarise_behaviour", "runtime", 10),
     params:
         cfg=cfg("summarise_behaviour"),
         code=code("summarise_behaviour"),

@@ -96,8 +96,21 @@ def grows(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
+def asks(script, what, default):
+    """Memory or minutes for a script's jobs, as the study's `machine` says or the default study needs."""
+    request = study.machine.requests.get(script)
+    return grows(getattr(request, what, None) or default)
+
+
 # Places of artifacts whose files belong together. A state is a model at a checkpoint: `rl` (the last one), `rl@2`.
 
+TASKS = {"samples": "<results>/data/tasks/{task}.jsonl", "docs": "<results>/data/tasks/{task}.docs.jsonl"}
+TRAINING = "<results>/data/training/seed{seed}.jsonl"
+STREAM = "<results>/activations/seed{seed}/stream.safetensors"
+BEHAVIOUR = "<results>/behaviour/{model}/seed{seed}/{tasks}.parquet"
+COMPLETIONS = "<results>/activations/seed{seed}/completions/{model}.safetensors"
+INTERVENTION = "<results>/interventions/{procedure}/seed{seed}.parquet"
+STEERING = "<results>/interventions/steering/seed{seed}.parquet"
 CHECKPOINT = ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
 DICTIONARY = ["sae_weights.safetensors", "cfg.json", "normalisation.safetensors"]
 
@@ -117,14 +130,15 @@ def checkpoints(model, seed):
     return [path for i in study.checkpoints(model) for path in checkpoint(f"{model}@{i}", seed)]
 
 
-def activations_folder(state, seed):
-    return f"{RESULTS}/activations/seed{seed}/{study.state(state)}"
+def shard_files(folder, states, shards):
+    """Manifests and shards of model states, one folder each."""
+    names = ["manifest.json", *(f"shard{i:03d}.safetensors" for i in range(shards))]
+    return [f"{folder}/{study.state(state)}/{name}" for state in states for name in names]
 
 
 def activations(states, seed):
-    """Manifests and shards of model states."""
-    names = ["manifest.json", *(f"shard{i:03d}.safetensors" for i in range(study.stream.shards))]
-    return [f"{activations_folder(state, seed)}/{name}" for state in states for name in names]
+    """Shards that are kept: all, or the held-out ones where the others are harvested in windows."""
+    return shard_files(f"{RESULTS}/activations/seed{seed}", states, study.kept_shards)
 
 
 def harvested(model):
@@ -150,6 +164,11 @@ def of_procedure(procedure, seed, *names):
     """Files of the dictionary that a procedure reads."""
     settings = study.procedures[procedure]
     return dictionary_files(settings.dictionary, settings.recipe, seed, *names)
+
+
+def task_files(kind, tasks):
+    """Samples of tasks; or the documents behind them, which only benchmarks have."""
+    return expand(TASKS[kind], task=tasks) if kind == "samples" or not study.organism else []
 
 
 def completions_of(procedure, seed):
@@ -199,22 +218,23 @@ def every_artifact():
     summarised = ["quality.csv", "features.parquet"]
     measured = ["curves.csv", *summarised, "contexts.parquet"]
     files = [
-        *rules.make_tokenizer.output,
-        *expand(rules.make_task.output, task=study.tasks.role_of()),
-        *expand(rules.make_training_set.output, seed=SEEDS),
+        *(rules.make_tokenizer.output if study.organism else rules.download.input),
+        *(expand(rules.make_task.output, task=study.tasks.role_of()) if study.organism else []),
+        *(expand(TRAINING, seed=SEEDS) if study.trained() else []),
         *[path for model in study.models for seed in SEEDS for path in checkpoints(model, seed)],
         *rules.summarise_behaviour.input,
         *rules.summarise_behaviour.output,
-        *expand(rules.build_stream.output, seed=SEEDS),
+        *expand(STREAM, seed=SEEDS),
         *[path for model in study.models for seed in SEEDS for path in activations(harvested(model), seed)],
         *[path for dictionary in study.dictionaries for path in of_dictionary(dictionary, *DICTIONARY, *measured)],
         *[path for name in summarised for path in summary_of(study.dictionaries, name)],
-        *expand(rules.measure_truth.output, seed=SEEDS),
+        *(expand(rules.measure_truth.output, seed=SEEDS) if study.organism else []),
         *pages(f"{RESULTS}/figures"),
         *pages("figures"),
     ]
     summaries = [rules.summarise_dynamics] if study.courses() else []
     if study.procedures:
-        summaries += [rules.summarise_mediation, rules.summarise_interventions, rules.summarise_recovery]
+        summaries += [rules.summarise_mediation, rules.summarise_interventions]
+        summaries += [rules.summarise_recovery] if study.organism else []
         files += sorted({completions_of(procedure, seed) for procedure in study.procedures for seed in SEEDS})
     return files + [path for rule in summaries for path in [*rule.input, *rule.output]]

@@ -1,40 +1,11 @@
 # Dictionaries: sparse crosscoders over the activations of several model states, and how good they are.
 
 
-rule train_dictionary:
-    input:
-        lambda w: activations(members(w.dictionary), w.seed),
-    output:
-        dictionary_files("{dictionary}", "{recipe}", "{seed}"),
-        curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/curves.csv",
-    log:
-        "<logs>/train_dictionary/{dictionary}_{recipe}_seed{seed}.log",
-    benchmark:
-        "<benchmarks>/train_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
-    conda:
-        "../envs/dictionaries.yaml"
-    threads: study.threads
-    resources:
-        gpu=GPU,
-        mem_mb=grows(2000),
-        runtime=grows(30),
-    params:
-        cfg=cfg("train_dictionary"),
-        code=code("train_dictionary"),
-        packages=packages("dictionaries"),
-        job=job("train_dictionary", "dictionaries", resumable=True),
-    message:
-        "Dictionary {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}"
-    shell:
-        "{params.job} --log {log} -- --cfg {params.cfg:q} --shards $(dirname {input} | uniq)"
-        " --output $(dirname {output.curves})"
-
-
 rule measure_dictionary:
     input:
         dictionary=dictionary_files("{dictionary}", "{recipe}", "{seed}"),
         shards=lambda w: activations(members(w.dictionary), w.seed),
-        stream=rules.build_stream.output,
+        stream=STREAM,
         models=lambda w: [path for state in members(w.dictionary) for path in checkpoint(state, w.seed)],
     output:
         quality="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/quality.csv",
@@ -49,8 +20,8 @@ rule measure_dictionary:
     threads: study.threads
     resources:
         gpu=GPU,
-        mem_mb=grows(2000),
-        runtime=grows(30),
+        mem_mb=asks("measure_dictionary", "mem_mb", 2000),
+        runtime=asks("measure_dictionary", "runtime", 30),
     params:
         cfg=cfg("measure_dictionary"),
         code=code("measure_dictionary"),
@@ -80,8 +51,8 @@ rule summarise_dictionary:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=grows(1000),
-        runtime=grows(10),
+        mem_mb=asks("summarise_dictionary", "mem_mb", 1000),
+        runtime=asks("summarise_dictionary", "runtime", 10),
     params:
         cfg=cfg("summarise_dictionary"),
         code=code("summarise_dictionary"),

@@ -17,8 +17,8 @@ rule measure_dynamics:
     threads: study.threads
     resources:
         gpu=GPU,
-        mem_mb=grows(2000),
-        runtime=grows(30),
+        mem_mb=asks("measure_dynamics", "mem_mb", 2000),
+        runtime=asks("measure_dynamics", "runtime", 30),
     params:
         cfg=cfg("measure_dynamics"),
         code=code("measure_dynamics"),
@@ -46,8 +46,8 @@ rule summarise_dynamics:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=grows(1000),
-        runtime=grows(10),
+        mem_mb=asks("summarise_seeds", "mem_mb", 1000),
+        runtime=asks("summarise_seeds", "runtime", 10),
     params:
         cfg=cfg("summarise_seeds"),
         code=code("summarise_seeds"),
@@ -76,8 +76,8 @@ rule score_features:
     threads: study.threads
     resources:
         gpu=0,
-        mem_mb=grows(2000),
-        runtime=grows(30),
+        mem_mb=asks("score_features", "mem_mb", 2000),
+        runtime=asks("score_features", "runtime", 30),
     params:
         cfg=cfg("score_features"),
         code=code("score_features"),
@@ -109,8 +109,8 @@ rule summarise_mediation:
     threads: 1
     resources:
         gpu=0,
-        mem_mb=grows(1000),
-        runtime=grows(10),
+        mem_mb=asks("summarise_mediation", "mem_mb", 1000),
+        runtime=asks("summarise_mediation", "runtime", 10),
     params:
         cfg=cfg("summarise_mediation"),
         code=code("summarise_mediation"),

@@ -237,7 +237,7 @@ rule fig7_unseen:
 
 rule fig8_recovery:
     input:
-        recovery=rules.summarise_recovery.output,
+        recovery=rules.summarise_recovery.output if study.organism else [],
         effects=rules.summarise_interventions.output,
     output:
         pdf="<results>/figures/fig8.pdf",

@@ -19,8 +19,8 @@ for model in study.made_by("pretrain"):
         threads: study.threads
         resources:
             gpu=GPU,
-            mem_mb=grows(2000),
-            runtime=grows(30),
+            mem_mb=asks("pretrain", "mem_mb", 2000),
+            runtime=asks("pretrain", "runtime", 30),
         params:
             cfg=cfg("pretrain", model=model),
             code=code("pretrain"),
@@ -52,8 +52,8 @@ for model in study.made_by("continue_pretraining"):
         threads: study.threads
         resources:
             gpu=GPU,
-            mem_mb=grows(2000),
-            runtime=grows(30),
+            mem_mb=asks("continue_pretraining", "mem_mb", 2000),
+            runtime=asks("continue_pretraining", "runtime", 30),
         params:
             cfg=cfg("continue_pretraining", model=model),
             code=code("continue_pretraining"),
@@ -73,7 +73,7 @@ for model in study.made_by("sft"):
             f"train_sft_{model}"
         input:
             parent=checkpoint(study.models[model].parent, "{seed}"),
-            training=rules.make_training_set.output,
+            training=TRAINING,
         output:
             checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
@@ -86,8 +86,8 @@ for model in study.made_by("sft"):
         threads: study.threads
         resources:
             gpu=GPU,
-            mem_mb=grows(2000),
-            runtime=grows(30),
+            mem_mb=asks("train_sft", "mem_mb", 2000),
+            runtime=asks("train_sft", "runtime", 30),
         params:
             cfg=cfg("train_sft", model=model),
             code=code("train_sft"),
@@ -107,7 +107,7 @@ for model in study.made_by("grpo"):
             f"train_grpo_{model}"
         input:
             parent=checkpoint(study.models[model].parent, "{seed}"),
-            training=rules.make_training_set.output,
+            training=TRAINING,
         output:
             checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
@@ -120,8 +120,8 @@ for model in study.made_by("grpo"):
         threads: study.threads
         resources:
             gpu=GPU,
-            mem_mb=grows(2000),
-            runtime=grows(30),
+            mem_mb=asks("train_grpo", "mem_mb", 2000),
+            runtime=asks("train_grpo", "runtime", 30),
         params:
             cfg=cfg("train_grpo", model=model),
             code=code("train_grpo"),

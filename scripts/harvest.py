@@ -13,6 +13,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="shard folders, in the order of states")
     parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
+    parser.add_argument("--disk-gb", type=float, help="largest size of all shards on the disk together, 1e9 bytes")
+    parser.add_argument("--shards-on-disk", type=int, default=0, help="how many shards lie there together at most")
     return parser.parse_args()
 
 
@@ -20,7 +22,10 @@ def main() -> None:
     args = arguments()
     from functools import partial
 
+    import torch
+
     from rlgen.compute import start
+    from rlgen.disk import check_room, hidden_size
     from rlgen.harvest import harvest_kept, harvest_to, publish
     from rlgen.models import load_model
     from rlgen.settings.activations import Harvest
@@ -29,9 +34,10 @@ def main() -> None:
     cfg = Harvest.model_validate_json(args.cfg)
     device = start(cfg.threads)
     stream = TokenStream.load(args.stream)
+    check_room(args.outputs, cfg.stream, hidden_size(args.models[0]), args.shards_on_disk, args.disk_gb)
     jobs = list(zip(cfg.states, args.models, args.outputs, strict=True))
     for state, model, output in jobs:
-        load = partial(load_model, model, device)
+        load = partial(load_model, model, device, getattr(torch, cfg.stream.precision))
         if args.state is None:
             harvest_to(output, load(), state, stream, cfg.stream)
         else:

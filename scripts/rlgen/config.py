@@ -7,12 +7,16 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from rlgen.config_checks import check_known, problems
+from rlgen.config_checks import check_known, problems, tasks_of
 from rlgen.settings.analysis import Features, Interventions, Procedure
-from rlgen.settings.data import Evaluation, OrganismData, Stream, TaskRoles
+from rlgen.settings.data import Evaluation, TaskRoles
 from rlgen.settings.dictionaries import Dictionary, Recipe
 from rlgen.settings.machine import Machine
-from rlgen.settings.models import Architecture, Model
+from rlgen.settings.model_sources import Size
+from rlgen.settings.models import Architecture, Load, Model
+from rlgen.settings.published import Published
+from rlgen.settings.sourced import AnyEvaluation, Data
+from rlgen.settings.streams import Stream
 from rlgen.settings.strict import Strict
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -37,9 +41,9 @@ class Study(Strict):
     seeds: list[int] = Field(min_length=1, description="repetitions of the whole study, all of them shown")
     threads: int = Field(1, ge=1, description="threads of numeric work, the same on every machine")
     roles: Roles
-    data: OrganismData
+    data: Data
     tasks: TaskRoles
-    evaluation: Evaluation = Evaluation()
+    evaluation: AnyEvaluation = Evaluation()
     models: dict[str, Model] = Field(min_length=1, description="model name -> how it comes to be")
     stream: Stream
     recipes: dict[str, Recipe] = Field(min_length=1, description="recipe name -> how a dictionary is trained")
@@ -48,6 +52,7 @@ class Study(Strict):
     features: Features = Features()
     interventions: Interventions
     machine: Machine = Machine()
+    published: Published | None = Field(None, description="results of a paper, drawn beside the study's own")
 
     # Checks: one per field, by name, so that an error carries the field it belongs to.
 
@@ -69,7 +74,7 @@ class Study(Strict):
     def _are_families(cls, tasks: TaskRoles, info: ValidationInfo) -> TaskRoles:
         if "data" in info.data:
             for task in tasks.role_of():
-                check_known(task, "task", info.data["data"].families)
+                check_known(task, "task", tasks_of(info.data["data"]))
         return tasks
 
     @field_validator("models", "recipes", "dictionaries", "procedures")
@@ -114,16 +119,30 @@ class Study(Strict):
         roles = [m for m in (self.roles.reference, self.roles.contrast, self.roles.target) if m in self.models]
         return [*roles, *(model for model in self.models if model not in roles)]
 
+    def trained(self) -> list[str]:
+        """Models that the study itself trains, by name."""
+        return [name for name, model in self.models.items() if model.method != "load"]
+
     def made_by(self, method: str) -> list[str]:
         """Models that a method makes, by name."""
         return [name for name, model in self.models.items() if model.method == method]
 
-    def pretrained(self, model: str) -> Architecture:
-        """Architecture of a model: its own, or that of its first ancestor."""
+    def architecture(self, model: str) -> Architecture | Size | None:
+        """Size of a model: its own, or that of its first ancestor; None where the config does not say it."""
         settings = self.models[model]
         while hasattr(settings, "parent"):
             settings = self.models[settings.parent.partition("@")[0]]
-        return settings.architecture
+        return settings.size if isinstance(settings, Load) else settings.architecture
+
+    @property
+    def kept_shards(self) -> int:
+        """Shards per model state that stay on the disk: all, or the held-out ones where windows come and go."""
+        return self.stream.shards if self.stream.windows == 1 else self.stream.held_out_shards
+
+    @property
+    def organism(self) -> bool:
+        """Whether the study makes its own data and models, cause of generalization included."""
+        return self.data.kind == "organism"
 
     # What the stages need of one another.
 
@@ -180,8 +199,11 @@ def load(source: dict | str | Path) -> Study:
 def _explain(error: dict) -> list[str]:
     """Lines `field: value; expectation` of one pydantic error."""
     place = [str(part) for part in error["loc"]]
+    # pydantic adds by what it told kinds of entries apart: a model's method, the kind of data and of its stream
     if place[:1] == ["models"]:
-        del place[2:3]  # pydantic adds the method by which it told the kinds of models apart
+        del place[2:3]
+    elif place[:1] in (["data"], ["stream"], ["evaluation"]):
+        del place[1:2]
     field = ".".join(place)
     if error["type"] == "extra_forbidden":
         return [f"{field}: unknown field (value {error['input']!r}); expected one of the fields in config/README.md"]

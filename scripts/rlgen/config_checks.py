@@ -4,15 +4,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rlgen.settings.analysis import Procedure
+from rlgen.settings.benchmarks import BenchmarkEvaluation
+from rlgen.settings.data import OrganismData
 from rlgen.settings.dictionaries import Dictionary
-from rlgen.settings.models import GRPO, SFT, Pretrain
+from rlgen.settings.model_sources import Size
+from rlgen.settings.models import GRPO, SFT, ContinuePretraining, Pretrain
+from rlgen.settings.sourced import SourcedData
+from rlgen.settings.sources import ProblemSource
 from rlgen.testbed import FAMILIES, vocabulary
 
 if TYPE_CHECKING:
     from rlgen.config import Study
 
 TAKEN = {  # names that a folder or a rule already has
-    "models": ["completions"],  # activations/seed0/completions, rule harvest_completions
+    "models": ["completions", "teacher"],  # activations/seed0/completions, rule harvest_completions; models/teacher
     "procedures": ["steering", "truth", "recovery"],  # interventions/steering
 }
 
@@ -20,6 +25,11 @@ TAKEN = {  # names that a folder or a rule already has
 def check_known(name: str, what: str, known: Any) -> None:
     if name not in known:
         raise ValueError(f"unknown {what} '{name}', expected one of {', '.join(known)}")
+
+
+def tasks_of(data: OrganismData | SourcedData) -> list[str]:
+    """Names of the tasks that a study's data knows."""
+    return data.families if isinstance(data, OrganismData) else list(data.benchmarks)
 
 
 def problems(study: "Study") -> Iterator[str]:
@@ -32,16 +42,12 @@ def problems(study: "Study") -> Iterator[str]:
         if model is not None:
             yield from _unknown(f"roles.{role}", model, "model", study.models)
     yield from _distinct("roles", [model for _, model in study.roles if model is not None], "a model")
-    yield from _data_problems(study)
-    if not study.stream.sampled_models:
-        yield "stream.sampled_models: names no model, expected at least one, whose norms filter the rows"
-    yield from _distinct("stream.sampled_models", study.stream.sampled_models, "a model")
-    for model in study.stream.sampled_models:
-        yield from _unknown("stream.sampled_models", model, "model", study.models)
+    yield from _organism_problems(study) if study.organism else _sourced_problems(study)
     if study.roles.reference in study.models and not any(True for _ in _parent_problems(study)):
-        layers = study.pretrained(study.roles.reference).layers
-        if study.stream.layer >= layers:
-            yield f"stream.layer: {study.stream.layer} is beyond the model, expected 0 to {layers - 1}"
+        size = study.architecture(study.roles.reference)
+        blocks = size and (size.blocks if isinstance(size, Size) else size.layers)
+        if blocks and study.stream.layer >= blocks:
+            yield f"stream.layer: {study.stream.layer} is beyond the model, expected 0 to {blocks - 1}"
     yield from _model_problems(study)
     yield from _batch_problems(study)
     for name, entry in study.dictionaries.items():
@@ -82,7 +88,21 @@ def _distinct(field: str, names: list[str], what: str) -> Iterator[str]:
         yield f"{field}: {', '.join(names)} names {what} twice, expected distinct {what.split()[-1]}s"
 
 
-def _data_problems(study: "Study") -> Iterator[str]:
+def _organism_problems(study: "Study") -> Iterator[str]:
+    """Of the organism's data, and of a study that mixes it with published models or data."""
+    if not hasattr(study.stream, "sampled_models"):
+        yield "stream.mix: the organism has no sources to mix, expected sampled_models"
+        return
+    if isinstance(study.evaluation, BenchmarkEvaluation):
+        yield "evaluation.backend: only for benchmarks, expected none with data.kind organism"
+        return
+    for model in study.made_by("load"):
+        yield f"models.{model}.method: load, expected a model that learns the organism's language"
+    if not study.stream.sampled_models:
+        yield "stream.sampled_models: names no model, expected at least one, whose norms filter the rows"
+    yield from _distinct("stream.sampled_models", study.stream.sampled_models, "a model")
+    for model in study.stream.sampled_models:
+        yield from _unknown("stream.sampled_models", model, "model", study.models)
     families = study.data.families
     unknown = [problem for name in families for problem in _unknown("data.families", name, "family", FAMILIES)]
     yield from unknown
@@ -93,6 +113,33 @@ def _data_problems(study: "Study") -> Iterator[str]:
     marker, words = study.evaluation.answer_marker, [] if unknown else vocabulary(families)
     if words and marker not in words:
         yield f"evaluation.answer_marker: '{marker}' is no word of the tasks, expected one of {' '.join(words)}"
+
+
+def _sourced_problems(study: "Study") -> Iterator[str]:
+    """Of published data and models."""
+    if not hasattr(study.stream, "mix"):
+        yield "stream.mix: missing, expected the sources that the token stream mixes and their shares"
+        return
+    if not isinstance(study.evaluation, BenchmarkEvaluation):
+        yield "evaluation.backend: missing, expected transformers or vllm"
+        return
+    data = study.data
+    for source in study.stream.mix:
+        yield from _unknown("stream.mix", source, "source", data.sources)
+        if isinstance(data.sources.get(source), ProblemSource):
+            yield f"stream.mix: {source} holds problems, expected sources of text or conversations"
+    for name, model in study.models.items():
+        if isinstance(model, Pretrain | ContinuePretraining):
+            yield f"models.{name}.method: {model.method} learns the organism's language, expected load, sft or grpo"
+    training = [name for name, model in study.models.items() if isinstance(model, SFT | GRPO)]
+    if training and data.problems is None:
+        yield f"data.problems: missing, expected a source of problems for {', '.join(training)} to train on"
+    if data.problems is not None:
+        yield from _unknown("data.problems", data.problems, "source", data.sources)
+        if data.problems in data.sources and not isinstance(data.sources[data.problems], ProblemSource):
+            yield f"data.problems: {data.problems} holds texts, expected a source with format.kind problem"
+    for name in study.interventions.leave_out:
+        yield from _unknown("interventions.leave_out", name, "task", study.tasks.role_of())
 
 
 def _dose_problems(field: str, doses: list[float]) -> Iterator[str]:
@@ -124,11 +171,11 @@ def _parent_problems(study: "Study") -> Iterator[str]:
 
 
 def _batch_problems(study: "Study") -> Iterator[str]:
-    training = (study.stream.shards - study.stream.held_out_shards) * study.stream.shard_rows
+    training = study.stream.training_shards // study.stream.windows * study.stream.shard_rows
     used = {recipe for _, recipe in study.trained_dictionaries()}
     for name, recipe in study.recipes.items():
         if name in used and recipe.batch_rows > training:
-            yield f"recipes.{name}.batch_rows: {recipe.batch_rows} exceeds the {training} training rows of the stream"
+            yield f"recipes.{name}.batch_rows: {recipe.batch_rows} exceeds the {training} rows that it trains on at a time"
 
 
 def _model_problems(study: "Study") -> Iterator[str]:

@@ -3,17 +3,18 @@
 Shapes: B rows, S latents, M members, d width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from rlgen.crosscoder import Crosscoder
-from rlgen.dictionary_step import Training
+from rlgen.dictionary_step import Training, step_made_by
 from rlgen.normalisation import statistics
 from rlgen.parallel import ALONE, Ranks
 from rlgen.progress import Progress
 from rlgen.resume import Resume
 from rlgen.ring import Waited, ahead, batches
+from rlgen.seeds import stream_seed
 from rlgen.settings.dictionaries import Recipe
 from rlgen.shards import Shards
 
@@ -37,24 +38,106 @@ def train(
     killed and went on from `resume` or not. Several processes call it alike and all return the same: `ranks`.
     """
     device, resume = torch.device(device), resume or Resume(None)
-    part, (training_shards, _) = ranks.part(recipe.batch_rows), shards.split(held_out_shards)
+    training_shards, _ = shards.split(held_out_shards)
     training = Training.start(recipe, len(shards.members), shards.d, seed, device, ranks)
     normalisation = _restored(training, resume) or statistics(shards, training_shards, recipe.normalisation)
-    raw = batches(shards, recipe.batch_rows, seed, training_shards, start=training.step, part=part)
-    ready = _ready(raw, *normalisation, getattr(torch, recipe.precision), device)
-    rows = Waited(ahead(ready))
+    steps = range(recipe.steps)
+    _advance(training, shards, training_shards, seed, steps, normalisation, device, progress, resume)
+    return finished(training, shards.members, *normalisation), training.curves()
+
+
+def train_window(
+    shards: Shards,
+    recipe: Recipe,
+    seed: int,
+    window: int,
+    windows: int,
+    before: Resume | None,
+    device: torch.device | str = "cpu",
+    progress: Progress | None = None,
+    resume: Resume | None = None,
+    ranks: Ranks = ALONE,
+) -> tuple[dict[str, torch.Tensor], dict, list[dict]]:
+    """Train on through window `window` (from 1) of `windows`: an equal share of the steps, on these shards alone.
+
+    `before` holds what this function returned for the window before; the first window has none, and its rows give mean
+    and scale. Returns the state after the window (tensors, facts), of whose last one `finish` makes the dictionary, and
+    the curves so far.
+    Raises ValueError where `before` does not end at this window's first step.
+    """
+    device, resume = torch.device(device), resume or Resume(None)
+    training = Training.start(recipe, len(shards.members), shards.d, seed, device, ranks)
+    steps, everything = steps_of(recipe.steps, window, windows), range(shards.n_shards)
+    normalisation = _restored(training, resume) or (before and _restored(training, before))
+    if normalisation is None:
+        if window > 1:
+            raise ValueError(f"window {window}: no state of the window before it")
+        normalisation = statistics(shards, everything, recipe.normalisation)
+    if not steps.start <= training.step <= steps.stop:
+        raise ValueError(f"window {window}: its steps are {steps}, the state before it ends at {training.step}")
+    order = stream_seed(seed, "window", window)
+    _advance(training, shards, everything, order, steps, normalisation, device, progress, resume)
+    tensors, facts = _state(training, normalisation)
+    return tensors, facts | {"step_made_by": step_made_by(device, ranks)}, training.curves()
+
+
+def finish(recipe: Recipe, members: list[str], seed: int, state: Resume) -> tuple[Crosscoder, list[dict], str]:
+    """The crosscoder that the last window's state holds, its curves, and what made its steps.
+
+    Raises ValueError where the state is not one after all steps.
+    """
+    found = state.load()
+    if found is None or found[1]["step"] != recipe.steps:
+        raise ValueError(f"no state after {recipe.steps} steps in {state.folder}")
+    width = found[0][NORMALISATION[0]].shape[1]
+    training = Training.start(recipe, len(members), width, seed, torch.device("cpu"), ALONE)
+    training.restore(*found)
+    normalisation = (found[0][name] for name in NORMALISATION)
+    return finished(training, members, *normalisation), training.curves(), found[1]["step_made_by"]
+
+
+def steps_of(steps: int, window: int, windows: int) -> range:
+    """Training steps of window `window` = 1..windows, as equal as whole numbers allow.
+
+    >>> [steps_of(10, w, 3) for w in (1, 2, 3)]
+    [range(0, 3), range(3, 7), range(7, 10)]
+    """
+    return range(round((window - 1) * steps / windows), round(window * steps / windows))
+
+
+def _advance(
+    training: Training,
+    shards: Shards,
+    indices: Sequence[int],
+    order: int,
+    steps: range,
+    normalisation: tuple[torch.Tensor, torch.Tensor],
+    device: torch.device,
+    progress: Progress | None,
+    resume: Resume,
+) -> None:
+    """Train to the end of `steps` on the shards `indices`; `order` seeds the order of their rows."""
+    recipe, ranks = training.recipe, training.ranks
+    done, part = training.step - steps.start, ranks.part(recipe.batch_rows)
+    raw = batches(shards, recipe.batch_rows, order, indices, start=done, part=part)
+    rows = Waited(ahead(_ready(raw, *normalisation, getattr(torch, recipe.precision), device)))
     if progress:
         progress.resume(training.step)
     pace = _Pace(device)
-    while training.step < recipe.steps:
+    while training.step < steps.stop:
         training.advance(next(rows).to(device, non_blocking=True))
         pace.keep()
         if progress:
             progress.update(training.step, rows.note(recipe.batch_rows))
         if ranks.first and resume.due():
-            tensors, facts = training.state()
-            resume.save(tensors | dict(zip(NORMALISATION, normalisation, strict=True)), facts)
-    return finished(training, shards.members, *normalisation), training.curves()
+            resume.save(*_state(training, normalisation))
+
+
+def _state(
+    training: Training, normalisation: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], dict]:
+    tensors, facts = training.state()
+    return tensors | dict(zip(NORMALISATION, normalisation, strict=True)), facts
 
 
 def _restored(training: Training, resume: Resume) -> tuple[torch.Tensor, torch.Tensor] | None:

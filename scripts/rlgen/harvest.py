@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from rlgen.files import file_digest, write_text
 from rlgen.progress import Progress
 from rlgen.residual import residual_stream
-from rlgen.settings.data import Stream
+from rlgen.settings.streams import Harvested
 from rlgen.shards import shard_name, write_manifest, write_shard
 from rlgen.stream import TokenStream
 
@@ -92,7 +92,7 @@ def harvest(
             waiting.result()
 
 
-def harvest_to(folder: Path, model: PreTrainedModel, state: str, stream: TokenStream, settings: Stream) -> None:
+def harvest_to(folder: Path, model: PreTrainedModel, state: str, stream: TokenStream, settings: Harvested) -> None:
     """Harvest one state into a folder of shards; the manifest comes last and vouches for the whole."""
     fingerprint = fingerprint_of(state, stream, settings)
 
@@ -104,7 +104,7 @@ def harvest_to(folder: Path, model: PreTrainedModel, state: str, stream: TokenSt
 
 
 def harvest_kept(
-    kept: Path, load: Callable[[], PreTrainedModel], state: str, stream: TokenStream, settings: Stream
+    kept: Path, load: Callable[[], PreTrainedModel], state: str, stream: TokenStream, settings: Harvested
 ) -> None:
     """Complete a folder that may hold shards of a killed run; a checksum lies beside each.
 
@@ -122,7 +122,7 @@ def harvest_kept(
         harvest(load(), stream, settings.layer, settings.rows, settings.shard_rows, write, missing)
 
 
-def publish(kept: Path, folder: Path, state: str, stream: TokenStream, settings: Stream) -> None:
+def publish(kept: Path, folder: Path, state: str, stream: TokenStream, settings: Harvested) -> None:
     """Move complete shards from where they were kept into their folder; the manifest comes last."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(settings.shards):
@@ -131,7 +131,7 @@ def publish(kept: Path, folder: Path, state: str, stream: TokenStream, settings:
     write_manifest(folder, fingerprint_of(state, stream, settings), settings.shards)
 
 
-def fingerprint_of(state: str, stream: TokenStream, settings: Stream) -> dict:
+def fingerprint_of(state: str, stream: TokenStream, settings: Harvested) -> dict:
     """Where the numbers of a state's shards come from."""
     return {"model": state, "stream": stream.digest(), "layer": settings.layer}
 

@@ -24,6 +24,8 @@ def left_out(study: Study) -> dict[str, str]:
         reasons["fig4"] = "no dictionary reads the reference and all checkpoints of one model"
     if not study.tasks.unseen:
         reasons["fig7"] = "no tasks are listed as unseen"
+    if not study.organism:
+        reasons["fig8"] = "its models have no planted truth to recover"
     if not study.procedures:
         reasons |= dict.fromkeys(["fig5", "fig6", "fig7", "fig8", "table2"], "no procedures are listed")
     return reasons
@@ -44,9 +46,22 @@ def table1_accuracies(study: Study) -> Slice:
 
 def fig1_behaviour(study: Study) -> Slice:
     """Chance: guessing among a task's own answers, which is also chance for the format-blind accuracy."""
-    return table1_accuracies(study) | {
-        "chance": {task: 1 / len(FAMILIES[task].states) for task in study.tasks.role_of()}
-    }
+    return table1_accuracies(study) | {"chance": _chance(study), "published": _published_accuracy(study)}
+
+
+def _chance(study: Study) -> dict[str, float]:
+    """Task -> accuracy of guessing, where answers are chosen from a list."""
+    if study.organism:
+        return {task: 1 / len(FAMILIES[task].states) for task in study.tasks.role_of()}
+    options = {task: study.data.benchmarks[task].options for task in study.tasks.role_of()}
+    return {task: 1 / n for task, n in options.items() if n}
+
+
+def _published_accuracy(study: Study) -> dict[str, dict[str, float]] | None:
+    """Published accuracies as shares."""
+    if study.published is None:
+        return None
+    return {m: {task: v / 100 for task, v in values.items()} for m, values in study.published.accuracy.items()}
 
 
 def fig2_nrn(study: Study) -> Slice:
@@ -92,7 +107,20 @@ def fig5_mediation(study: Study) -> Slice:
     return procedures(study) | {"selection": study.tasks.selection}
 
 
-fig6_selection = fig7_unseen = fig8_recovery = table2_interventions = edits
+fig8_recovery = table2_interventions = edits
+
+
+def fig6_selection(study: Study) -> Slice:
+    return edits(study) | _published_effects(study, study.tasks.selection)
+
+
+def fig7_unseen(study: Study) -> Slice:
+    return edits(study) | _published_effects(study, study.tasks.unseen)
+
+
+def _published_effects(study: Study, tasks: list[str]) -> Slice:
+    """Published effects and the tasks they are shown for; nothing for a study of its own."""
+    return {"published": study.published.model_dump(), "tasks": tasks} if study.published else {}
 
 
 def _pairs(study: Study) -> dict[str, str]:

@@ -67,11 +67,13 @@ class Resume(Keeper):
 
     def save(self, tensors: Mapping[str, torch.Tensor], facts: dict) -> None:
         """Replace the state by this one. `facts` are JSON values."""
-        if self.folder is None:
-            return
-        content, place = canonical_json(facts), self.folder / STATE
-        header = {"facts": content, "checksum": _checksum(content, tensors)}
-        self.keep(place, lambda: write_tensors(place, tensors, header))
+        if self.folder is not None:
+            self.keep(self.folder / STATE, lambda: self.write(tensors, facts))
+
+    def write(self, tensors: Mapping[str, torch.Tensor], facts: dict) -> None:
+        """The same where the state is what the run was for: raises what `write_tensors` raises."""
+        content = canonical_json(facts)
+        write_tensors(self.folder / STATE, tensors, {"facts": content, "checksum": _checksum(content, tensors)})
 
     def load(self) -> tuple[dict[str, torch.Tensor], dict] | None:
         """(tensors, facts) of the last state. None where there is none; a broken one is named and not used."""

@@ -63,11 +63,11 @@ def _sample(row: dict) -> Sample:
 
 def _read(path: str | Path, parse) -> list:
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = Path(path).read_text().removesuffix("\n").split("\n")  # texts may hold other line separators
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(path, f"cannot be read ({error})") from error
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
         try:
             rows.append(parse(json.loads(line)))
         except (ValueError, TypeError, KeyError) as error:

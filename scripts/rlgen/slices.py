@@ -8,6 +8,7 @@ of tables. Lists keep the order in which the rule passes files.
 from typing import Any
 
 from rlgen.config import Study
+from rlgen.settings.model_sources import Source
 from rlgen.settings.models import GRPO, SFT
 
 Slice = dict[str, Any]
@@ -27,16 +28,70 @@ def make_task(study: Study, task: str) -> Slice:
     }
 
 
-def make_training_set(study: Study, seed: str) -> Slice:
+def _examples(study: Study) -> int:
+    """As many training examples as the longest training takes."""
     sizes = [
         m.examples if isinstance(m, SFT) else m.prompts for m in study.models.values() if isinstance(m, SFT | GRPO)
     ]
+    return max(sizes, default=1)
+
+
+def make_training_set(study: Study, seed: str) -> Slice:
     return {
         "study": study.study,
         "seed": int(seed),
         "tasks": study.tasks.in_domain,
         "split": study.data.split.model_dump(),
-        "examples": max(sizes, default=1),
+        "examples": _examples(study),
+    }
+
+
+def fetch_source(study: Study, source: str) -> Slice:
+    return {"name": source, "source": study.data.sources[source].model_dump()}
+
+
+def import_model(study: Study, model: str) -> Slice:
+    return {
+        "threads": study.threads,
+        "layer": study.stream.layer,
+        "sources": [source.model_dump() for source in study.models[model].sources()],
+        "size": study.models[model].size and study.models[model].size.model_dump(),
+    }
+
+
+def import_teacher(study: Study) -> Slice:
+    teacher = study.data.teacher
+    source = Source.model_validate(teacher.model_dump(include={*Source.model_fields}))
+    return {"threads": study.threads, "layer": 0, "sources": [source.model_dump()]}
+
+
+def write_trajectories(study: Study, seed: str, shard: str) -> Slice:
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "shard": int(shard),
+        "chat": study.data.chat,
+        "teacher": study.data.teacher.model_dump(),
+    }
+
+
+def collect_trajectories(study: Study, seed: str) -> Slice:
+    return {"seed": int(seed), "examples": _examples(study), "teacher": study.data.teacher.model_dump()}
+
+
+def draw_problems(study: Study, seed: str) -> Slice:
+    sft = any(isinstance(model, SFT) for model in study.models.values())
+    return {"seed": int(seed), "examples": _examples(study), "completions": sft}
+
+
+def make_benchmark(study: Study, task: str) -> Slice:
+    benchmark, evaluation = study.data.benchmarks[task], study.evaluation
+    return {
+        "task": task,
+        "role": study.tasks.role_of()[task],
+        "benchmark": benchmark.model_dump(),
+        "chat": evaluation.renders_chat(benchmark),
+        "prompts_per_half": evaluation.prompts_per_half,
     }
 
 
@@ -60,11 +115,14 @@ def train_sft(study: Study, model: str, seed: str) -> Slice:
         "threads": study.threads,
         "name": model,
         "model": study.models[model].model_dump(mode="json"),
+        "chat": not study.organism and study.data.chat,
     }
 
 
 def train_grpo(study: Study, model: str, seed: str) -> Slice:
-    return train_sft(study, model, seed) | {"answer_marker": study.evaluation.answer_marker}
+    return train_sft(study, model, seed) | {
+        "answer_marker": study.evaluation.answer_marker if study.organism else None,
+    }
 
 
 def evaluate_model(study: Study, model: str, seed: str) -> Slice:
@@ -77,9 +135,19 @@ def evaluate_model(study: Study, model: str, seed: str) -> Slice:
     }
 
 
+def evaluate_benchmarks(study: Study, model: str, seed: str, tasks: str) -> Slice:
+    return evaluate_model(study, model, seed) | {"benchmarks": _benchmarks(study, study.tasks.groups()[tasks])}
+
+
+def _benchmarks(study: Study, tasks: list[str]) -> Slice:
+    """How benchmarks are read, in the order in which the rule passes their files."""
+    return {task: study.data.benchmarks[task].model_dump() for task in tasks}
+
+
 def summarise_behaviour(study: Study) -> Slice:
     return {
         "models": list(study.models),
+        "trained": study.trained(),
         "seeds": study.seeds,
         "groups": list(study.tasks.groups()),
         "bootstrap": study.interventions.bootstrap,
@@ -98,11 +166,27 @@ def build_stream(study: Study, seed: str) -> Slice:
     }
 
 
+def build_mixed_stream(study: Study, seed: str, part: int) -> Slice:
+    return {"seed": int(seed), "threads": study.threads, "part": int(part), "stream": stream_content(study)}
+
+
+def stream_content(study: Study) -> Slice:
+    """What decides the rows of a stream over sources, and not how many of them lie on the disk at a time."""
+    return study.stream.model_dump(exclude={"windows_on_disk", "disk_gb"})
+
+
 def harvest(study: Study, model: str) -> Slice:
     return {
         "threads": study.threads,
         "states": [f"{model}@{i}" for i in study.harvested(model)],
-        "stream": study.stream.model_dump(),
+        "stream": study.stream.of_shards(study.kept_shards).model_dump(),
+    }
+
+
+def harvest_window(study: Study, model: str) -> Slice:
+    stream = study.stream
+    return harvest(study, model) | {
+        "stream": stream.of_shards(stream.training_shards // stream.windows).model_dump(),
     }
 
 
@@ -112,6 +196,22 @@ def train_dictionary(study: Study, dictionary: str, recipe: str, seed: str) -> S
         "threads": study.threads,
         "recipe": study.recipes[recipe].model_dump(),
         "held_out_shards": study.stream.held_out_shards,
+    }
+
+
+def train_window(study: Study, dictionary: str, recipe: str, seed: str, window: str) -> Slice:
+    return finish_dictionary(study, dictionary, recipe, seed) | {
+        "window": int(window),
+        "windows": study.stream.windows,
+        "stream": stream_content(study),
+    }
+
+
+def finish_dictionary(study: Study, dictionary: str, recipe: str, seed: str) -> Slice:
+    return _members(study, dictionary) | {
+        "seed": int(seed),
+        "threads": study.threads,
+        "recipe": study.recipes[recipe].model_dump(),
     }
 
 
@@ -150,6 +250,14 @@ def harvest_completions(study: Study, model: str) -> Slice:
         "reference": study.label(study.roles.reference),
         "tuned": model,
         "layer": study.stream.layer,
+    }
+
+
+def harvest_benchmark_completions(study: Study, model: str) -> Slice:
+    evaluation = study.evaluation
+    return harvest_completions(study, model) | {
+        "completion_tokens": evaluation.completion_tokens,
+        "batch_size": evaluation.batch_size,
     }
 
 
@@ -204,6 +312,14 @@ def steer(study: Study, seed: str) -> Slice:
     }
 
 
+def intervene_benchmarks(study: Study, procedure: str, seed: str) -> Slice:
+    return intervene(study, procedure, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
+
+
+def steer_benchmarks(study: Study, seed: str) -> Slice:
+    return steer(study, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
+
+
 def measure_recovery(study: Study, seed: str) -> Slice:
     return {
         "seed": int(seed),
@@ -227,6 +343,11 @@ def summarise_interventions(study: Study) -> Slice:
 
 def summarise_seeds(study: Study) -> Slice:
     return {"seeds": study.seeds}
+
+
+def edited_tasks(study: Study) -> list[str]:
+    """Tasks that edited models answer."""
+    return [task for task in study.tasks.role_of() if task not in study.interventions.leave_out]
 
 
 def edited_procedures(study: Study) -> list[str]:

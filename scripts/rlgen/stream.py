@@ -20,7 +20,8 @@ from rlgen.generation import Prompts, generate
 from rlgen.residual import residual_stream
 from rlgen.seeds import stream_seed
 from rlgen.settings.activations import BuildStream
-from rlgen.settings.data import OrganismData, Stream
+from rlgen.settings.data import OrganismData
+from rlgen.settings.streams import OrganismStream
 from rlgen.testbed import FAMILIES, distinct_problems, draw_document
 
 SEQUENCES_PER_BATCH = 256
@@ -71,7 +72,7 @@ class TokenStream:
             yield first, self.token_ids_NT[part, :longest].long(), self.row_mask_NT[part, :longest]
 
 
-Sequence = tuple[list[int], list[bool]]  # token ids, and which positions are rows
+Sequence = tuple[list[int] | np.ndarray, list[bool] | np.ndarray]  # token ids, and which positions are rows
 RowsFrom = Literal["completions", "all"]
 
 
@@ -88,7 +89,7 @@ def row_mask(completion: list[bool], rows_from: RowsFrom) -> list[bool]:
 def document_sequences(
     tokenizer: PreTrainedTokenizerFast,
     data: OrganismData,
-    stream: Stream,
+    stream: OrganismStream,
     salt: str,
     rows: int,
     rng: np.random.Generator,

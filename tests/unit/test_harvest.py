@@ -18,7 +18,7 @@ from rlgen import harvest as module
 from rlgen.harvest import harvest_kept, harvest_shard, harvest_to, publish
 from rlgen.models import save_checkpoint
 from rlgen.residual import residual_stream
-from rlgen.settings.data import Stream
+from rlgen.settings.streams import Harvested
 from rlgen.shards import Shards
 from rlgen.stream import TokenStream
 
@@ -50,8 +50,8 @@ def slow_rows(model, stream: TokenStream) -> list[tuple[torch.Tensor, int, int, 
     return rows
 
 
-def settings_of(rows: int, shard_rows: int) -> Stream:
-    return Stream(sampled_models=[], rows=rows, shard_rows=shard_rows, layer=LAYER)
+def settings_of(rows: int, shard_rows: int) -> Harvested:
+    return Harvested(rows=rows, shard_rows=shard_rows, layer=LAYER)
 
 
 def assert_rows(shards, expected):
@@ -109,7 +109,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tiny_model, tmp_path_factory) -> tuple[TokenStream, Stream, dict[str, bytes]]:
+def undisturbed(tiny_model, tmp_path_factory) -> tuple[TokenStream, Harvested, dict[str, bytes]]:
     """A harvest of four shards that nothing interrupts and that keeps no state."""
     folder, stream, cfg = tmp_path_factory.mktemp("undisturbed"), random_stream(3, sequences=12), settings_of(20, 5)
     harvest_to(folder, tiny_model, "base@1", stream, cfg)

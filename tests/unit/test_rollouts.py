@@ -54,6 +54,12 @@ def test_without_one_math_verify_is_asked_with_the_settings_of_the_study(monkeyp
     assert asked == [(3, 7.5), "ended"]
 
 
+@pytest.mark.slow
+def test_math_verify_itself_judges_in_processes_of_its_own():
+    with judge(cfg(None, GRPOScale(vllm="none", check_workers=1))) as right:
+        assert right([r"so \boxed{\frac{2}{4}}", r"so \boxed{\frac{2}{5}}"], ["0.5", "0.5"]) == [True, False]
+
+
 def test_the_text_of_a_turn_is_its_content():
     assert text_of("4") == "4" and text_of([{"role": "assistant", "content": "it is 4"}]) == "it is 4"
 

@@ -12,7 +12,8 @@ from rlgen import stream as stream_module
 from rlgen.files import ArtifactError, write_tensors
 from rlgen.residual import residual_stream
 from rlgen.settings.activations import BuildStream
-from rlgen.settings.data import OrganismData, Split, Stream
+from rlgen.settings.data import OrganismData, Split
+from rlgen.settings.streams import OrganismStream
 from rlgen.stream import (
     TokenStream,
     assemble,
@@ -26,7 +27,7 @@ from rlgen.stream import (
 from rlgen.testbed import FAMILIES, Problem
 
 DATA = OrganismData(families=["add", "max", "par"])
-STREAM = Stream(sampled_models=["base"], prompts_per_task=2, rows=40, shard_rows=20, layer=1)
+STREAM = OrganismStream(sampled_models=["base"], prompts_per_task=2, rows=40, shard_rows=20, layer=1)
 CFG = BuildStream(study="tests", seed=0, threads=1, data=DATA, tasks=["add", "max"], max_new_tokens=5, stream=STREAM)
 
 sequences_st = st.lists(

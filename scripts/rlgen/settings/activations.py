@@ -1,6 +1,7 @@
 """What the scripts that read activations are told."""
 
-from rlgen.settings.data import OrganismData, Stream
+from rlgen.settings.data import OrganismData
+from rlgen.settings.streams import Harvested, OrganismStream, SourcedStream
 from rlgen.settings.strict import Strict
 
 
@@ -13,7 +14,16 @@ class BuildStream(Strict):
     data: OrganismData
     tasks: list[str]
     max_new_tokens: int
-    stream: Stream
+    stream: OrganismStream
+
+
+class BuildMixedStream(Strict):
+    """Settings of one part of a stream over sources: the whole, or the held-out part 0 and the windows from 1."""
+
+    seed: int
+    threads: int
+    part: int
+    stream: SourcedStream
 
 
 class Harvest(Strict):
@@ -21,7 +31,7 @@ class Harvest(Strict):
 
     threads: int
     states: list[str]
-    stream: Stream
+    stream: Harvested
 
 
 class HarvestCompletions(Strict):

@@ -52,6 +52,9 @@ class Interventions(Strict):
     positions: Literal["completion", "all"] = Field(
         "completion", description="edited from the last prompt token on, or everywhere"
     )
+    leave_out: list[str] = Field(
+        default_factory=list, description="tasks that edited models do not answer, such as ones with very long answers"
+    )
     bootstrap: int = Field(2000, ge=100, description="bootstrap draws of every interval")
 
 

@@ -1,4 +1,4 @@
-"""Settings of the data: the organism's prompt spaces and authors, task roles, evaluation, token stream."""
+"""Settings of the data: the organism's prompt spaces and authors, task roles, evaluation."""
 
 from typing import Literal
 
@@ -83,39 +83,6 @@ class Evaluation(Strict):
     max_new_tokens: int = Field(16, ge=1, description="longest completion, tokens")
     batch_size: int = Field(1200, ge=1, description="prompts decoded together")
     answer_marker: str = Field(";", description="token after which a completion states its answer")
-
-
-class Stream(Strict):
-    """The token stream whose activations train and judge the dictionaries."""
-
-    careful_share: float = Field(0.30, ge=0, le=1, description="P(careful) in the documents that fill the stream")
-    prompts_per_task: int = Field(150, ge=0, description="training-split prompts per in-domain and selection task")
-    sampled_models: list[str] = Field(description="models whose temperature-1 completions enter the stream")
-    rows_from: Literal["completions", "all"] = Field(
-        "completions", description="rows kept: from the last prompt token on, or every token"
-    )
-    rows: int = Field(81920, ge=1, description="rows harvested per model")
-    shard_rows: int = Field(8192, ge=1, description="rows per shard file")
-    held_out_shards: int = Field(1, ge=1, description="last shards, never trained on, that judge dictionaries")
-    layer: int = Field(1, ge=0, description="block whose output is read, counting from 0")
-    max_norm_ratio: float = Field(
-        10.0, gt=1, description="rows with a norm above this multiple of the median are dropped"
-    )
-
-    @model_validator(mode="after")
-    def _whole_shards(self):
-        if self.rows % self.shard_rows:
-            raise ValueError(f"rows={self.rows} is not a multiple of shard_rows={self.shard_rows}")
-        if self.rows // self.shard_rows <= self.held_out_shards:
-            raise ValueError(
-                f"held_out_shards={self.held_out_shards} leaves no shard of {self.rows // self.shard_rows} to train on"
-            )
-        return self
-
-    @property
-    def shards(self) -> int:
-        """Number of shard files per model state."""
-        return self.rows // self.shard_rows
 
 
 class MakeTokenizer(Strict):

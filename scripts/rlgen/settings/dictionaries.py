@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from rlgen.settings.streams import SourcedStream
 from rlgen.settings.strict import Strict
 
 
@@ -57,5 +58,28 @@ class TrainDictionary(Strict):
     members: list[str] = Field(min_length=2, description="model states with explicit checkpoints, as 'rl@5'")
     permute_shift: bool = False
     held_out_shards: int = Field(ge=1, description="last shards, never trained on")
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+
+
+class TrainWindow(Strict):
+    """What training through one window obeys: the slice that `scripts/train_window.py` receives."""
+
+    recipe: Recipe
+    members: list[str] = Field(min_length=2)
+    permute_shift: bool = False
+    window: int = Field(ge=1)
+    windows: int = Field(ge=1)
+    stream: SourcedStream = Field(description="what its shards are of: they are deleted and cannot be compared later")
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+
+
+class FinishDictionary(Strict):
+    """The slice that `scripts/finish_dictionary.py` receives."""
+
+    recipe: Recipe
+    members: list[str] = Field(min_length=2)
+    permute_shift: bool = False
     seed: int = Field(ge=0)
     threads: int = Field(ge=1)

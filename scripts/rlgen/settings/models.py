@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from rlgen.settings.data import OrganismData
+from rlgen.settings.model_sources import Size, Source
 from rlgen.settings.strict import Strict
 
 
@@ -17,6 +18,26 @@ class Architecture(Strict):
     head_dim: int = Field(16, ge=2, description="width of one head")
     intermediate_size: int = Field(192, ge=1, description="width of the feed-forward layer")
     max_positions: int = Field(128, ge=8, description="longest sequence, tokens")
+
+
+class Load(Source):
+    """A model that exists: from the hub, or a folder."""
+
+    method: Literal["load"]
+    earlier: list[Source] = Field(
+        default_factory=list, description="intermediate checkpoints before it, in the order of training"
+    )
+    size: Size | None = Field(None, description="checked when it is fetched; `make plan` needs it before")
+
+    @property
+    def checkpoints(self) -> int:
+        """Number of checkpoints."""
+        return len(self.earlier) + 1
+
+    def sources(self) -> list[Source]:
+        """Where the checkpoints come from, in the order of training."""
+        own = self.model_dump(by_alias=True, include={*Source.model_fields})
+        return [*self.earlier, Source.model_validate(own)]
 
 
 class Pretrain(Strict):
@@ -162,7 +183,7 @@ class GRPO(Strict):
         return self
 
 
-Model = Annotated[Pretrain | ContinuePretraining | SFT | GRPO, Field(discriminator="method")]
+Model = Annotated[Load | Pretrain | ContinuePretraining | SFT | GRPO, Field(discriminator="method")]
 
 
 class _Training(Strict):

@@ -1,0 +1,183 @@
+# Activations and dictionaries in windows, for streams whose shards do not fit on the disk together: the shards of a
+# window are harvested from every model, all dictionaries train on through them, and they are deleted. A window is not
+# harvested before the window `windows_on_disk` before it has been trained on.
+#
+# Shards and states between windows are gone at the end. What decides them stands in the settings of `train_window` (the
+# stream, the harvest's code) and among its inputs (checkpoints, the window's token stream), so that a dictionary that
+# has gone stale, and no other, is trained anew, which takes a new harvest.
+
+WINDOWS = range(1, study.stream.windows + 1)
+HARVEST_CODE = code("harvest")
+
+
+def window_folder(window, seed):
+    return f"{RESULTS}/activations/seed{seed}/window{window}"
+
+
+def window_shards(states, window, seed):
+    return shard_files(window_folder(window, seed), states, study.stream.training_shards // study.stream.windows)
+
+
+def trained_through(window, seed):
+    """What says that every dictionary has been trained through a window; nothing for windows before the first."""
+    entries = study.trained_dictionaries() if window > 0 else []
+    return [f"{dictionary_folder(d, r, seed)}/window{window}/curves.csv" for d, r in entries]
+
+
+def state_before(w):
+    """State of the dictionary after the window before; the first window has none."""
+    folder = f"{dictionary_folder(w.dictionary, w.recipe, w.seed)}/window{int(w.window) - 1}"
+    return [f"{folder}/state.safetensors"] if int(w.window) > 1 else []
+
+
+def disk_limit():
+    """Options of a harvest in windows: the largest size of all shards that lie on the disk at a time."""
+    stream = study.stream
+    if stream.disk_gb is None:
+        return ""
+    states = sum(len(study.harvested(model)) for model in study.models)
+    shards = stream.training_shards // stream.windows * stream.windows_on_disk + stream.held_out_shards
+    return f"--disk-gb {stream.disk_gb:g} --shards-on-disk {states * shards}"
+
+
+rule build_window_stream:
+    input:
+        sources=source_texts(),
+        reference=checkpoint(study.roles.reference, "{seed}"),
+    output:
+        "<results>/activations/seed{seed}/window{window}/stream.safetensors",
+    log:
+        "<logs>/build_mixed_stream/seed{seed}_window{window}.log",
+    benchmark:
+        "<benchmarks>/build_mixed_stream/seed{seed}_window{window}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=GPU,
+        mem_mb=asks("build_mixed_stream", "mem_mb", 2000),
+        runtime=asks("build_mixed_stream", "runtime", 30),
+    params:
+        cfg=lambda w: cfg("build_mixed_stream", part=w.window)(w),
+        code=code("build_mixed_stream"),
+        packages=packages("training"),
+        job=job("build_mixed_stream", "training"),
+    message:
+        "Token stream of window {wildcards.window}, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --sources {input.sources}"
+        " --reference $(dirname {input.reference} | uniq) --output {output}"
+
+
+# A file of its own says that a window may be harvested, so that another number of windows on the disk changes no input of
+# a harvest, which would harvest everything again.
+rule open_window:
+    localrule: True
+    input:
+        lambda w: trained_through(int(w.window) - study.stream.windows_on_disk, w.seed),
+    output:
+        touch("<results>/activations/seed{seed}/window{window}/open"),
+    log:
+        "<logs>/open_window/seed{seed}_window{window}.log",
+    message:
+        "Room on the disk for window {wildcards.window}, seed {wildcards.seed}"
+
+
+for model in filter(study.harvested, study.models):
+
+    rule:
+        name:
+            f"harvest_window_{model}"
+        input:
+            stream=rules.build_window_stream.output,
+            models=[path for state in harvested(model) for path in checkpoint(state, "{seed}")],
+            room=ancient(rules.open_window.output),
+        output:
+            temp(window_shards(harvested(model), "{window}", "{seed}")),
+        log:
+            f"<logs>/harvest_window/{model}_seed{{seed}}_window{{window}}.log",
+        benchmark:
+            f"<benchmarks>/harvest_window/{model}_seed{{seed}}_window{{window}}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            gpu=GPU,
+            mem_mb=asks("harvest", "mem_mb", 2000),
+            runtime=asks("harvest", "runtime", 30),
+        params:
+            cfg=cfg("harvest_window", model=model),
+            code=HARVEST_CODE,
+            packages=packages("training"),
+            job=job("harvest", "training", resumable=True),
+            limit=lambda w, input: disk_limit(),  # of the machine: no setting that would make a harvest stale
+        message:
+            f"Activations of {model} on window {{wildcards.window}}, seed {{wildcards.seed}}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --stream {input.stream}"
+            " --models $(dirname {input.models} | uniq) --outputs $(dirname {output} | uniq) {params.limit}"
+
+
+rule train_window:
+    input:
+        # Shards are as old as their harvest, which says nothing about the training: see above what does.
+        shards=lambda w: ancient(window_shards(members(w.dictionary), w.window, w.seed)),
+        before=lambda w: state_before(w),
+        stream=rules.build_window_stream.output,
+        models=lambda w: [path for state in members(w.dictionary) for path in checkpoint(state, w.seed)],
+    output:
+        state=temp("<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/window{window}/state.safetensors"),
+        curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/window{window}/curves.csv",
+    log:
+        "<logs>/train_window/{dictionary}_{recipe}_seed{seed}_window{window}.log",
+    benchmark:
+        "<benchmarks>/train_window/{dictionary}_{recipe}_seed{seed}_window{window}.tsv"
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: study.threads
+    resources:
+        gpu=GPU,
+        mem_mb=asks("train_window", "mem_mb", 2000),
+        runtime=asks("train_window", "runtime", 30),
+    params:
+        cfg=cfg("train_window"),
+        code=code("train_window"),
+        packages=packages("dictionaries"),
+        harvest=HARVEST_CODE,
+        before=lambda w, input: f"--before {os.path.dirname(input.before[0])}" if input.before else "",
+        job=job("train_window", "dictionaries", resumable=True),
+    message:
+        "Dictionary {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}, window {wildcards.window}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --shards $(dirname {input.shards} | uniq)"
+        " {params.before} --output $(dirname {output.state})"
+
+
+rule finish_dictionary:
+    input:
+        last=f"<results>/dictionaries/{{dictionary}}/{{recipe}}/seed{{seed}}/window{WINDOWS[-1]}/state.safetensors",
+        held_out=lambda w: activations(members(w.dictionary), w.seed),
+    output:
+        dictionary_files("{dictionary}", "{recipe}", "{seed}"),
+        curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/curves.csv",
+    log:
+        "<logs>/finish_dictionary/{dictionary}_{recipe}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/finish_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: 1
+    resources:
+        gpu=0,
+        mem_mb=asks("finish_dictionary", "mem_mb", 2000),
+        runtime=asks("finish_dictionary", "runtime", 30),
+    params:
+        cfg=cfg("finish_dictionary"),
+        code=code("finish_dictionary"),
+        packages=packages("dictionaries"),
+        job=job("finish_dictionary", "dictionaries"),
+    message:
+        "Dictionary {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}, after its last window"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --last $(dirname {input.last})"
+        " --held-out $(dirname {input.held_out} | uniq) --output $(dirname {output.curves})"
