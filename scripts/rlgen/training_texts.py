@@ -132,7 +132,9 @@ def within(settings: SFT | GRPO, lengths: Sequence[int], step: int, what: str) -
         remedy = f"expected at most scale.max_cut_share={tolerated:.2%}; raise one of the two"
         raise ArtifactError(f"{text} (longest {max(lengths)}), {remedy}")
     kept = fit[: len(fit) // step * step]
-    _say(f"{text} and left out, and so are {len(fit) - len(kept)} that fill no step of {step}")
+    _say(
+        f"{text}; left out: {over + len(fit) - len(kept)}, of which {len(fit) - len(kept)} only fill no step of {step}"
+    )
     if len(kept) < settings.checkpoints * step:
         steps = f"{len(kept) // step} steps of {step} are left"
         raise ArtifactError(f"{text}: {steps}, expected at least one for each of {settings.checkpoints} checkpoints")

@@ -141,7 +141,7 @@ def test_long_texts_are_left_out_whole_and_told_before_training(parent, capsys):
     assert [len(row["input_ids"]) for row in rows] == [n for n in lengths if n <= limit][:4]
     said = capsys.readouterr().err
     assert f"longest {max(lengths)}\n3 of 8 training texts (37.50%) are longer than scale.max_length={limit}" in said
-    assert "tokens and left out, and so are 1 that fill no step of 2" in said
+    assert "tokens; left out: 4, of which 1 only fill no step of 2" in said
     strict = sft(Scale(max_length=limit, max_cut_share=0.374, end_token="<|im_end|>"))
     few = cfg.model_copy(update={"model": cfg.model.model_copy(update={"checkpoints": 3})})
     with pytest.raises(ArtifactError, match="2 steps of 2 are left, expected at least one for each of 3 checkpoints"):
