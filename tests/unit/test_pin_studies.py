@@ -114,7 +114,15 @@ def test_tasks_of_lm_eval_name_their_data_sets():
             lm_tasks.data_set(name)
 
 
-def test_a_benchmark_without_a_revision_is_refused_before_the_hub_is_asked(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "revision", "problem"),
+    [
+        ("openbookqa", None, r"\.revision: allenai/openbookqa: no revision, .*; run `make pin STUDY="),
+        ("openbookqa", "main", r"\.revision: allenai/openbookqa: revision 'main' may move, .* run `make pin STUDY="),
+        ("wnli_es", None, r": its documents are no data set of the hub \(csv\); give `files`"),
+    ],
+)
+def test_a_benchmark_without_a_commit_is_refused_before_the_hub_is_asked(name, revision, problem, monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", nobody)
-    with pytest.raises(ArtifactError, match=r"^data\.benchmarks\.openbookqa\.revision: missing; run `make pin STUDY="):
-        lm_tasks.shipped_task("openbookqa", Benchmark(options=4))
+    with pytest.raises(ArtifactError, match=rf"^data\.benchmarks\.{name}{problem}"):
+        lm_tasks.shipped_task(name, Benchmark(options=4, revision=revision))
