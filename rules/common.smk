@@ -28,7 +28,6 @@ if workflow.is_main_process:
         raise WorkflowError(str(error))
 
 SEEDS = study.seeds
-ANSWERING = "training" if study.organism else "benchmarks"  # environment of jobs that answer tasks
 GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
 
 
@@ -105,6 +104,13 @@ def asks(script, what, default):
 
 # Places of artifacts whose files belong together. A state is a model at a checkpoint: `rl` (the last one), `rl@2`.
 
+TASKS = {"samples": "<results>/data/tasks/{task}.jsonl", "docs": "<results>/data/tasks/{task}.docs.jsonl"}
+TRAINING = "<results>/data/training/seed{seed}.jsonl"
+STREAM = "<results>/activations/seed{seed}/stream.safetensors"
+BEHAVIOUR = "<results>/behaviour/{model}/seed{seed}/{tasks}.parquet"
+COMPLETIONS = "<results>/activations/seed{seed}/completions/{model}.safetensors"
+INTERVENTION = "<results>/interventions/{procedure}/seed{seed}.parquet"
+STEERING = "<results>/interventions/steering/seed{seed}.parquet"
 CHECKPOINT = ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
 DICTIONARY = ["sae_weights.safetensors", "cfg.json", "normalisation.safetensors"]
 
@@ -162,8 +168,7 @@ def of_procedure(procedure, seed, *names):
 
 def task_files(kind, tasks):
     """Samples of tasks; or the documents behind them, which only benchmarks have."""
-    output = rules.make_task.output
-    return expand(output[kind], task=tasks) if kind == "samples" or not study.organism else []
+    return expand(TASKS[kind], task=tasks) if kind == "samples" or not study.organism else []
 
 
 def completions_of(procedure, seed):
@@ -214,12 +219,12 @@ def every_artifact():
     measured = ["curves.csv", *summarised, "contexts.parquet"]
     files = [
         *(rules.make_tokenizer.output if study.organism else rules.download.input),
-        *expand(rules.make_task.output, task=study.tasks.role_of()),
-        *(expand(rules.make_training_set.output, seed=SEEDS) if study.trained() else []),
+        *(expand(rules.make_task.output, task=study.tasks.role_of()) if study.organism else []),
+        *(expand(TRAINING, seed=SEEDS) if study.trained() else []),
         *[path for model in study.models for seed in SEEDS for path in checkpoints(model, seed)],
         *rules.summarise_behaviour.input,
         *rules.summarise_behaviour.output,
-        *expand(rules.build_stream.output, seed=SEEDS),
+        *expand(STREAM, seed=SEEDS),
         *[path for model in study.models for seed in SEEDS for path in activations(harvested(model), seed)],
         *[path for dictionary in study.dictionaries for path in of_dictionary(dictionary, *DICTIONARY, *measured)],
         *[path for name in summarised for path in summary_of(study.dictionaries, name)],

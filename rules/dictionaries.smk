@@ -5,7 +5,7 @@ rule measure_dictionary:
     input:
         dictionary=dictionary_files("{dictionary}", "{recipe}", "{seed}"),
         shards=lambda w: activations(members(w.dictionary), w.seed),
-        stream=rules.build_stream.output,
+        stream=STREAM,
         models=lambda w: [path for state in members(w.dictionary) for path in checkpoint(state, w.seed)],
     output:
         quality="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/quality.csv",

@@ -73,7 +73,7 @@ for model in study.made_by("sft"):
             f"train_sft_{model}"
         input:
             parent=checkpoint(study.models[model].parent, "{seed}"),
-            training=rules.make_training_set.output,
+            training=TRAINING,
         output:
             checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
@@ -107,7 +107,7 @@ for model in study.made_by("grpo"):
             f"train_grpo_{model}"
         input:
             parent=checkpoint(study.models[model].parent, "{seed}"),
-            training=rules.make_training_set.output,
+            training=TRAINING,
         output:
             checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",

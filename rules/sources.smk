@@ -27,7 +27,7 @@ rule fetch_source:
     benchmark:
         "<benchmarks>/fetch_source/{source}.tsv"
     conda:
-        "../envs/training.yaml"
+        "../envs/sources.yaml"
     threads: 1
     resources:
         gpu=0,
@@ -36,8 +36,8 @@ rule fetch_source:
     params:
         cfg=cfg("fetch_source"),
         code=code("fetch_source"),
-        packages=packages("training"),
-        job=job("fetch_source", "training"),
+        packages=packages("sources"),
+        job=job("fetch_source", "sources"),
     message:
         "Published rows of source {wildcards.source}"
     shell:
@@ -61,7 +61,7 @@ for model in study.made_by("load"):
         benchmark:
             f"<benchmarks>/import_model/{model}_seed{{seed}}.tsv"
         conda:
-            "../envs/training.yaml"
+            "../envs/sources.yaml"
         threads: study.threads
         resources:
             gpu=0,
@@ -70,8 +70,8 @@ for model in study.made_by("load"):
         params:
             cfg=cfg("import_model", model=model),
             code=code("import_model"),
-            packages=packages("training"),
-            job=job("import_model", "training"),
+            packages=packages("sources"),
+            job=job("import_model", "sources"),
             reference=lambda w, input: f"--reference {os.path.dirname(input[0])}" if input else "",
         message:
             f"Model {model}, fetched and checked, seed {{wildcards.seed}}"
@@ -79,18 +79,19 @@ for model in study.made_by("load"):
             "{params.job} --log {log} -- --cfg {params.cfg:q} {params.reference} --output $(dirname {output.source})"
 
 
-rule make_task:
+rule make_benchmark:
     localrule: True
     input:
         reference=checkpoint(study.roles.reference, FIRST),
         problems=problems(),
     output:
-        samples="<results>/data/tasks/{task}.jsonl",
-        docs="<results>/data/tasks/{task}.docs.jsonl",
+        samples=TASKS["samples"],
+        docs=TASKS["docs"],
+        counts="<results>/data/tasks/{task}.counts.json",
     log:
-        "<logs>/make_task/{task}.log",
+        "<logs>/make_benchmark/{task}.log",
     benchmark:
-        "<benchmarks>/make_task/{task}.tsv"
+        "<benchmarks>/make_benchmark/{task}.tsv"
     conda:
         "../envs/benchmarks.yaml"
     threads: 1
@@ -107,15 +108,41 @@ rule make_task:
         "Evaluation prompts of benchmark {wildcards.task}"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --tokenizer $(dirname {input.reference} | uniq)"
-        " --training {input.problems} --samples {output.samples} --docs {output.docs}"
+        " --training {input.problems} --samples {output.samples} --docs {output.docs} --counts {output.counts}"
 
 
 if study.data.teacher:
 
+    rule import_teacher:
+        localrule: True
+        output:
+            [f"<results>/models/teacher/checkpoint1/{name}" for name in CHECKPOINT],
+            source="<results>/models/teacher/source.json",
+        log:
+            "<logs>/import_teacher.log",
+        benchmark:
+            "<benchmarks>/import_teacher.tsv"
+        conda:
+            "../envs/sources.yaml"
+        threads: study.threads
+        resources:
+            gpu=0,
+            mem_mb=asks("import_model", "mem_mb", 2000),
+            runtime=asks("import_model", "runtime", 60),
+        params:
+            cfg=cfg("import_teacher"),
+            code=code("import_model"),
+            packages=packages("sources"),
+            job=job("import_model", "sources"),
+        message:
+            "The teacher, fetched and checked"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --output $(dirname {output.source})"
+
     rule write_trajectories:
         input:
             problems=problems(),
-            teacher=checkpoint(study.data.teacher.model, "{seed}"),
+            teacher=[path for path in rules.import_teacher.output if not path.endswith("source.json")],
         output:
             "<results>/data/trajectories/seed{seed}/{shard}.jsonl",
         log:
@@ -123,33 +150,33 @@ if study.data.teacher:
         benchmark:
             "<benchmarks>/write_trajectories/seed{seed}_{shard}.tsv"
         conda:
-            "../envs/training.yaml"
+            "../envs/benchmarks.yaml"
         threads: study.threads
         resources:
-            gpu=GPU,
+            gpu=study.data.teacher.gpus * GPU,
             mem_mb=asks("write_trajectories", "mem_mb", 2000),
             runtime=asks("write_trajectories", "runtime", 60),
         params:
             cfg=cfg("write_trajectories"),
             code=code("write_trajectories"),
-            packages=packages("training"),
-            job=job("write_trajectories", "training", resumable=True),
+            packages=packages("benchmarks"),
+            job=job("write_trajectories", "benchmarks", resumable=True),
         message:
             "Teacher's solutions, part {wildcards.shard}, seed {wildcards.seed}"
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --problems {input.problems}"
             " --teacher $(dirname {input.teacher} | uniq) --output {output}"
 
-    rule make_training_set:
+    rule collect_trajectories:
         input:
             [f"<results>/data/trajectories/seed{{seed}}/{i}.jsonl" for i in range(study.data.teacher.shards)],
         output:
-            training="<results>/data/training/seed{seed}.jsonl",
+            training=TRAINING,
             report="<results>/data/training/seed{seed}.csv",
         log:
-            "<logs>/make_training_set/seed{seed}.log",
+            "<logs>/collect_trajectories/seed{seed}.log",
         benchmark:
-            "<benchmarks>/make_training_set/seed{seed}.tsv"
+            "<benchmarks>/collect_trajectories/seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: 1
@@ -170,15 +197,15 @@ if study.data.teacher:
 
 elif study.data.problems:
 
-    rule make_training_set:
+    rule draw_problems:
         input:
             problems(),
         output:
-            "<results>/data/training/seed{seed}.jsonl",
+            TRAINING,
         log:
-            "<logs>/make_training_set/seed{seed}.log",
+            "<logs>/draw_problems/seed{seed}.log",
         benchmark:
-            "<benchmarks>/make_training_set/seed{seed}.tsv"
+            "<benchmarks>/draw_problems/seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: 1
@@ -197,12 +224,12 @@ elif study.data.problems:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --problems {input} --output {output}"
 
 
-rule build_stream:
+rule build_mixed_stream:
     input:
         sources=source_texts(),
         reference=checkpoint(study.roles.reference, "{seed}"),
     output:
-        "<results>/activations/seed{seed}/stream.safetensors",
+        STREAM,
     log:
         "<logs>/build_mixed_stream/seed{seed}.log",
     benchmark:
@@ -226,9 +253,74 @@ rule build_stream:
         " --reference $(dirname {input.reference} | uniq) --output {output}"
 
 
+# Tasks that features are chosen on and unseen tasks are evaluated apart, so that another unseen task leaves everything but
+# its own evaluation alone.
+rule evaluate_benchmarks:
+    input:
+        checkpoints=lambda w: checkpoints(w.model, w.seed),
+        tasks=lambda w: task_files("samples", study.tasks.groups()[w.tasks]),
+        docs=lambda w: task_files("docs", study.tasks.groups()[w.tasks]),
+    output:
+        BEHAVIOUR,
+    log:
+        "<logs>/evaluate_benchmarks/{model}_seed{seed}_{tasks}.log",
+    benchmark:
+        "<benchmarks>/evaluate_benchmarks/{model}_seed{seed}_{tasks}.tsv"
+    conda:
+        "../envs/benchmarks.yaml"
+    threads: study.threads
+    resources:
+        gpu=GPU,
+        mem_mb=asks("evaluate_benchmarks", "mem_mb", 2000),
+        runtime=asks("evaluate_benchmarks", "runtime", 30),
+    params:
+        cfg=cfg("evaluate_benchmarks"),
+        code=code("evaluate_benchmarks"),
+        packages=packages("benchmarks"),
+        job=job("evaluate_benchmarks", "benchmarks"),
+    message:
+        "Answers of all checkpoints of {wildcards.model} on {wildcards.tasks} tasks, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --checkpoints $(dirname {input.checkpoints} | uniq)"
+        " --tasks {input.tasks} --docs {input.docs} --output {output}"
+
+
+rule harvest_benchmark_completions:
+    input:
+        reference=checkpoint(study.roles.reference, "{seed}"),
+        tuned=lambda w: checkpoint(w.model, w.seed),
+        reference_behaviour=f"<results>/behaviour/{study.roles.reference}/seed{{seed}}/known.parquet",
+        tuned_behaviour="<results>/behaviour/{model}/seed{seed}/known.parquet",
+        tasks=task_files("samples", study.tasks.groups()["known"]),
+    output:
+        COMPLETIONS,
+    log:
+        "<logs>/harvest_benchmark_completions/{model}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/harvest_benchmark_completions/{model}_seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=GPU,
+        mem_mb=asks("harvest_benchmark_completions", "mem_mb", 2000),
+        runtime=asks("harvest_benchmark_completions", "runtime", 30),
+    params:
+        cfg=cfg("harvest_benchmark_completions"),
+        code=code("harvest_benchmark_completions"),
+        packages=packages("training"),
+        job=job("harvest_benchmark_completions", "training"),
+    message:
+        "Activations on the completions of {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
+        " --tuned $(dirname {input.tuned} | uniq) --reference-behaviour {input.reference_behaviour}"
+        " --tuned-behaviour {input.tuned_behaviour} --tasks {input.tasks} --output {output}"
+
+
 rule download:
     localrule: True
     input:
         [f"<results>/data/sources/{name}.jsonl" for name in SOURCES],
         [path for model in study.made_by("load") for seed in SEEDS for path in checkpoints(model, seed)],
-        expand(rules.make_task.output, task=study.tasks.role_of()),
+        expand(rules.make_benchmark.output, task=study.tasks.role_of()),

@@ -16,12 +16,13 @@ def main() -> None:
     args = arguments()
     from rlgen.compute import start
     from rlgen.files import write_json
-    from rlgen.model_import import import_checkpoints
+    from rlgen.model_import import check_size, import_checkpoints
     from rlgen.settings.model_sources import ImportModel
 
     cfg = ImportModel.model_validate_json(args.cfg)
     start(cfg.threads)
     facts = import_checkpoints(cfg.sources, args.output, args.reference, cfg.layer)
+    check_size(facts[-1], cfg.size)
     write_json(args.output / "source.json", facts)
 
 

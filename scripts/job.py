@@ -12,6 +12,7 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--code", required=True, help="digest of the script's code")
     parser.add_argument("--results", required=True, type=Path, help="folder of the study's results")
     parser.add_argument("--gpu", type=int, default=0, help="graphics processors that the job may use")
+    parser.add_argument("--processes", type=int, default=1, help="processes that run the script together")
     parser.add_argument("--resumable", action="store_true", help="whether the script takes --state")
     parser.add_argument("--inputs", nargs="*", default=[], help="files that the job reads")
     parser.add_argument("--outputs", nargs="+", required=True, help="files that the job writes")

@@ -1,1 +1,44 @@
+"""Write the evaluation samples of one task that lm-eval ships, and its documents, for jobs without a network."""
+
 import argparse
+from pathlib import Path
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cfg", required=True, help="JSON: task, role, benchmark, chat, prompts_per_half")
+    parser.add_argument("--tokenizer", type=Path, help="checkpoint folder of the reference, for its chat template")
+    parser.add_argument(
+        "--training", nargs="*", default=[], type=Path, help="problems that models train on (JSONL), left out"
+    )
+    parser.add_argument("--samples", required=True, type=Path, help="evaluation samples of both halves (JSONL)")
+    parser.add_argument("--docs", required=True, type=Path, help="the task's documents in the same order (JSONL)")
+    parser.add_argument("--counts", required=True, type=Path, help="documents found, left out and kept (JSON)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    from rlgen.benchmark_samples import benchmark_samples, documents_text
+    from rlgen.files import write_json, write_text
+    from rlgen.lm_tasks import BenchmarkTask, load_task, shipped_task
+    from rlgen.models import load_tokenizer
+    from rlgen.problems import read_problems
+    from rlgen.samples import write_rows
+    from rlgen.settings.benchmarks import MakeBenchmark
+
+    cfg = MakeBenchmark.model_validate_json(args.cfg)
+    task = shipped_task(cfg.task, cfg.benchmark)
+    tokenizer = load_tokenizer(args.tokenizer) if cfg.chat else None
+    training = (problem["prompt"] for path in args.training for problem in read_problems(path))
+    found = benchmark_samples(task, cfg.role, cfg.prompts_per_half, tokenizer, training)
+    write_text(args.docs, documents_text(found.documents))
+    # read back as later jobs will: samples that are not of their documents are refused here, not there
+    BenchmarkTask(load_task(cfg.task, args.docs), found.samples, cfg.benchmark, cfg.chat)
+    write_rows(args.samples, found.samples)
+    write_json(args.counts, found.counts)
+    print(f"{cfg.task}: {', '.join(f'{count} {what}' for what, count in found.counts.items())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: seed, threads, name, model, answer_marker")
+    parser.add_argument("--cfg", required=True, help="JSON: seed, threads, name, model, chat, answer_marker")
     parser.add_argument("--parent", required=True, type=Path, help="checkpoint folder to start from")
     parser.add_argument("--training", required=True, type=Path, help="training examples (JSONL)")
     parser.add_argument("--output", required=True, type=Path, help="folder for checkpoint1/ ... and curves.csv")
@@ -17,23 +17,34 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     import pandas as pd
+    import torch
 
+    from rlgen import processes
+    from rlgen.checkpoints import Run
     from rlgen.compute import start
     from rlgen.files import write_csv
-    from rlgen.models import load_model, load_tokenizer
+    from rlgen.models import load_model, load_tokenizer, weights_dtype
+    from rlgen.rollouts import check_generator, judge
     from rlgen.samples import read_examples
     from rlgen.settings.models import TrainGRPO
+    from rlgen.training_texts import grpo_rows, set_end_token
 
     cfg = TrainGRPO.model_validate_json(args.cfg)
     start(cfg.threads)
+    check_generator(cfg.model.scale)
+    processes.join(cfg.model.scale.gpus if cfg.model.scale else 1)
     examples = read_examples(args.training, cfg.model.prompts)
-    model, tokenizer = load_model(args.parent), load_tokenizer(args.parent)
+    dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
+    set_end_token(tokenizer, args.parent, cfg.model.scale)
+    rows = grpo_rows(examples, tokenizer, args.parent, cfg)
+    model, right = load_model(args.parent, dtype=torch.float32), judge(cfg)
 
     from rlgen.grpo import train  # TRL takes seconds to import: after everything that may refuse
 
-    marker, seed = cfg.answer_marker, cfg.seed
-    curves = train(model, tokenizer, examples, cfg.model, marker, seed, args.output, args.state, cfg.name)
-    write_csv(args.output / "curves.csv", pd.DataFrame(curves))
+    into = Run(cfg.name, cfg.seed, args.output, args.state, dtype)
+    curves = train(model, tokenizer, rows, cfg.model, right, into)
+    if processes.first():
+        write_csv(args.output / "curves.csv", pd.DataFrame(curves))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: seed, threads, name, model")
+    parser.add_argument("--cfg", required=True, help="JSON: seed, threads, name, model, chat")
     parser.add_argument("--parent", required=True, type=Path, help="checkpoint folder to start from")
     parser.add_argument("--training", required=True, type=Path, help="training examples (JSONL)")
     parser.add_argument("--output", required=True, type=Path, help="folder for checkpoint1/ ... and curves.csv")
@@ -17,22 +17,31 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     import pandas as pd
+    import torch
 
+    from rlgen import processes
+    from rlgen.checkpoints import Run
     from rlgen.compute import start
     from rlgen.files import write_csv
-    from rlgen.models import load_model, load_tokenizer
+    from rlgen.models import load_model, load_tokenizer, weights_dtype
     from rlgen.samples import read_examples
     from rlgen.settings.models import TrainSFT
+    from rlgen.training_texts import set_end_token, sft_rows
 
     cfg = TrainSFT.model_validate_json(args.cfg)
     start(cfg.threads)
+    processes.join(cfg.model.scale.gpus if cfg.model.scale else 1)
     examples = read_examples(args.training, cfg.model.examples)
-    model, tokenizer = load_model(args.parent), load_tokenizer(args.parent)
+    dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
+    set_end_token(tokenizer, args.parent, cfg.model.scale)
+    rows = sft_rows(examples, tokenizer, args.parent, cfg)
+    model = load_model(args.parent, dtype=torch.float32)
 
     from rlgen.sft import train  # TRL takes seconds to import: after everything that may refuse
 
-    curves = train(model, tokenizer, examples, cfg.model, cfg.seed, args.output, args.state, cfg.name)
-    write_csv(args.output / "curves.csv", pd.DataFrame(curves))
+    curves = train(model, tokenizer, rows, cfg.model, Run(cfg.name, cfg.seed, args.output, args.state, dtype))
+    if processes.first():
+        write_csv(args.output / "curves.csv", pd.DataFrame(curves))
 
 
 if __name__ == "__main__":

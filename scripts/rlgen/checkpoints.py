@@ -1,33 +1,26 @@
-"""What SFT and RL share: checkpoints at equal shares of training, curves, and trainers that say nothing else."""
+"""What SFT and RL share: checkpoints at equal shares of training, curves, and trainers that say nothing else.
+
+Several processes may train one model together (`rlgen.processes`): the first one writes, all of them take part in
+gathering what it writes.
+"""
 
 import sys
 import warnings
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import datasets
+import torch
 from transformers import PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
+from rlgen import processes
 from rlgen.files import ArtifactError
 from rlgen.models import save_checkpoint
 from rlgen.progress import Progress
 from rlgen.trainer_states import TrainerStates
 
 datasets.disable_progress_bars()
-
-# Settings of every TRL trainer here: all artifacts are ours, so the trainer itself reports nothing and saves on demand.
-QUIET = {
-    "bf16": False,
-    "activation_checkpointing": False,
-    "save_strategy": "no",
-    "report_to": "none",
-    "disable_tqdm": True,
-    "logging_steps": 1,
-    "logging_strategy": "steps",
-    "lr_scheduler_type": "constant",
-    "num_train_epochs": 1,
-    "dataloader_num_workers": 0,
-}
 
 
 def checkpoint_steps(total: int, n: int) -> list[int]:
@@ -44,23 +37,42 @@ def checkpoint_steps(total: int, n: int) -> list[int]:
     return steps
 
 
-class KeepCheckpoints(TrainerCallback):
-    """Saves checkpoint i at its step: to `output`, or first to `state`, where it survives a kill."""
+@dataclass(frozen=True)
+class Run:
+    """A training: its seed, its name in the progress, and where its results go.
 
-    def __init__(self, total: int, n: int, tokenizer, output: Path, state: Path | None, what: str) -> None:
-        self.index_at = {step: i for i, step in enumerate(checkpoint_steps(total, n), start=1)}
-        self.tokenizer, self.output, self.states = tokenizer, output, TrainerStates(state)
-        self.progress = Progress(what, total, "steps")
+    `state` is what a killed run continues from. `dtype` is that of the saved weights, the parent's: the trainer's own
+    states hold them as they are trained.
+    """
+
+    name: str
+    seed: int
+    output: Path
+    state: Path | None
+    dtype: torch.dtype
+
+
+class KeepCheckpoints(TrainerCallback):
+    """Saves checkpoint i at its step: to the output, or first to the state's folder, where it survives a kill."""
+
+    def __init__(self, total: int, n: int, tokenizer, into: Run, method: str) -> None:
+        self.total, self.index_at = total, {step: i for i, step in enumerate(checkpoint_steps(total, n), start=1)}
+        self.tokenizer, self.output, self.dtype = tokenizer, into.output, into.dtype
+        self.states, self.progress = TrainerStates(into.state), Progress(f"{into.name}: {method}", total, "steps")
+        self.accelerator = None  # the trainer's, once it has one
 
     def on_train_begin(self, args, state, control, **_):
         """Say where a killed run goes on; rates are those of this process."""
+        if state.max_steps != self.total:
+            raise RuntimeError(f"the trainer is about to take {state.max_steps} steps, expected {self.total}")
         self.progress.resume(state.global_step)
         if state.global_step:
-            print(f"continuing from step {state.global_step}", file=sys.stderr)
+            self._say(f"continuing from step {state.global_step}")
 
     def on_step_end(self, args, state, control, model=None, **_):
         """Save where a checkpoint is due; have the trainer keep a state where it is time."""
-        self.progress.update(state.global_step)
+        if processes.first():
+            self.progress.update(state.global_step)
         if state.global_step in self.index_at:
             self._save(model, state.global_step)
         control.should_save = self.states.due()
@@ -70,17 +82,29 @@ class KeepCheckpoints(TrainerCallback):
         control.should_save = False
 
     def _save(self, model, step: int) -> None:
+        """Write a checkpoint. What several processes hold a part of each is gathered first, which takes all of them."""
+        weights = self.accelerator.get_state_dict(model) if self.accelerator.is_fsdp2 else None
+        if not processes.first():
+            return
         name = f"checkpoint{self.index_at[step]}"
-        place = (self.states.folder if self.states.open else self.output) / name
         try:
-            save_checkpoint(model, self.tokenizer, place)
+            place = self._write(model, name, weights)
         except ArtifactError as error:
             if not self.states.open:
                 raise
             self.states.give_up(error)
-            return self._save(model, step)
+            place = self._write(model, name, weights)
         self.states.finish(name)
-        print(f"step {step}: saved {place}", file=sys.stderr)
+        self._say(f"step {step}: saved {place}")
+
+    def _write(self, model, name: str, weights: dict[str, torch.Tensor] | None) -> Path:
+        place = (self.states.folder if self.states.open else self.output) / name
+        save_checkpoint(model, self.tokenizer, place, self.dtype, weights)
+        return place
+
+    def _say(self, text: str) -> None:
+        if processes.first():
+            print(text, file=sys.stderr)
 
 
 def run(trainer: Trainer, keep: KeepCheckpoints, curves: dict[str, str]) -> list[dict]:
@@ -92,11 +116,14 @@ def run(trainer: Trainer, keep: KeepCheckpoints, curves: dict[str, str]) -> list
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     trainer._save_checkpoint = partial(keep.states.save, trainer)
+    keep.accelerator = trainer.accelerator
     trainer._issue_warnings_after_load = lambda _: None  # tied weights are kept once and would be called missing
-    with warnings.catch_warnings():  # TRL 1.16 asks transformers by an old name
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+    with warnings.catch_warnings():  # TRL 1.16 asks transformers by old names
+        old = r"`(is_gradient_checkpointing|gradient_checkpointing_(en|dis)able)` is deprecated"
+        warnings.filterwarnings("ignore", message=old, category=FutureWarning)
         trainer.train(resume_from_checkpoint=keep.states.newest())
-    keep.states.deliver(keep.output)
+    if processes.first():
+        keep.states.deliver(keep.output)
     return curve_rows(trainer.state.log_history, curves)
 
 

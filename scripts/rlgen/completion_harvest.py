@@ -1,6 +1,7 @@
 """Reference and tuned model on the same text: the tuned model's own completions of the discovery half."""
 
 import json
+from collections.abc import Callable
 
 import pandas as pd
 import torch
@@ -12,6 +13,13 @@ from rlgen.samples import Sample
 
 SEQUENCES_PER_BATCH = 256
 
+Encode = Callable[[PreTrainedTokenizerFast, Sample, str], tuple[list[int], list[int]]]  # tokens of prompt and text
+
+
+def apart(tokenizer: PreTrainedTokenizerFast, sample: Sample, text: str) -> tuple[list[int], list[int]]:
+    """Tokens of a sample's prompt and of a text after it, each on its own: for words that are tokens."""
+    return tokenizer(sample.prompt)["input_ids"], tokenizer(text, add_special_tokens=False)["input_ids"]
+
 
 def harvest_completions(
     models: list[PreTrainedModel],
@@ -19,11 +27,15 @@ def harvest_completions(
     samples: list[Sample],
     behaviours: list[pd.DataFrame],
     layer: int,
+    encode: Encode = apart,
+    completion_tokens: int | None = None,
+    sequences: int | None = None,
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Residual streams of (reference, tuned) at completion positions, with who was right on each sample.
 
     `models` and `behaviours` are (reference, tuned); a behaviour has one row per sample. Positions run from the
-    prompt's last token to the completion's last token before the end of sequence. Returns tensors reference_Nd,
+    prompt's last token to the completion's last token before the end of sequence, or to its first `completion_tokens`
+    where that many are given; `sequences` are read together. Returns tensors reference_Nd,
     tuned_Nd (raw units), sample_N, position_N (from 0 at the prompt's end), task_N, and per sample (K) sample_task,
     reference_correct, tuned_correct; metadata lists the names behind sample and task indices.
     """
@@ -31,10 +43,11 @@ def harvest_completions(
     chosen = [s for s in samples if s.half == "discovery"]
     tasks = list(dict.fromkeys(s.task for s in chosen))
     parts, progress = [], Progress("completions", len(chosen), "completions")
-    for first in range(0, len(chosen), SEQUENCES_PER_BATCH):
-        batch = chosen[first : first + SEQUENCES_PER_BATCH]
-        prompts = [tokenizer(s.prompt)["input_ids"] for s in batch]
-        texts = [tokenizer(right[1].at[s.sample, "completion"], add_special_tokens=False)["input_ids"] for s in batch]
+    sequences = sequences or SEQUENCES_PER_BATCH
+    for first in range(0, len(chosen), sequences):
+        batch = chosen[first : first + sequences]
+        pairs = [encode(tokenizer, s, right[1].at[s.sample, "completion"]) for s in batch]
+        prompts, texts = [prompt for prompt, _ in pairs], [text[:completion_tokens] for _, text in pairs]
         ids_BT = torch.nn.utils.rnn.pad_sequence(
             [torch.tensor(p + t) for p, t in zip(prompts, texts, strict=True)], batch_first=True
         )

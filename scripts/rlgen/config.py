@@ -12,7 +12,8 @@ from rlgen.settings.analysis import Features, Interventions, Procedure
 from rlgen.settings.data import Evaluation, TaskRoles
 from rlgen.settings.dictionaries import Dictionary, Recipe
 from rlgen.settings.machine import Machine
-from rlgen.settings.models import Architecture, Load, Model, Size
+from rlgen.settings.model_sources import Size
+from rlgen.settings.models import Architecture, Load, Model
 from rlgen.settings.published import Published
 from rlgen.settings.sourced import AnyEvaluation, Data
 from rlgen.settings.streams import Stream

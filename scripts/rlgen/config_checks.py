@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rlgen.settings.analysis import Procedure
-from rlgen.settings.dictionaries import Dictionary
 from rlgen.settings.benchmarks import BenchmarkEvaluation
-from rlgen.settings.models import GRPO, SFT, ContinuePretraining, Load, Pretrain, Size
-from rlgen.settings.sourced import SourcedData
 from rlgen.settings.data import OrganismData
+from rlgen.settings.dictionaries import Dictionary
+from rlgen.settings.model_sources import Size
+from rlgen.settings.models import GRPO, SFT, ContinuePretraining, Pretrain
+from rlgen.settings.sourced import SourcedData
 from rlgen.settings.sources import ProblemSource
 from rlgen.testbed import FAMILIES, vocabulary
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rlgen.config import Study
 
 TAKEN = {  # names that a folder or a rule already has
-    "models": ["completions"],  # activations/seed0/completions, rule harvest_completions
+    "models": ["completions", "teacher"],  # activations/seed0/completions, rule harvest_completions; models/teacher
     "procedures": ["steering", "truth", "recovery"],  # interventions/steering
 }
 
@@ -137,10 +138,6 @@ def _sourced_problems(study: "Study") -> Iterator[str]:
         yield from _unknown("data.problems", data.problems, "source", data.sources)
         if data.problems in data.sources and not isinstance(data.sources[data.problems], ProblemSource):
             yield f"data.problems: {data.problems} holds texts, expected a source with format.kind problem"
-    if data.teacher:
-        yield from _unknown("data.teacher.model", data.teacher.model, "model", study.models)
-        if isinstance(study.models.get(data.teacher.model), SFT | GRPO):
-            yield f"data.teacher.model: {data.teacher.model} is trained by the study, expected one with method load"
     for name in study.interventions.leave_out:
         yield from _unknown("interventions.leave_out", name, "task", study.tasks.role_of())
 

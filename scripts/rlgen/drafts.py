@@ -64,6 +64,14 @@ class Draft:
 
         `prompts` and `hook` are those of rows_B. `spare` columns are left for what is written after the draft.
         """
+        hidden_BTd, cache = self.hidden(model, prompts, rows_B, hook, spare)
+        return model.lm_head(hidden_BTd), cache
+
+    @torch.inference_mode()
+    def hidden(
+        self, model: PreTrainedModel, prompts: Prompts, rows_B: torch.Tensor, hook: Hook | None, spare: int = 0
+    ) -> tuple[torch.Tensor, RowCache]:
+        """As `check`, before the output head: final hidden states (B, L+1, d)."""
         longest, last = int(self.length_N[rows_B].max()), prompts.ids_BP.shape[1] - 1
         h_BTd = self.h_NTd[rows_B, : longest + 1]
         if hook is not None:
@@ -71,8 +79,7 @@ class Draft:
         upper = range(self.layer + 1, len(blocks(model)))
         cache = prompts.fill(RowCache(last + self.h_NTd.shape[1] + spare), upper)
         with resumed_after(model, self.layer):
-            hidden_BTd = forward(model, cache, None, prompts.padding_B, last, inputs_embeds=h_BTd)
-        return model.lm_head(hidden_BTd), cache
+            return forward(model, cache, None, prompts.padding_B, last, inputs_embeds=h_BTd), cache
 
     @torch.inference_mode()
     def complete(

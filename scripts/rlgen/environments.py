@@ -7,11 +7,16 @@ from pathlib import Path
 
 from rlgen.packages import locked, normal
 
-# What the scripts of each environment import. Data and training share one: nothing that only draws may retrain a model.
+# What the scripts of each environment import. Making data and training share one: nothing that only draws, or only
+# fetches what others published, may retrain a model.
 DIRECT = {
     "analysis": ["matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy"],
     "dictionaries": [
         *["numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy", "torch", "transformers"],
+    ],
+    "sources": [
+        *["accelerate", "datasets", "huggingface-hub", "jinja2", "numpy", "pandas", "peft", "pyarrow", "pydantic"],
+        *["pyyaml", "safetensors", "torch", "transformers"],
     ],
     "training": [
         *["accelerate", "datasets", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy"],

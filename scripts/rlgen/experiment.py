@@ -10,10 +10,11 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from rlgen.drafts import Draft
-from rlgen.evaluation import Evaluator
+from rlgen.evaluation import Evaluator, Scores
 from rlgen.generation import Hook, generate
 from rlgen.intervene import Edits, apply
 from rlgen.progress import Progress
+from rlgen.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -102,24 +103,7 @@ class Runner:
             (self.unedited,) if goal is None else (self.on_goal(goal), self.unedited),
             None if goal is None else see,
         )
-        chosen = [self.evaluator.samples[i] for i in samples]
-        table = pd.DataFrame(
-            {
-                "set": [condition.set for condition in conditions for _ in samples],
-                "dose": [float(condition.dose) for condition in conditions for _ in samples],
-                "task": [s.task for s in chosen] * c,
-                "role": [s.role for s in chosen] * c,
-                "half": [s.half for s in chosen] * c,
-                "sample": [s.sample for s in chosen] * c,
-                "correct": scores.correct_B.numpy(),
-                "format_blind": scores.format_blind_B.numpy(),
-                "answer_logprob": scores.answer_logprob_B.numpy(),
-                "kl": kl_R.numpy(),
-            }
-        )
-        for key in dict.fromkeys(key for condition in conditions for key in condition.facts):
-            table[key] = [condition.facts.get(key, float("nan")) for condition in conditions for _ in samples]
-        return table
+        return condition_table(conditions, [self.evaluator.samples[i] for i in samples], scores, kl_R)
 
     def stream_on_goal(self, samples: Sequence[int], goal: Goal) -> torch.Tensor:
         """This model's unedited stream at the goal's completion positions of some samples, raw units (N, d)."""
@@ -127,6 +111,30 @@ class Runner:
 
     def _hook(self, edits: Edits, condition_B: torch.Tensor) -> Hook:
         return Hook(apply(edits.take(condition_B)), self.layer, self.everywhere)
+
+
+def condition_table(
+    conditions: Sequence[Condition], chosen: Sequence[Sample], scores: Scores, kl_R: torch.Tensor
+) -> pd.DataFrame:
+    """One row per (condition, sample), samples varying fastest, of rows scored in that order."""
+    c = len(conditions)
+    table = pd.DataFrame(
+        {
+            "set": [condition.set for condition in conditions for _ in chosen],
+            "dose": [float(condition.dose) for condition in conditions for _ in chosen],
+            "task": [s.task for s in chosen] * c,
+            "role": [s.role for s in chosen] * c,
+            "half": [s.half for s in chosen] * c,
+            "sample": [s.sample for s in chosen] * c,
+            "correct": scores.correct_B.numpy(),
+            "format_blind": scores.format_blind_B.numpy(),
+            "answer_logprob": scores.answer_logprob_B.numpy(),
+            "kl": kl_R.numpy(),
+        }
+    )
+    for key in dict.fromkeys(key for condition in conditions for key in condition.facts):
+        table[key] = [condition.facts.get(key, float("nan")) for condition in conditions for _ in chosen]
+    return table
 
 
 @torch.inference_mode()

@@ -83,5 +83,7 @@ def not_reached(name: str, error: Exception) -> ArtifactError:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its class where it has none."""
-    return (str(error).strip().split("\n", 1)[0] or type(error).__name__).rstrip(".")
+    """The first line of an error's text (two where it ends in a colon), or its class where it has none."""
+    first, *others = str(error).strip().split("\n")
+    text = " ".join([first, *(line.strip() for line in others[:1])]) if first.endswith(":") else first
+    return (text or type(error).__name__).rstrip(".")

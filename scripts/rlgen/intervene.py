@@ -69,16 +69,20 @@ class FeatureEdits:
         return W_dS.float(), bias_S.float(), floor_S.clamp(min=0).float()
 
     def take(self, condition_B: torch.Tensor) -> Delta:
-        """The change of a batch whose row b runs under condition_B[b]. Only latents of its conditions are read."""
+        """The change of a batch whose row b runs under condition_B[b]. Only latents of its conditions are read.
+
+        The change is made on condition_B's device, in float32 whatever the model's type.
+        """
+        device, condition_B = condition_B.device, condition_B.to(self.mask_CS.device)
         used_F = self.mask_CS[condition_B.unique()].any(0).nonzero().squeeze(1)
-        W_dF, bias_F, floor_F = (x[..., used_F] for x in self.readout_raw)
-        weight_BF = self.mask_CS[condition_B][:, used_F] * self.dose_C[condition_B, None]
-        direction_Fd = self.direction_Sd[used_F]
-        order_Bd = None if self.order_Cd is None else self.order_Cd[condition_B]
-        sign_Bd = None if self.sign_Cd is None else self.sign_Cd[condition_B]
+        W_dF, bias_F, floor_F = (x[..., used_F].to(device) for x in self.readout_raw)
+        weight_BF = (self.mask_CS[condition_B][:, used_F] * self.dose_C[condition_B, None]).to(device)
+        direction_Fd = self.direction_Sd[used_F].to(device)
+        order_Bd = None if self.order_Cd is None else self.order_Cd[condition_B].to(device)
+        sign_Bd = None if self.sign_Cd is None else self.sign_Cd[condition_B].to(device)
 
         def delta(h_BTd: torch.Tensor) -> torch.Tensor:
-            pre_BTF = torch.nn.functional.linear(h_BTd, W_dF.T, bias_F)
+            pre_BTF = torch.nn.functional.linear(h_BTd.float(), W_dF.T, bias_F)
             change_BTd = (pre_BTF * (pre_BTF > floor_F) * weight_BF[:, None]) @ direction_Fd
             if order_Bd is None:
                 return change_BTd
@@ -95,7 +99,7 @@ class VectorEdits:
 
     def take(self, condition_B: torch.Tensor) -> Delta:
         """The change of a batch whose row b runs under condition_B[b]."""
-        vector_B1d = self.vector_Cd[condition_B, None]
+        vector_B1d = self.vector_Cd[condition_B.to(self.vector_Cd.device), None].to(condition_B.device)
         return lambda h_BTd: vector_B1d.expand_as(h_BTd)
 
 
@@ -104,7 +108,7 @@ Edits = FeatureEdits | VectorEdits
 
 def apply(delta: Delta) -> Callable[[torch.Tensor], torch.Tensor]:
     """The edit of the stream that a change makes."""
-    return lambda h_BTd: h_BTd + delta(h_BTd)
+    return lambda h_BTd: h_BTd + delta(h_BTd).to(h_BTd.dtype)
 
 
 def mean_norm(edits: FeatureEdits, condition: int, h_Nd: torch.Tensor) -> float:

@@ -21,7 +21,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlgen import manifests
+from rlgen import manifests, ranks
 from rlgen.claims import claim, graphics
 from rlgen.code_digest import code_digests
 from rlgen.differences import differences
@@ -47,6 +47,7 @@ class Job:
     inputs: list[str]
     outputs: list[str]
     resumable: bool
+    processes: int
 
     @property
     def name(self) -> str:
@@ -118,7 +119,10 @@ def _run_claimed(job: Job, arguments: list[str]) -> None:
     if job.resumable:
         arguments = [*arguments, "--state", str(_state(job, facts))]
     started = time.time()
-    _run_script(job.script, arguments)
+    if job.processes > 1:
+        ranks.run(job.script, arguments, job.processes)
+    else:
+        _run_script(job.script, arguments)
     write_json(job.manifest, facts | {"outputs": manifests.outputs(job.outputs)})
     facts_of_run = {
         "host": socket.gethostname(),

@@ -42,11 +42,6 @@ class Skeleton:
         """Rows of the embedding: at least as many as the tokenizer has ids."""
         return self.model.get_input_embeddings().num_embeddings
 
-    @property
-    def parameters(self) -> int:
-        """Number of parameters, tied ones once."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
-
 
 def skeleton(files: ModelFiles) -> Skeleton:
     """The model that a config describes. Raises ArtifactError for one that this project cannot read or edit."""
@@ -89,10 +84,10 @@ def _check_runs_in_parts(label: str, config: PretrainedConfig) -> None:
     Tried on two random blocks of the model's width: some architectures scale what enters the first block.
     """
     small = copy.deepcopy(config)
-    small.num_hidden_layers, small.vocab_size = 2, 64
+    small.num_hidden_layers, small.vocab_size, small.intermediate_size = 2, 64, 64
     small.pad_token_id = small.bos_token_id = small.eos_token_id = None
     if getattr(small, "layer_types", None):
-        small.layer_types = small.layer_types[:2]
+        small.layer_types = (small.layer_types * 2)[:2]
     ids_BT = torch.arange(8)[None]
     try:
         with torch.random.fork_rng(devices=[]), torch.inference_mode():

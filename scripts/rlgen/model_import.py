@@ -19,7 +19,7 @@ from rlgen.model_checks import Skeleton, check_fits, skeleton
 from rlgen.model_files import ModelFiles, check_space, find
 from rlgen.models import save_checkpoint
 from rlgen.progress import Progress
-from rlgen.settings.model_sources import Source
+from rlgen.settings.model_sources import Size, Source
 from rlgen.tokenizer_match import check_embedded, check_same, read_tokenizer
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
@@ -108,7 +108,7 @@ def write(found: Candidate, output: Path) -> dict[str, Any]:
         model = merge(model, found.adapter.folder, found.adapter.label)
     progress.update(2, ", model is in memory")
     save_checkpoint(model, found.tokenizer, output)
-    return facts(found, dtype, output)
+    return facts(found, model, output)
 
 
 def published_dtype(files: ModelFiles, folder: Path) -> torch.dtype:
@@ -143,17 +143,17 @@ def load(files: ModelFiles, folder: Path, dtype: torch.dtype) -> PreTrainedModel
         raise ArtifactError(
             files.label, f"its weights cannot be loaded ({first_line(error)})", "fetch them again"
         ) from error
-    for problem in ("missing_keys", "mismatched_keys"):
-        if told[problem]:
-            names = sorted(str(name) for name in told[problem])
-            text = f"{len(names)} tensors are {problem.partition('_')[0]} in its weights, the first {names[0]}"
-            raise ArtifactError(files.label, text, "fetch it again, or check that config.json belongs to them")
+    for kind, what in {"missing": "missing in", "mismatched": "of another shape in", "unexpected": "unused of"}.items():
+        names = sorted(str(name) for name in told[f"{kind}_keys"])
+        if names:
+            problem = f"{len(names)} tensors are {what} its weights, such as {names[0]}"
+            raise ArtifactError(files.label, problem, "check that its config.json belongs to its weights")
     return model.eval()
 
 
-def facts(found: Candidate, dtype: torch.dtype, output: Path) -> dict[str, Any]:
+def facts(found: Candidate, model: PreTrainedModel, output: Path) -> dict[str, Any]:
     """What an import made, and of what: for the study's records. sha256 is that of model.safetensors."""
-    model, adapter = found.skeleton, found.adapter
+    adapter, skeleton = found.adapter, found.skeleton
     return {
         "source": found.files.name,
         "revision": found.files.revision,
@@ -162,10 +162,20 @@ def facts(found: Candidate, dtype: torch.dtype, output: Path) -> dict[str, Any]:
         "adapter_revision": adapter and adapter.revision,
         "adapter_fingerprint": adapter and adapter.fingerprint(),
         "sha256": file_digest(output / "model.safetensors"),
-        "architecture": model.architecture,
-        "dtype": str(dtype).removeprefix("torch."),
-        "blocks": model.blocks,
-        "hidden_size": model.hidden_size,
-        "vocabulary": model.vocabulary,
-        "parameters": model.parameters,
+        "architecture": skeleton.architecture,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "blocks": skeleton.blocks,
+        "hidden_size": skeleton.hidden_size,
+        "vocabulary": skeleton.vocabulary,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
+
+
+def check_size(facts: dict[str, Any], size: Size | None) -> None:
+    """Raise ArtifactError where a study says something else about a model than its files; weights to 5 per cent."""
+    for field in ("blocks", "hidden_size", "parameters") if size else ():
+        found, said = facts[field], getattr(size, field)
+        if abs(found - said) > (0.05 * said if field == "parameters" else 0):
+            raise ArtifactError(
+                f"{facts['source']}: {field} is {found:g}, the study says size.{field}={said:g}; mend it"
+            )

@@ -107,7 +107,20 @@ def fig5_mediation(study: Study) -> Slice:
     return procedures(study) | {"selection": study.tasks.selection}
 
 
-fig6_selection = fig7_unseen = fig8_recovery = table2_interventions = edits
+fig8_recovery = table2_interventions = edits
+
+
+def fig6_selection(study: Study) -> Slice:
+    return edits(study) | _published_effects(study, study.tasks.selection)
+
+
+def fig7_unseen(study: Study) -> Slice:
+    return edits(study) | _published_effects(study, study.tasks.unseen)
+
+
+def _published_effects(study: Study, tasks: list[str]) -> Slice:
+    """Published effects and the tasks they are shown for; nothing for a study of its own."""
+    return {"published": study.published.model_dump(), "tasks": tasks} if study.published else {}
 
 
 def _pairs(study: Study) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 Pinned are: `revision` beside `hub` (a data set) and beside `from` (a model), `adapter_revision` beside `adapter`, and
 every entry of `task_revisions` (lm-eval task -> commit of its data set), which is filled from the names under `tasks`
-where a study has that field. A revision that is a branch or a tag is replaced by its commit and kept as a comment.
+where a study has that field. A branch or a tag is replaced by its commit, and kept as a comment at the end of a line.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -42,18 +42,19 @@ class Place:
         return is_commit(self.revision)
 
 
-def places(text: str, data_set_of: Callable[[str], str]) -> list[Place]:
+def places(text: str, data_set_of: Callable[[str], str], path: str | Path = "study") -> list[Place]:
     """All that a study's YAML takes from the hub, in the order of the text.
 
     `data_set_of` tells the data set of an lm-eval task; it is asked only where a study has `task_revisions`. Raises
-    ArtifactError where the text is no YAML mapping.
+    ArtifactError, naming `path`, where the text is no YAML mapping.
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise ArtifactError("study", f"cannot be read as YAML ({error})", "mend it") from error
+        problem = " ".join(str(error).split())
+        raise ArtifactError(path, f"cannot be read as YAML ({problem})", "mend it") from error
     if not isinstance(root, yaml.MappingNode):
-        raise ArtifactError("study", "holds no fields", "expected the YAML of a study")
+        raise ArtifactError(path, "holds no fields", "expected the YAML of a study")
     found = [place for path, node in _mappings(root, ()) for place in _beside(text, path, node)]
     return sorted([*found, *_tasks(text, root, data_set_of)], key=lambda place: place.start)
 
@@ -113,7 +114,7 @@ def _tasks(text: str, root: yaml.MappingNode, data_set_of: Callable[[str], str])
             yield _written(text, f"{TASK_REVISIONS}.{name}", "dataset", data_set_of(name), entries[name])
     missing = [name for name in names if name not in entries]
     if missing and entries and node.flow_style:
-        raise ArtifactError("study", f"{TASK_REVISIONS} is written in braces", "write one task per line")
+        raise ArtifactError(TASK_REVISIONS, "is written in braces", "write one task per line")
     column = node.value[0][0].start_mark.column if entries else key.start_mark.column + 2
     line_end = _line_end(text, key.end_mark.index)
     # An empty field, `task_revisions: {}` or nothing, is replaced by the first task.
@@ -133,7 +134,8 @@ def pinned(text: str, found: Iterable[Place], commit_of: CommitOf) -> str:
             continue
         asked = (place.kind, place.repository, place.revision)
         commit = commits[asked] if asked in commits else commits.setdefault(asked, commit_of(*asked))
-        parts += [text[at : place.start], place.before, commit, place.after]
+        quoted = f'"{commit}"' if commit.isdecimal() else commit  # or YAML would read a number
+        parts += [text[at : place.start], place.before, quoted, place.after]
         at = place.end
     return "".join([*parts, text[at:]])
 
@@ -147,16 +149,36 @@ def pin(path: Path, check: bool, commit_of: CommitOf | None = None) -> list[str]
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(path, f"cannot be read ({error})", "expected the YAML of a study") from error
-    before = places(text, task_data_set)
-    open_ = [place for place in before if not place.is_pinned]
-    if check or not open_:
-        return [f"{path}:{p.line}: {p.what}: {p.repository} has no commit" for p in open_]
+    before = places(text, task_data_set, path)
+    missing = [place for place in before if not place.is_pinned]
+    if check:
+        return [f"{path}:{place.line}: {place.what}: {place.repository} has no commit" for place in missing]
+    if not missing:
+        return []
     new = pinned(text, before, commit_of or hub_commit)
-    after = {place.what: place for place in places(new, task_data_set)}
-    if [p.what for p in after.values() if p.is_pinned] != [*after] or after.keys() != {p.what for p in before}:
-        raise ArtifactError(path, "its layout cannot be edited line by line", "write the commits into it by hand")
+    if not _says_the_same(text, new, before):
+        raise ArtifactError(path, "its layout cannot be edited in place", "write the commits into it by hand")
     write_text(path, new)
-    return [f"{p.what}: {p.repository} {after[p.what].revision}" for p in open_]
+    commits = {place.what: place.revision for place in places(new, task_data_set, path)}
+    return [f"{place.what}: {place.repository} {commits[place.what]}" for place in missing]
+
+
+def _says_the_same(old: str, new: str, before: list[Place]) -> bool:
+    """Whether a pinned text has all its commits and differs from the old one in nothing else (anchors may spread)."""
+    try:
+        found = places(new, task_data_set)
+        values = [_without_revisions(yaml.safe_load(text)) for text in (old, new)]
+    except (ArtifactError, yaml.YAMLError):
+        return False
+    complete = all(place.is_pinned for place in found) and {p.what for p in found} == {p.what for p in before}
+    return complete and values[0] == values[1]
+
+
+def _without_revisions(value: Any) -> Any:
+    if isinstance(value, dict):
+        own = {field for _, field in PINNED.values()} | {TASK_REVISIONS}
+        return {key: _without_revisions(part) for key, part in value.items() if key not in own}
+    return [_without_revisions(part) for part in value] if isinstance(value, list) else value
 
 
 def hub_commit(kind: Kind, repository: str, revision: str | None) -> str:

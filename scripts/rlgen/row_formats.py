@@ -59,6 +59,7 @@ class _Problems(RowFormat):
         """Columns that a template reads. Raises ArtifactError for one that is not a template, or reads none."""
         try:
             tree = self.environment.parse(text)
+            self.environment.from_string(text)  # computes constants, and so may fail where parsing does not
         except TemplateError as error:
             remedy = "expected Jinja2, such as '{{ question }}'"
             raise ArtifactError(f"format.{field}", f"{text!r} is no template ({first_line(error)})", remedy) from error

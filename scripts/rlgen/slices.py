@@ -8,6 +8,7 @@ of tables. Lists keep the order in which the rule passes files.
 from typing import Any
 
 from rlgen.config import Study
+from rlgen.settings.model_sources import Source
 from rlgen.settings.models import GRPO, SFT
 
 Slice = dict[str, Any]
@@ -54,7 +55,14 @@ def import_model(study: Study, model: str) -> Slice:
         "threads": study.threads,
         "layer": study.stream.layer,
         "sources": [source.model_dump() for source in study.models[model].sources()],
+        "size": study.models[model].size and study.models[model].size.model_dump(),
     }
+
+
+def import_teacher(study: Study) -> Slice:
+    teacher = study.data.teacher
+    source = Source.model_validate(teacher.model_dump(include={*Source.model_fields}))
+    return {"threads": study.threads, "layer": 0, "sources": [source.model_dump()]}
 
 
 def write_trajectories(study: Study, seed: str, shard: str) -> Slice:
@@ -107,11 +115,14 @@ def train_sft(study: Study, model: str, seed: str) -> Slice:
         "threads": study.threads,
         "name": model,
         "model": study.models[model].model_dump(mode="json"),
+        "chat": not study.organism and study.data.chat,
     }
 
 
 def train_grpo(study: Study, model: str, seed: str) -> Slice:
-    return train_sft(study, model, seed) | {"answer_marker": study.evaluation.answer_marker}
+    return train_sft(study, model, seed) | {
+        "answer_marker": study.evaluation.answer_marker if study.organism else None,
+    }
 
 
 def evaluate_model(study: Study, model: str, seed: str) -> Slice:
@@ -136,6 +147,7 @@ def _benchmarks(study: Study, tasks: list[str]) -> Slice:
 def summarise_behaviour(study: Study) -> Slice:
     return {
         "models": list(study.models),
+        "trained": study.trained(),
         "seeds": study.seeds,
         "groups": list(study.tasks.groups()),
         "bootstrap": study.interventions.bootstrap,
@@ -241,6 +253,14 @@ def harvest_completions(study: Study, model: str) -> Slice:
     }
 
 
+def harvest_benchmark_completions(study: Study, model: str) -> Slice:
+    evaluation = study.evaluation
+    return harvest_completions(study, model) | {
+        "completion_tokens": evaluation.completion_tokens,
+        "batch_size": evaluation.batch_size,
+    }
+
+
 def score_features(study: Study, procedure: str, seed: str) -> Slice:
     settings = study.procedures[procedure]
     return {
@@ -290,6 +310,14 @@ def steer(study: Study, seed: str) -> Slice:
         "target": study.label(study.roles.target),
         "truth_doses": study.interventions.truth_doses,
     }
+
+
+def intervene_benchmarks(study: Study, procedure: str, seed: str) -> Slice:
+    return intervene(study, procedure, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
+
+
+def steer_benchmarks(study: Study, seed: str) -> Slice:
+    return steer(study, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
 
 
 def measure_recovery(study: Study, seed: str) -> Slice:

@@ -2,6 +2,9 @@
 
 A state counts when its list of files, written last, holds: SHA-256 of every file of the trainer and of every finished
 checkpoint. A kill while saving or a flipped bit is so noticed, and the state before it is used.
+
+Where several processes train together, each writes its part of a state, the first one lists and checks all of it, and
+what it decides holds for all.
 """
 
 import json
@@ -12,6 +15,7 @@ from pathlib import Path
 import torch
 from transformers import Trainer
 
+from rlgen import processes
 from rlgen.files import atomic_path, file_digest, write_json
 from rlgen.models import CHECKPOINT_FILES, weights_last
 from rlgen.resume import Keeper
@@ -31,10 +35,13 @@ class TrainerStates(Keeper):
 
     def due(self) -> bool:
         """Whether it is time for another state."""
-        return self.open and super().due()
+        return processes.told(self.open and super().due())
 
     def newest(self) -> str | None:
         """The last whole state, for `resume_from_checkpoint`. Broken ones are named and removed."""
+        return processes.told(self._newest() if processes.first() else None)
+
+    def _newest(self) -> str | None:
         self.sweep()
         for place in reversed(self._places()):
             problem = self._problem(place)
@@ -53,13 +60,19 @@ class TrainerStates(Keeper):
         def write() -> None:
             trainer.args.output_dir = str(place.parent)
             Trainer._save_checkpoint(trainer, model, trial)
-            files = {f"{TRAINER}/{place.name}/{file.name}": file_digest(file) for file in place.iterdir()}
+
+        def list_files() -> None:
+            files = {str(file.relative_to(self.folder)): file_digest(file) for file in _files(place)}
             write_json(place / FILES, self.finished | files)
 
-        shutil.rmtree(place, ignore_errors=True)
-        unneeded = self._places()[:-KEPT] if self.keep(place, write) else [place]
-        for other in unneeded:
-            shutil.rmtree(other, ignore_errors=True)
+        if processes.first():
+            shutil.rmtree(place, ignore_errors=True)
+        processes.wait()
+        kept = all(processes.gathered([self.keep(place, write)]))
+        if processes.first():
+            kept = kept and self.keep(place, list_files)
+            for unneeded in self._places()[:-KEPT] if kept else [place]:
+                shutil.rmtree(unneeded, ignore_errors=True)
 
     def finish(self, checkpoint: str) -> None:
         """Note a finished checkpoint of the study: states from here on hold only with it."""
@@ -95,3 +108,8 @@ class TrainerStates(Keeper):
             if not (self.folder / name).exists() or file_digest(self.folder / name) != sha:
                 return f"{self.folder / name} is not as it was written"
         return None
+
+
+def _files(place: Path) -> list[Path]:
+    """All files of a state: several processes write theirs into folders of their own."""
+    return [path for path in place.rglob("*") if path.is_file()]

@@ -109,7 +109,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tiny_model, tmp_path_factory) -> tuple[TokenStream, Stream, dict[str, bytes]]:
+def undisturbed(tiny_model, tmp_path_factory) -> tuple[TokenStream, Harvested, dict[str, bytes]]:
     """A harvest of four shards that nothing interrupts and that keeps no state."""
     folder, stream, cfg = tmp_path_factory.mktemp("undisturbed"), random_stream(3, sequences=12), settings_of(20, 5)
     harvest_to(folder, tiny_model, "base@1", stream, cfg)

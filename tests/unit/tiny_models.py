@@ -1,4 +1,4 @@
-"""Tiny checkpoints with random weights of the architectures that studies use: real classes, a tokenizer trained here."""
+"""Tiny checkpoints of the architectures that studies use: real classes, random weights, a tokenizer trained here."""
 
 import json
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
 from rlgen.models import save_checkpoint
+from rlgen.settings.model_sources import Source
 
 CONFIGS = {"Qwen3ForCausalLM": Qwen3Config, "Qwen2ForCausalLM": Qwen2Config, "LlamaForCausalLM": LlamaConfig}
 END, PAD, BEGIN = "<|endoftext|>", "<|pad|>", "<|begin_of_text|>"
@@ -24,6 +25,17 @@ TEXTS = (
     "It takes 2/2=1 bolt of white fiber, so the total amount of fabric is 2+1=3 bolts of fabric. The answer is 3.",
     "Which of these conducts electricity best? A) wood B) copper C) glass D) rubber. The answer is B.",
 )
+
+
+def source(origin: str | Path, **fields: str | Path) -> Source:
+    """A model's source as a config states it."""
+    return Source.model_validate({"from": str(origin), **{name: str(value) for name, value in fields.items()}})
+
+
+def edit_config(folder: Path, **fields: object) -> None:
+    """Change fields of a checkpoint's config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
 def tiny_tokenizer(
@@ -69,6 +81,7 @@ def tiny_checkpoint(
     layers: int = 2,
     dtype: torch.dtype = torch.float32,
     shards: int = 1,
+    tied: bool = False,
 ) -> Path:
     """Write a checkpoint folder (docs/method.md, section 1) with weights drawn from `seed`; returns the folder."""
     tokenizer = tokenizer or tiny_tokenizer(begin=architecture == "LlamaForCausalLM")
@@ -82,7 +95,7 @@ def tiny_checkpoint(
         intermediate_size=2 * hidden_size,
         max_position_embeddings=512,
         initializer_range=0.2,
-        tie_word_embeddings=False,
+        tie_word_embeddings=tied,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from rlgen.figures import style
 from rlgen.figures.page import Page
 from rlgen.settings.analysis import Procedure
+from rlgen.settings.published import Published
 
 COLUMNS = [
     "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "n", "metric", "value",
@@ -30,10 +31,15 @@ RIVALS = {  # edits without a dictionary, each at its own dose
 
 
 class Settings(Page):
-    """`procedures`: how features were chosen and which edits were made; `states`: the models shown, in order."""
+    """`procedures`: how features were chosen and which edits were made; `states`: the models shown, in order.
+
+    `published` values of these `tasks` are drawn where a study repeats a paper's.
+    """
 
     procedures: dict[str, Procedure]
     states: list[str]
+    published: Published | None = None
+    tasks: list[str] = []
 
 
 class Line(NamedTuple):

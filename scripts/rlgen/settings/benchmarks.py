@@ -17,7 +17,8 @@ class Benchmark(Strict):
     fewshot: int | None = Field(None, ge=0, description="examples shown before the question; null: as the task says")
     metric: str | None = Field(
         None,
-        description="the task's metric that says right or wrong, `metric` or `metric,filter`; null: its first one",
+        description="what says right or wrong: a metric of the task, `metric` or `metric,filter`, or `math_verify` for "
+        "generated answers; null: the task's first metric",
     )
     chat: bool | None = Field(None, description="render prompts by the chat template; null: as `evaluation.chat`")
     options: int | None = Field(None, ge=2, description="answers to choose from, which gives the level of guessing")
@@ -71,3 +72,14 @@ class EvaluateBenchmarks(Strict):
     states: list[str] = Field(min_length=1, description="labels of all checkpoints, in order: rl@1 ... rl")
     benchmarks: dict[str, Benchmark] = Field(min_length=1, description="task -> how it is read, in the order of files")
     evaluation: BenchmarkEvaluation
+
+
+class HarvestBenchmarkCompletions(Strict):
+    """The slice that `scripts/harvest_benchmark_completions.py` receives."""
+
+    threads: int = Field(ge=1)
+    reference: str
+    tuned: str
+    layer: int = Field(ge=0)
+    completion_tokens: int = Field(ge=1)
+    batch_size: int = Field(ge=1)

@@ -22,9 +22,18 @@ class Source(Strict):
         return self
 
 
+class Size(Strict):
+    """What a published model's configuration says, so that a study can be checked and planned without the model."""
+
+    blocks: int = Field(ge=1, description="number of blocks")
+    hidden_size: int = Field(ge=1, description="width of the residual stream")
+    parameters: float = Field(gt=0, description="number of weights")
+
+
 class ImportModel(Strict):
     """The slice that `scripts/import_model.py` receives."""
 
     threads: int = Field(ge=1)
     layer: int = Field(ge=0, description="block whose output the study reads")
     sources: list[Source] = Field(min_length=1, description="the model's checkpoints, in the order of training")
+    size: Size | None = Field(None, description="what the study says of the model")

@@ -37,7 +37,7 @@ class ProblemFormat(Strict):
 
 
 class MessagesFormat(Strict):
-    """Rows that hold a conversation: they become {messages: [{role, content}, ...]}, for a tokenizer's chat template."""
+    """Rows that hold a conversation: they become {messages: [{role, content}, ...]}, for a chat template."""
 
     kind: Literal["messages"] = "messages"
     column: str = Field("messages", description="column with the list of messages")
@@ -85,10 +85,9 @@ class DataSource(Strict):
         if (self.hub is None) == (not self.files):
             raise ValueError("expected exactly one of hub and files")
         if self.hub is None:
-            fields = {name: field.default for name, field in DataSource.model_fields.items()}
-            given = [name for name in ("subset", "split", "revision", "stream") if getattr(self, name) != fields[name]]
-            if given:
-                raise ValueError(f"{', '.join(given)} given for files, expected only with hub")
+            for name in ("subset", "split", "revision", "stream"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} given for files, expected only with hub")
         if self.stream and self.draw == "random":
             raise ValueError("stream with draw: random would read every row, expected draw: first or stream: false")
         return self

@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from rlgen.settings.model_sources import Source
 from rlgen.settings.strict import Strict
 
 
-class Teacher(Strict):
-    """How a stronger model writes completions of the training prompts (docs/method.md, section 1)."""
+class Teacher(Source):
+    """The stronger model that writes completions of the training prompts, and how (docs/method.md, section 1)."""
 
-    model: str = Field(description="the model that writes: an entry of the study's models that is not trained")
     samples_per_prompt: int = Field(4, ge=1, description="completions written per prompt")
     keep_per_prompt: int = Field(1, ge=1, description="accepted completions kept per prompt: the first, in their order")
     max_new_tokens: int = Field(16384, ge=1, description="longest completion, tokens; a longer one is not accepted")
