@@ -2,35 +2,41 @@
 # make test                every check but the kill drills and the cluster
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
 # make test-all            every check
+# make plan STUDY=config/qwen3-4b.yaml GPUS=8   what a study takes before it runs: hours, memory, disk, what will not fit
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
 # make accept-packages     keep the study's results although packages have other versions now
 # make benchmark           speed against peers and limits: docs/benchmark.csv and docs/images/benchmark.png
 # make benchmarks-summary  seconds and peak memory of every rule of the last run
 # make describe            config/schema.json and config/README.md from the settings models
 # make lock                requirements.lock anew from requirements.in, and envs/*.yaml from it
+# STUDY=config/other.yaml, or CONFIG=, names another study than the default one, for any of them.
 # Each sets up .venv by itself, with the versions of requirements.lock.
 
 PYTHON ?= python3.11
 CORES ?= all
-CONFIG ?= config/config.yaml
+STUDY ?= config/config.yaml
+CONFIG ?= $(STUDY)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 TORCH := $(shell grep '^torch==' requirements.lock)
 
 export PYTHONHASHSEED := 0
 
-STUDY = $(shell sed -n "s/^study: *//p" $(CONFIG))
+NAME = $(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures why accept-packages test test-all test-cluster check format benchmark benchmarks-summary describe lock
+.PHONY: figures plan why accept-packages test test-all test-cluster check format benchmark benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
+
+plan: $(INSTALLED)
+	$(VENV)/bin/python scripts/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)
 
 why: $(INSTALLED)
 	$(VENV)/bin/python scripts/why.py --configfile $(CONFIG) $(TARGET)
 
 accept-packages: $(INSTALLED)
-	$(VENV)/bin/python scripts/accept_packages.py --results results/$(STUDY)
+	$(VENV)/bin/python scripts/accept_packages.py --results results/$(NAME)
 
 test: $(INSTALLED) check
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster"

@@ -6,6 +6,14 @@
 # stream, the harvest's code) and among its inputs (checkpoints, the window's token stream), so that a dictionary that
 # has gone stale, and no other, is trained anew, which takes a new harvest.
 
+onstart:
+    # Nothing runs yet. Only here is it known what will: when rules are read no job has been planned.
+    from rlgen.estimates_plan import announcement
+
+    if workflow.is_main_process and (note := announcement(workflow.dag)):
+        logger.warning(note)
+
+
 WINDOWS = range(1, study.stream.windows + 1)
 HARVEST_CODE = code("harvest")
 

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,8 @@ def _settings_changed(job: "Job", engine_says_so: bool) -> Iterator[str]:
 
     The engine does not compare them for a job that runs anyway after another; the manifest tells.
     """
-    call = dict(_options(job))
-    results = Path(call["--results"])
-    manifest = manifests.read(results / manifests.FOLDER / _name(job, results))
+    call = options(job)
+    results, manifest = Path(call["--results"]), manifests.read(manifest_of(job))
     if manifest is None:
         if engine_says_so:
             yield "its settings, code or packages changed (no manifest tells which)"
@@ -101,14 +101,59 @@ def _settings_changed(job: "Job", engine_says_so: bool) -> Iterator[str]:
             yield f"code: {line}"
 
 
-def _options(job: "Job") -> Iterator[tuple[str, str]]:
-    words = shlex.split(str(job.params.job))
-    yield from itertools.pairwise(words)
+def options(job: "Job") -> dict[str, str]:
+    """Options of a job's command, as `--script`; none for a plain command, such as a copy."""
+    return dict(itertools.pairwise(shlex.split(str(getattr(job.params, "job", "")))))
 
 
-def _name(job: "Job", results: Path) -> Path:
-    """A job's manifest within the folder of manifests: named like its log."""
-    return Path(str(job.log)).relative_to(results / "logs").with_suffix(".json")
+def manifest_of(job: "Job") -> Path | None:
+    """Where a job's manifest lies, written or not: named like its log. None for a plain command."""
+    if "--results" not in (call := options(job)):
+        return None
+    results = Path(call["--results"])
+    return results / manifests.FOLDER / Path(str(job.log)).relative_to(results / "logs").with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class HarvestedAgain:
+    """Windows of activations that were harvested and deleted, and are needed once more; for which dictionaries."""
+
+    stale: int  # dictionaries that were finished
+    new: int  # dictionaries that were not
+    windows: int  # of all seeds
+    models: int
+    jobs: list["Job"]
+
+    def __str__(self) -> str:
+        counts = {"stale": self.stale, "new": self.new}
+        parts = [f"{n} {'dictionary is' if n == 1 else 'dictionaries are'} {kind}" for kind, n in counts.items() if n]
+        grid = f"{_many(self.windows, 'window')} x {_many(self.models, 'model')}"
+        whole = grid if self.windows * self.models == len(self.jobs) else f"{len(self.jobs)} parts of {grid}"
+        return (
+            f"{' and '.join(parts) or 'Windows are open'}; their activations were deleted: {whole} are harvested again"
+        )
+
+
+def harvested_again(dag: "DAG") -> HarvestedAgain | None:
+    """What was harvested in windows before and has to be once more; None where nothing has."""
+    jobs = [job for job in dag.jobs if dag.needrun(job)]
+    again = [job for job in jobs if job.rule.name.startswith("harvest_window_") and _was_done(job)]
+    if not again:
+        return None
+    finishing = [job for job in jobs if job.rule.name == "finish_dictionary"]
+    stale = sum(map(_was_done, finishing))
+    windows = {(job.wildcards.seed, job.wildcards.window) for job in again}
+    return HarvestedAgain(stale, len(finishing) - stale, len(windows), len({job.rule.name for job in again}), again)
+
+
+def _was_done(job: "Job") -> bool:
+    """Whether a job has left its manifest, which stays when its outputs are deleted."""
+    path = manifest_of(job)
+    return path is not None and path.exists()
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _listed(names: Any) -> str:
