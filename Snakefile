@@ -24,12 +24,7 @@ include: "rules/activations.smk"
 include: "rules/kept_shards.smk" if study.stream.windows == 1 else "rules/windows.smk"
 include: "rules/dictionaries.smk"
 include: "rules/features.smk"
-
-if study.organism:
-
-    include: "rules/truth.smk"
-
-
+include: "rules/truth.smk" if study.organism else "rules/benchmark_interventions.smk"
 include: "rules/interventions.smk"
 include: "rules/figures.smk"
 

@@ -28,7 +28,6 @@ if workflow.is_main_process:
         raise WorkflowError(str(error))
 
 SEEDS = study.seeds
-ANSWERING = "training" if study.organism else "benchmarks"  # environment of jobs that answer tasks
 GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
 
 
@@ -109,6 +108,9 @@ TASKS = {"samples": "<results>/data/tasks/{task}.jsonl", "docs": "<results>/data
 TRAINING = "<results>/data/training/seed{seed}.jsonl"
 STREAM = "<results>/activations/seed{seed}/stream.safetensors"
 BEHAVIOUR = "<results>/behaviour/{model}/seed{seed}/{tasks}.parquet"
+COMPLETIONS = "<results>/activations/seed{seed}/completions/{model}.safetensors"
+INTERVENTION = "<results>/interventions/{procedure}/seed{seed}.parquet"
+STEERING = "<results>/interventions/steering/seed{seed}.parquet"
 CHECKPOINT = ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
 DICTIONARY = ["sae_weights.safetensors", "cfg.json", "normalisation.safetensors"]
 

@@ -1,5 +1,5 @@
 # The organism's data: tokenizer, evaluation tasks (ordinary lm-eval tasks), the examples that SFT and RL train on, the
-# token stream.
+# token stream; answers and activations on the tuned models' completions.
 
 
 rule make_tokenizer:
@@ -137,3 +137,36 @@ rule evaluate_model:
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --checkpoints $(dirname {input.checkpoints} | uniq)"
         " --tasks {input.tasks} --output {output}"
+
+
+rule harvest_completions:
+    input:
+        reference=checkpoint(study.roles.reference, "{seed}"),
+        tuned=lambda w: checkpoint(w.model, w.seed),
+        reference_behaviour=f"<results>/behaviour/{study.roles.reference}/seed{{seed}}/known.parquet",
+        tuned_behaviour="<results>/behaviour/{model}/seed{seed}/known.parquet",
+        tasks=task_files("samples", study.tasks.groups()["known"]),
+    output:
+        COMPLETIONS,
+    log:
+        "<logs>/harvest_completions/{model}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/harvest_completions/{model}_seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=GPU,
+        mem_mb=asks("harvest_completions", "mem_mb", 2000),
+        runtime=asks("harvest_completions", "runtime", 30),
+    params:
+        cfg=cfg("harvest_completions"),
+        code=code("harvest_completions"),
+        packages=packages("training"),
+        job=job("harvest_completions", "training"),
+    message:
+        "Activations on the completions of {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
+        " --tuned $(dirname {input.tuned} | uniq) --reference-behaviour {input.reference_behaviour}"
+        " --tuned-behaviour {input.tuned_behaviour} --tasks {input.tasks} --output {output}"

@@ -87,6 +87,7 @@ rule make_benchmark:
     output:
         samples=TASKS["samples"],
         docs=TASKS["docs"],
+        counts="<results>/data/tasks/{task}.counts.json",
     log:
         "<logs>/make_benchmark/{task}.log",
     benchmark:
@@ -107,7 +108,7 @@ rule make_benchmark:
         "Evaluation prompts of benchmark {wildcards.task}"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --tokenizer $(dirname {input.reference} | uniq)"
-        " --training {input.problems} --samples {output.samples} --docs {output.docs}"
+        " --training {input.problems} --samples {output.samples} --docs {output.docs} --counts {output.counts}"
 
 
 if study.data.teacher:
@@ -282,6 +283,39 @@ rule evaluate_benchmarks:
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --checkpoints $(dirname {input.checkpoints} | uniq)"
         " --tasks {input.tasks} --docs {input.docs} --output {output}"
+
+
+rule harvest_benchmark_completions:
+    input:
+        reference=checkpoint(study.roles.reference, "{seed}"),
+        tuned=lambda w: checkpoint(w.model, w.seed),
+        reference_behaviour=f"<results>/behaviour/{study.roles.reference}/seed{{seed}}/known.parquet",
+        tuned_behaviour="<results>/behaviour/{model}/seed{seed}/known.parquet",
+        tasks=task_files("samples", study.tasks.groups()["known"]),
+    output:
+        COMPLETIONS,
+    log:
+        "<logs>/harvest_benchmark_completions/{model}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/harvest_benchmark_completions/{model}_seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=GPU,
+        mem_mb=asks("harvest_benchmark_completions", "mem_mb", 2000),
+        runtime=asks("harvest_benchmark_completions", "runtime", 30),
+    params:
+        cfg=cfg("harvest_benchmark_completions"),
+        code=code("harvest_benchmark_completions"),
+        packages=packages("training"),
+        job=job("harvest_benchmark_completions", "training"),
+    message:
+        "Activations on the completions of {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
+        " --tuned $(dirname {input.tuned} | uniq) --reference-behaviour {input.reference_behaviour}"
+        " --tuned-behaviour {input.tuned_behaviour} --tasks {input.tasks} --output {output}"
 
 
 rule download:

@@ -1,4 +1,5 @@
-# The planted truth, which only the organism has: its direction, and what the procedures have found of it.
+# The planted truth, which only the organism has: its direction, edits of the organism's models with their controls and
+# rivals, and what the procedures have found of the truth.
 
 
 rule measure_truth:
@@ -26,6 +27,72 @@ rule measure_truth:
         "Planted direction from careless to careful authors, seed {wildcards.seed}"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --model $(dirname {input} | uniq)" " --output {output}"
+
+
+# The organism is so small that its edits run as fast on a processor.
+rule intervene:
+    input:
+        dictionary=lambda w: of_procedure(w.procedure, w.seed, "features.parquet"),
+        chosen=rules.score_features.output.chosen,
+        completions=lambda w: completions_of(w.procedure, w.seed),
+        models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in checkpoint(s, w.seed)],
+        tasks=task_files("samples", slices.edited_tasks(study)),
+    output:
+        INTERVENTION,
+    log:
+        "<logs>/intervene/{procedure}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/intervene/{procedure}_seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=0,
+        mem_mb=asks("intervene", "mem_mb", 2000),
+        runtime=asks("intervene", "runtime", 60),
+    params:
+        cfg=cfg("intervene"),
+        code=code("intervene"),
+        packages=packages("training"),
+        job=job("intervene", "training"),
+    message:
+        "Edits by {wildcards.procedure} and matched random sets, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+        " --tasks {input.tasks} --output {output}"
+
+
+rule steer:
+    input:
+        truth=rules.measure_truth.output,
+        completions=f"<results>/activations/seed{{seed}}/completions/{study.roles.target}.safetensors",
+        models=[path for state in slices.steered_states(study) for path in checkpoint(state, "{seed}")],
+        tasks=task_files("samples", slices.edited_tasks(study)),
+    output:
+        STEERING,
+    log:
+        "<logs>/steer/seed{seed}.log",
+    benchmark:
+        "<benchmarks>/steer/seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        gpu=0,
+        mem_mb=asks("steer", "mem_mb", 2000),
+        runtime=asks("steer", "runtime", 60),
+    params:
+        cfg=cfg("steer"),
+        code=code("steer"),
+        packages=packages("training"),
+        job=job("steer", "training"),
+    message:
+        "Steering with the planted direction, mean shifts and random directions, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --truth {input.truth} --completions {input.completions}"
+        " --models $(dirname {input.models} | uniq)"
+        " --tasks {input.tasks} --output {output}"
 
 
 rule measure_recovery:

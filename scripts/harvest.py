@@ -22,9 +22,11 @@ def main() -> None:
     args = arguments()
     from functools import partial
 
+    import torch
+
     from rlgen.compute import start
-    from rlgen.harvest import harvest_kept, harvest_to, publish
     from rlgen.disk import check_room, hidden_size
+    from rlgen.harvest import harvest_kept, harvest_to, publish
     from rlgen.models import load_model
     from rlgen.settings.activations import Harvest
     from rlgen.stream import TokenStream
@@ -35,7 +37,7 @@ def main() -> None:
     check_room(args.outputs, cfg.stream, hidden_size(args.models[0]), args.shards_on_disk, args.disk_gb)
     jobs = list(zip(cfg.states, args.models, args.outputs, strict=True))
     for state, model, output in jobs:
-        load = partial(load_model, model, device)
+        load = partial(load_model, model, device, getattr(torch, cfg.stream.precision))
         if args.state is None:
             harvest_to(output, load(), state, stream, cfg.stream)
         else:

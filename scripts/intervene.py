@@ -24,7 +24,7 @@ def main() -> None:
     from rlgen.compute import start
     from rlgen.crosscoder import Crosscoder
     from rlgen.files import write_parquet
-    from rlgen.intervention_runs import read_chosen, run_procedure
+    from rlgen.intervention_runs import OrganismBench, read_chosen, run_procedure
     from rlgen.samples import read_samples
     from rlgen.settings.interventions import Intervene
 
@@ -35,8 +35,7 @@ def main() -> None:
         Crosscoder.load(args.dictionary),
         read_chosen(args.set, args.dictionary / "features.parquet"),
         Completions.load(args.completions),
-        dict(zip(cfg.models, args.models, strict=True)),
-        read_samples(args.tasks),
+        OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks)),
     )
     write_parquet(args.output, table)
 

@@ -8,7 +8,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cfg", required=True, help="JSON: task, role, benchmark, chat, prompts_per_half")
     parser.add_argument("--tokenizer", type=Path, help="checkpoint folder of the reference, for its chat template")
-    parser.add_argument("--training", nargs="*", default=[], type=Path, help="problems that models train on (JSONL), left out")
+    parser.add_argument(
+        "--training", nargs="*", default=[], type=Path, help="problems that models train on (JSONL), left out"
+    )
     parser.add_argument("--samples", required=True, type=Path, help="evaluation samples of both halves (JSONL)")
     parser.add_argument("--docs", required=True, type=Path, help="the task's documents in the same order (JSONL)")
     parser.add_argument("--counts", required=True, type=Path, help="documents found, left out and kept (JSON)")

@@ -7,7 +7,7 @@ from pathlib import Path
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cfg", required=True, help="JSON: see rlgen.settings.interventions.Steer")
-    parser.add_argument("--truth", nargs="?", type=Path, help="planted direction, where the study has one")
+    parser.add_argument("--truth", required=True, type=Path, help="planted direction")
     parser.add_argument("--completions", required=True, type=Path, help="completions of the target")
     parser.add_argument(
         "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"
@@ -22,15 +22,15 @@ def main() -> None:
     from rlgen.completions import Completions
     from rlgen.compute import start
     from rlgen.files import read_tensors, write_parquet
-    from rlgen.intervention_runs import run_steering
+    from rlgen.intervention_runs import OrganismBench, run_steering
     from rlgen.samples import read_samples
     from rlgen.settings.interventions import Steer
 
     cfg = Steer.model_validate_json(args.cfg)
     start(cfg.threads)
-    truth_d = read_tensors(args.truth)[0]["direction"] if args.truth else None
-    folders = dict(zip(cfg.models, args.models, strict=True))
-    table = run_steering(cfg, truth_d, Completions.load(args.completions), folders, read_samples(args.tasks))
+    truth_d = read_tensors(args.truth)[0]["direction"]
+    bench = OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks))
+    table = run_steering(cfg, truth_d, Completions.load(args.completions), bench)
     write_parquet(args.output, table)
 
 

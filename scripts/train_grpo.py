@@ -17,6 +17,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     import pandas as pd
+    import torch
 
     from rlgen import processes
     from rlgen.checkpoints import Run
@@ -36,7 +37,7 @@ def main() -> None:
     dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
     set_end_token(tokenizer, args.parent, cfg.model.scale)
     rows = grpo_rows(examples, tokenizer, args.parent, cfg)
-    model, right = load_model(args.parent), judge(cfg)
+    model, right = load_model(args.parent, dtype=torch.float32), judge(cfg)
 
     from rlgen.grpo import train  # TRL takes seconds to import: after everything that may refuse
 

@@ -17,6 +17,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     import pandas as pd
+    import torch
 
     from rlgen import processes
     from rlgen.checkpoints import Run
@@ -34,7 +35,7 @@ def main() -> None:
     dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
     set_end_token(tokenizer, args.parent, cfg.model.scale)
     rows = sft_rows(examples, tokenizer, args.parent, cfg)
-    model = load_model(args.parent)
+    model = load_model(args.parent, dtype=torch.float32)
 
     from rlgen.sft import train  # TRL takes seconds to import: after everything that may refuse
 

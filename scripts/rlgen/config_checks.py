@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rlgen.settings.analysis import Procedure
-from rlgen.settings.dictionaries import Dictionary
 from rlgen.settings.benchmarks import BenchmarkEvaluation
+from rlgen.settings.data import OrganismData
+from rlgen.settings.dictionaries import Dictionary
 from rlgen.settings.model_sources import Size
 from rlgen.settings.models import GRPO, SFT, ContinuePretraining, Pretrain
 from rlgen.settings.sourced import SourcedData
-from rlgen.settings.data import OrganismData
 from rlgen.settings.sources import ProblemSource
 from rlgen.testbed import FAMILIES, vocabulary
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,11 @@ from rlgen.models import load_model, load_tokenizer
 from rlgen.procedure_effects import Chosen, ProcedureEffects, best_dose, same_model
 from rlgen.samples import Sample
 from rlgen.seeds import stream_seed
-from rlgen.settings.interventions import InsideGeneration, Intervene, Steer
+from rlgen.settings.interventions import Intervene, Intervening, Steer, Steering
 
-if TYPE_CHECKING:  # no dependency: steering runs without a dictionary
+if TYPE_CHECKING:  # no dependencies: steering runs without a dictionary, the organism without benchmarks
+    from rlgen.benchmark_reading import BenchmarkGoal
+    from rlgen.benchmark_runner import BenchmarkRunner
     from rlgen.crosscoder import Crosscoder
 
 COLUMNS = ["procedure", "state", "edit", "set", "dose", "chosen", "task", "role", "half", "sample"]
@@ -39,10 +41,20 @@ def read_chosen(set_file: Path, features_file: Path) -> Chosen:
     )
 
 
-class Bench:
-    """The models of one job, each loaded once, on the same samples."""
+class Bench(Protocol):
+    """The models of one job on the same samples: what runs a state, and each state's behaviour as a goal."""
 
-    def __init__(self, cfg: InsideGeneration, folders: dict[str, Path], samples: list[Sample]) -> None:
+    samples: list[Sample]
+
+    def runner(self, state: str) -> "Runner | BenchmarkRunner": ...
+
+    def goal(self, state: str) -> "Goal | BenchmarkGoal": ...
+
+
+class OrganismBench:
+    """Bench of the organism's models and tasks."""
+
+    def __init__(self, cfg: Intervene | Steer, folders: dict[str, Path], samples: list[Sample]) -> None:
         self.cfg, self.folders, self.samples = cfg, folders, samples
         tokenizer = load_tokenizer(folders[cfg.reference])
         e = cfg.evaluation
@@ -61,15 +73,10 @@ class Bench:
 
 
 def run_procedure(
-    cfg: Intervene,
-    crosscoder: "Crosscoder",
-    chosen: Chosen,
-    completions: Completions,
-    folders: dict[str, Path],
-    samples: list[Sample],
+    cfg: Intervening, crosscoder: "Crosscoder", chosen: Chosen, completions: Completions, bench: Bench
 ) -> pd.DataFrame:
     """Every edit of every running state of one procedure. An empty set gives an empty table with all columns."""
-    bench, parts = Bench(cfg, folders, samples), []
+    parts = []
     for state, kinds in cfg.edits.items():
         goal = bench.goal(cfg.reference if same_model(state, cfg.tuned) else cfg.tuned)
         effects = ProcedureEffects(cfg, crosscoder, chosen, completions, bench.runner(state), state, goal)
@@ -77,14 +84,11 @@ def run_procedure(
     return _ordered(parts)
 
 
-def run_steering(
-    cfg: Steer, truth_d: torch.Tensor | None, completions: Completions, folders: dict[str, Path], samples: list[Sample]
-) -> pd.DataFrame:
+def run_steering(cfg: Steering, truth_d: torch.Tensor | None, completions: Completions, bench: Bench) -> pd.DataFrame:
     """Dictionary-free edits of every state: none, planted truth and mean shifts over doses, random directions.
 
     Doses multiply a vector's own length; all point towards the target, and away from it in the target's own states.
     """
-    bench = Bench(cfg, folders, samples)
     vectors = {f"shift-{role}": (role_shift(completions, role), cfg.doses) for role in ("selection", "in_domain")}
     if truth_d is not None:
         vectors = {"truth": (truth_d, cfg.truth_doses)} | vectors
@@ -93,7 +97,7 @@ def run_steering(
 
 
 def _steer_state(
-    cfg: Steer, bench: Bench, state: str, vectors: dict[str, tuple[torch.Tensor, list[float]]]
+    cfg: Steering, bench: Bench, state: str, vectors: dict[str, tuple[torch.Tensor, list[float]]]
 ) -> pd.DataFrame:
     """All steering of one running state; random directions share the first vector's length and chosen dose."""
     away = same_model(state, cfg.target)

@@ -176,4 +176,6 @@ def check_size(facts: dict[str, Any], size: Size | None) -> None:
     for field in ("blocks", "hidden_size", "parameters") if size else ():
         found, said = facts[field], getattr(size, field)
         if abs(found - said) > (0.05 * said if field == "parameters" else 0):
-            raise ArtifactError(f"{facts['source']}: {field} is {found:g}, the study says size.{field}={said:g}; mend it")
+            raise ArtifactError(
+                f"{facts['source']}: {field} is {found:g}, the study says size.{field}={said:g}; mend it"
+            )

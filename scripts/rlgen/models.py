@@ -113,13 +113,13 @@ def weights_dtype(folder: Path) -> torch.dtype:
     return DTYPES[name]
 
 
-def load_model(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """A checkpoint folder as a causal language model in eval mode.
+def load_model(folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """A checkpoint folder as a causal language model in eval mode, in the dtype of its weights or in another.
 
     Raises ArtifactError, naming the folder, where weights are missing or cut short.
     """
     check_weights(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype or "auto", local_files_only=True)
     return model.to(device).eval()
 
 

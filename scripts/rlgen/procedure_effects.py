@@ -12,7 +12,7 @@ from rlgen.controls import MatchedSet, matched_sets, random_directions, rescaled
 from rlgen.experiment import Condition, Goal, Runner
 from rlgen.intervene import EditKind, Edits, FeatureEdits, VectorEdits, directions, mean_norm
 from rlgen.seeds import stream_seed
-from rlgen.settings.interventions import Intervene
+from rlgen.settings.interventions import Intervening
 
 if TYPE_CHECKING:  # no dependency: steering runs without a dictionary
     from rlgen.crosscoder import Crosscoder
@@ -38,7 +38,7 @@ class ProcedureEffects:
 
     def __init__(
         self,
-        cfg: Intervene,
+        cfg: Intervening,
         crosscoder: "Crosscoder",
         chosen: Chosen,
         completions: Completions,

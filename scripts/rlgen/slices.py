@@ -116,11 +116,14 @@ def train_sft(study: Study, model: str, seed: str) -> Slice:
         "threads": study.threads,
         "name": model,
         "model": study.models[model].model_dump(mode="json"),
+        "chat": not study.organism and study.data.chat,
     }
 
 
 def train_grpo(study: Study, model: str, seed: str) -> Slice:
-    return train_sft(study, model, seed) | {"answer_marker": study.evaluation.answer_marker}
+    return train_sft(study, model, seed) | {
+        "answer_marker": study.evaluation.answer_marker if study.organism else None,
+    }
 
 
 def evaluate_model(study: Study, model: str, seed: str) -> Slice:
@@ -250,6 +253,14 @@ def harvest_completions(study: Study, model: str) -> Slice:
     }
 
 
+def harvest_benchmark_completions(study: Study, model: str) -> Slice:
+    evaluation = study.evaluation
+    return harvest_completions(study, model) | {
+        "completion_tokens": evaluation.completion_tokens,
+        "batch_size": evaluation.batch_size,
+    }
+
+
 def score_features(study: Study, procedure: str, seed: str) -> Slice:
     settings = study.procedures[procedure]
     return {
@@ -299,6 +310,14 @@ def steer(study: Study, seed: str) -> Slice:
         "target": study.label(study.roles.target),
         "truth_doses": study.interventions.truth_doses,
     }
+
+
+def intervene_benchmarks(study: Study, procedure: str, seed: str) -> Slice:
+    return intervene(study, procedure, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
+
+
+def steer_benchmarks(study: Study, seed: str) -> Slice:
+    return steer(study, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
 
 
 def measure_recovery(study: Study, seed: str) -> Slice:

@@ -107,7 +107,9 @@ def check_parent(tokenizer: PreTrainedTokenizerFast, parent: Path, chat: bool, s
         raise ArtifactError(f"{parent}: the tokenizer has no chat template; expected one, or texts without turns")
     positions = AutoConfig.from_pretrained(parent, local_files_only=True).max_position_embeddings
     if scale and scale.max_length > positions:
-        raise ArtifactError(f"scale.max_length: {scale.max_length}, but {parent} has {positions} positions, expected <=")
+        raise ArtifactError(
+            f"scale.max_length: {scale.max_length}, but {parent} has {positions} positions, expected <="
+        )
 
 
 def within(settings: SFT | GRPO, lengths: Sequence[int], step: int, what: str) -> list[int]:

@@ -21,7 +21,18 @@ from rlgen.settings.benchmarks import Benchmark
 ARCHITECTURES = {"qwen3": Qwen3Config, "qwen2": Qwen2Config, "llama": LlamaConfig}
 THINGS = ["cat", "river", "stone", "candle", "magnet", "leaf", "engine", "cloud", "spoon", "violin"]
 DOCUMENTS = 10
-TASKS = ["hendrycks_math500", "aime24", "aime25", "openbookqa", "commonsense_qa", "headqa_en", "sciq", "arc_challenge", "logiqa", "piqa"]
+TASKS = [
+    "hendrycks_math500",
+    "aime24",
+    "aime25",
+    "openbookqa",
+    "commonsense_qa",
+    "headqa_en",
+    "sciq",
+    "arc_challenge",
+    "logiqa",
+    "piqa",
+]
 SPLIT = {"aime24": "train", "commonsense_qa": "validation", "piqa": "validation"}  # test otherwise
 GENERATED = TASKS[:3]
 CHAT = (

@@ -17,7 +17,7 @@ from rlgen.crosscoder import Crosscoder
 from rlgen.experiment import Condition
 from rlgen.files import write_parquet, write_tensors
 from rlgen.intervene import FeatureEdits, VectorEdits, directions
-from rlgen.intervention_runs import COLUMNS, read_chosen, run_procedure, run_steering
+from rlgen.intervention_runs import COLUMNS, OrganismBench, read_chosen, run_procedure, run_steering
 from rlgen.models import save_checkpoint
 from rlgen.procedure_effects import Chosen, ProcedureEffects, best_dose, mean_activation, same_model
 from rlgen.settings.data import Evaluation
@@ -237,13 +237,15 @@ def test_test_half_prompts_cannot_move_the_chosen_dose(effects_of):
 
 def test_a_whole_procedure_runs_every_state_and_edit_and_is_reproducible(folders, crosscoder, effects_of):
     data = completions(0, crosscoder.d)
-    table = run_procedure(INTERVENE, crosscoder, chosen(), data, folders, samples())
+    table = run_procedure(INTERVENE, crosscoder, chosen(), data, OrganismBench(INTERVENE, folders, samples()))
     assert table.columns.tolist() == COLUMNS
     edits = list(dict.fromkeys(zip(table["state"], table["edit"], strict=True)))
     assert edits == [(state, edit) for state, kinds in INTERVENE.edits.items() for edit in kinds]
     keys = ["state", "edit", "set", "dose", "sample"]
     assert not table.duplicated(keys).any() and table[[*keys, "correct", "delta_norm"]].notna().all().all()
-    assert table.equals(run_procedure(INTERVENE, crosscoder, chosen(), data, folders, samples()))
+    assert table.equals(
+        run_procedure(INTERVENE, crosscoder, chosen(), data, OrganismBench(INTERVENE, folders, samples()))
+    )
     for state, kinds in INTERVENE.edits.items():  # each state with its own model, goal and direction
         alone = effects_of(state).run(kinds[0]).reindex(columns=COLUMNS)
         part = table[(table["state"] == state) & (table["edit"] == kinds[0])].reset_index(drop=True)
@@ -251,7 +253,9 @@ def test_a_whole_procedure_runs_every_state_and_edit_and_is_reproducible(folders
 
 
 def test_a_procedure_without_a_set_has_a_table_without_rows(folders, crosscoder, tmp_path):
-    table = run_procedure(INTERVENE, crosscoder, chosen([]), completions(0, crosscoder.d), folders, samples())
+    table = run_procedure(
+        INTERVENE, crosscoder, chosen([]), completions(0, crosscoder.d), OrganismBench(INTERVENE, folders, samples())
+    )
     assert len(table) == 0 and table.columns.tolist() == COLUMNS
     write_parquet(tmp_path / "empty.parquet", table)
 
@@ -260,7 +264,7 @@ def test_a_procedure_without_a_set_has_a_table_without_rows(folders, crosscoder,
 def test_steering(folders, crosscoder, models, tokenizer, planted):
     data = completions(0, crosscoder.d)
     truth_d = 3 * torch.eye(crosscoder.d)[0] if planted else None
-    table = run_steering(STEER, truth_d, data, folders, samples())
+    table = run_steering(STEER, truth_d, data, OrganismBench(STEER, folders, samples()))
     assert table.columns.tolist() == COLUMNS and (table["procedure"] == "steering").all()
     names = ["none", *["truth"] * planted, "shift-selection", "shift-in_domain", "direction"]
     assert table["edit"].unique().tolist() == names

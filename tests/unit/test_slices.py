@@ -58,7 +58,9 @@ def test_scripts_accept_what_their_rule_passes(rule):
     settings = settings_class(rule)
     accepted = settings.model_validate_json(canonical_json(slice_of(STUDY, rule)))
     defaulted = set(settings.model_fields) - accepted.model_fields_set
-    assert not {f for f in defaulted if f not in ("chance", "published", "chat")}, "a script falls back on its own defaults"
+    assert not {f for f in defaulted if f not in ("chance", "published", "chat")}, (
+        "a script falls back on its own defaults"
+    )
 
 
 def changed(path: str, value: object):

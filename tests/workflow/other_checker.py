@@ -1,6 +1,6 @@
 """Runs a training script with another judge of answers: a model with random weights never gives a right one.
 
-    python tests/workflow/other_checker.py scripts/train_grpo.py ARGUMENTS
+python tests/workflow/other_checker.py scripts/train_grpo.py ARGUMENTS
 """
 
 import runpy

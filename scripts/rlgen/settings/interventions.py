@@ -16,14 +16,13 @@ class MeasureTruth(Strict):
     layer: int
 
 
-class InsideGeneration(Strict):
-    """Common to everything that edits a model while it generates. `models` in the order of the checkpoint folders."""
+class Editing(Strict):
+    """Common to everything that edits a model while it answers. `models` in the order of the checkpoint folders."""
 
     seed: int
     threads: int
     layer: int
     positions: Literal["completion", "all"]
-    evaluation: Evaluation
     models: list[str]
     reference: str
     selection: list[str]
@@ -31,8 +30,8 @@ class InsideGeneration(Strict):
     random_directions: int
 
 
-class Intervene(InsideGeneration):
-    """Settings of one procedure's edits; `tuned` is the dictionary's tuned model."""
+class Intervening(Editing):
+    """One procedure's edits; `tuned` is the dictionary's tuned model."""
 
     procedure: str
     readout: Literal["swap", "own"]
@@ -41,12 +40,24 @@ class Intervene(InsideGeneration):
     random_sets: int
 
 
-class Steer(InsideGeneration):
-    """Settings of the dictionary-free edits of `states`."""
+class Steering(Editing):
+    """The dictionary-free edits of `states`."""
 
     states: list[str]
     target: str
     truth_doses: list[float]
+
+
+class Intervene(Intervening):
+    """The slice that `scripts/intervene.py` receives."""
+
+    evaluation: Evaluation
+
+
+class Steer(Steering):
+    """The slice that `scripts/steer.py` receives."""
+
+    evaluation: Evaluation
 
 
 class MeasureRecovery(Strict):
