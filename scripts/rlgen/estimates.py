@@ -8,15 +8,13 @@ Training takes three forward passes, and a fourth where activations are computed
 Shapes: M members, d width, S latents.
 """
 
-import json
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
+from rlgen.disk import BYTES
 from rlgen.settings.dictionaries import Recipe
 from rlgen.settings.model_sources import Size
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "F32": 4, "BF16": 2, "F16": 2}
 PRODUCTS = 5  # dense products of a dictionary's step: encoder, decoder, and the gradients of code, decoder and encoder
 TRAINED = 4 + 4 + 8  # bytes per weight in training: float32 weight, its gradient, Adam's two moments
 
@@ -87,8 +85,8 @@ class ModelSize:
     def training_bytes(self, gpus: int, batch_tokens: float, vocabulary: float, again: bool) -> float:
         """Memory of one of `gpus` GPUs that share weights, gradients and Adam's moments (FSDP).
 
-        float32 weights, gradients and moments, divided; bfloat16 copies of all weights (one GPU: autocast keeps them) or
-        of two blocks (FSDP gathers a block while it computes another); per token the input of every block (all that
+        float32 weights, gradients and moments, divided; bfloat16 copies of all weights (one GPU: autocast keeps them)
+        or of two blocks (FSDP gathers a block while it computes another); per token the input of every block (all that
         checkpointing keeps; some 17 widths per block without, feed-forward included) in bfloat16, and logits with their
         gradient in float32.
         """
@@ -96,18 +94,6 @@ class ModelSize:
         kept = 2 * self.hidden_size * self.blocks * (1 if again else 17)
         logits = 2 * 4 * (self.vocabulary or vocabulary)
         return TRAINED * self.parameters / gpus + copies + batch_tokens * (kept + logits)
-
-
-def read_size(folder: Path) -> ModelSize | None:
-    """Size of a checkpoint in a folder: its config.json, and the bytes of its safetensors; None where it says too little."""
-    try:
-        config = json.loads((folder / "config.json").read_text())
-        width = BYTES[config.get("dtype") or config.get("torch_dtype") or "float32"]
-        weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-        found = config["num_hidden_layers"], config["hidden_size"], weights / width, config.get("vocab_size")
-    except (OSError, ValueError, KeyError, AttributeError):
-        return None
-    return ModelSize(*found) if weights else None
 
 
 def dictionary_weights(members: int, d: int, latents: int) -> int:

@@ -1,4 +1,4 @@
-"""What a study puts on the disk, part by part, and what its downloads add. Sizes follow from the config; none is measured.
+"""What a study puts on the disk, downloads included, part by part. Sizes follow from the config; none is measured.
 
 The parts do not all lie there at once, so that their sum is an upper bound. Left out are sources of text and problems,
 whose size is not known before they are fetched, and tables and figures, which are small.
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from rlgen.disk import shard_bytes
 from rlgen.estimates import dictionary_weights
-from rlgen.estimates_work import Estimator, NotEstimated
+from rlgen.estimates_sizes import NotEstimated
+from rlgen.estimates_work import Estimator
 from rlgen.hub import is_hub_id
 
 SAVED = 2  # bytes per weight of a checkpoint: published and trained models are kept in bfloat16

@@ -62,9 +62,9 @@ def seconds(benchmark: Path) -> float | None:
 
 
 def dictionary_rates(table: Path) -> dict[str, tuple[float, str]]:
-    """`objective precision` -> (FLOP/s reached, machine) of dictionary training on a GPU; docs/benchmark.csv has tokens/s.
+    """`objective precision` -> (FLOP/s reached, machine) of dictionary training on a GPU.
 
-    Rows that say that they were not run count as nothing.
+    `table` is docs/benchmark.csv, which has rows per second. What it says was not run counts as nothing.
     """
     found: dict[str, tuple[float, str]] = {}
     try:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rlgen import plan
 from rlgen.estimates import Assumptions
 from rlgen.estimates_measured import Correction, Timed, correction, dictionary_rates, seconds
-from rlgen.estimates_work import Estimator, NotEstimated, Work
+from rlgen.estimates_sizes import NotEstimated
+from rlgen.estimates_work import Estimator, Work
 
 if TYPE_CHECKING:
     from snakemake.dag import DAG
@@ -83,6 +84,11 @@ class Plan:
         self.estimator = Estimator(self.study, self.assumed, Path("results") / self.study.study)
         self.rates = dictionary_rates(BENCHMARK)
         self.entries = self._entries()
+
+    @property
+    def whole(self) -> bool:
+        """Whether all jobs of the study are among those looked at, done or not."""
+        return any(job.rule.name == "all" for job in self.dag.jobs)
 
     def rows(self) -> list[Row]:
         """One per rule that would run, upstream first."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlgen import estimates_disk
 from rlgen.estimates_plan import Plan, Row, announcement
-from rlgen.estimates_work import NotEstimated
+from rlgen.estimates_sizes import NotEstimated
 
 HEADS = ["rule", "jobs", "GPUs", "h/job", "GPU-h", "hours are", "tokens", "GPU GB", "GB", "asked GB", "asked h"]
 
@@ -35,11 +35,10 @@ def report(plan: Plan, gpus: int | None) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-LEGEND = (
-    "h/job: the longest. tokens: of models, or rows of dictionaries. GPU GB: of one GPU. GB: of the machine, at least.\n"
-    "asked: what the rule asks for on its first attempt. Only hours that say so are measured: tokens, memory and disk are\n"
-    "assumed, that is, they follow from the config and the assumptions below."
-)
+LEGEND = """\
+h/job: the longest. tokens: of models, or rows of dictionaries. GPU GB: of one GPU. GB: of the machine, at least.
+asked: by the rule, on a first attempt. Only hours that say so are measured: tokens, memory and disk are assumed,
+that is, they follow from the config and the assumptions below."""
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -110,11 +109,15 @@ def disk(plan: Plan) -> Iterator[str]:
 def warnings(plan: Plan, rows: Sequence[Row], gpus: int) -> Iterator[str]:
     """What will not fit, one line each."""
     yield from _disk_warnings(plan)
+    used = {entry.script for entry in plan.entries.values()}
+    unused = [name for name in plan.study.machine.requests if name not in used]
+    if unused and plan.whole:
+        yield f"machine.requests: no job of this study runs {', '.join(unused)}"
     for row in rows:
         yield from _gpu_warnings(plan, row, gpus)
         asked, needed = row.asked("mem_mb"), row.largest("host_bytes")
         if asked and needed and needed > asked * 1e6:
-            yield _too_much(row, f"at least {_gb(needed)} GB of memory", f"{_gb(asked * 1e6)} GB", "mem_mb")
+            yield _too_much(row, f"at least {_gb(needed)} GB of memory (assumed)", f"{_gb(asked * 1e6)} GB", "mem_mb")
         asked, needed = row.asked("runtime"), row.largest("hours")
         if asked and needed and needed * 60 > asked:
             said = next(e.basis for e in row.entries if e.hours == needed)
@@ -128,7 +131,7 @@ def assumptions(plan: Plan) -> Iterator[str]:
     yield "a model's pass takes 2 FLOPs per weight and token, and attention; training 3 passes, 4 with checkpointing"
     yield "one step of RL takes: writing the solutions, reading them once more after vLLM, training on them"
     yield "a dictionary takes 10*M*d*S FLOPs per row (5 dense products); every GPU of a job does its share of the work"
-    yield "benchmarks that are not there yet have 2*prompts_per_half prompts; edits give answers as long as no edit does"
+    yield "benchmarks that are not there yet have 2*prompts_per_half prompts; edited models write as much as others"
     timed = [f"{kind} {rate / 1e12:.3g} TFLOP/s on {machine}" for kind, (rate, machine) in plan.rates.items()]
     yield f"dictionary steps measured on a GPU (docs/benchmark.csv): {'; '.join(timed) or 'none'}"
     tables = len(list((plan.estimator.results / "benchmarks").rglob("*.tsv")))
@@ -142,20 +145,20 @@ def _disk_warnings(plan: Plan) -> Iterator[str]:
         needed = estimates_disk.activations_gb(plan.estimator)
         if limit is not None and needed > limit:
             yield (
-                f"stream.disk_gb: {stream.windows_on_disk} windows and the held-out shards take {needed:.3g} GB "
-                f"(value {limit:g}); raise it, or take more windows or smaller shards"
+                f"stream.disk_gb: {stream.windows_on_disk} windows and the held-out shards take {needed:.3g} GB (assumed; "
+                f"value {limit:g}); raise it, or take more windows or smaller shards"
             )
     except NotEstimated:
         pass  # said where the disk's parts are listed
     if (whole := _disk_bytes(plan)) > free:
-        yield f"disk: the whole study takes up to {_gb(whole)} GB, {_gb(free)} GB are free here"
+        yield f"disk: the whole study takes up to {_gb(whole)} GB (assumed), {_gb(free)} GB are free here"
 
 
 def _gpu_warnings(plan: Plan, row: Row, gpus: int) -> Iterator[str]:
     memory, needed = plan.assumed.gpu_memory_gb * 1e9, row.largest("gpu_bytes")
     uses = row.largest("gpus")
     if uses and needed and needed > memory:
-        yield f"{row.rule}: {_gb(needed)} GB on each of {uses} GPUs, {_gb(memory)} GB assumed (gpu_memory_gb)"
+        yield f"{row.rule}: {_gb(needed)} GB (assumed) on each of {uses} GPUs, which have {_gb(memory)} GB (gpu_memory_gb)"
     asked = min(e.asked for e in row.entries)
     if uses and asked < uses:
         yield f"{row.rule}: its settings use {uses} GPUs, its rule asks for {asked}"

@@ -1,4 +1,4 @@
-"""What each job of a study amounts to: tokens, hours, memory. One method per script, read from the settings it receives.
+"""What each job of a study amounts to: tokens, hours, memory. One method per script, which reads the settings of a job.
 
 The hours are estimates from stated assumptions (`rlgen.estimates`); `rlgen.estimates_measured` replaces them.
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlgen.disk import BYTES, shard_bytes
-from rlgen.estimates import Assumptions, ModelSize, dictionary_bytes, dictionary_flops, hours, read_size
+from rlgen.estimates import Assumptions, ModelSize, dictionary_bytes, dictionary_flops, hours
+from rlgen.estimates_sizes import ORGANISM, NotEstimated, Sizes
 from rlgen.files import ArtifactError
 from rlgen.ring import RING
 from rlgen.settings.dictionaries import Recipe
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 NO_ESTIMATE = "no estimate for this work"
 SHIFTS = 2  # mean shifts among an edit's rivals: selection tasks, in-domain tasks
-
-
-class NotEstimated(Exception):
-    """Why there is no estimate."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +49,12 @@ class Work:
     training: DictionaryTraining | None = None  # of a dictionary, which docs/benchmark.csv may have timed
 
 
-class Estimator:
+class Estimator(Sizes):
     """Estimates of a study's jobs, by script and settings."""
 
     def __init__(self, study: "Study", assumed: Assumptions, results: Path) -> None:
-        self.study, self.assumed, self.results = study, assumed, results
+        super().__init__(study, results)
+        self.assumed = assumed
 
     def work(self, script: str, cfg: Settings) -> Work:
         """One job of a script. Raises NotEstimated, saying why."""
@@ -64,28 +62,6 @@ class Estimator:
         if estimate is None:
             raise NotEstimated(NO_ESTIMATE)
         return estimate(cfg)
-
-    def size(self, state: str) -> ModelSize:
-        """Size of a model at a checkpoint: as imported, as the study says, or as its folder's config.json says."""
-        model, seed = state.partition("@")[0], self.study.seeds[0]
-        while hasattr(self.study.models[model], "parent"):
-            model = self.study.models[model].parent.partition("@")[0]
-        settings = self.study.models[model]
-        if settings.method != "load":
-            raise NotEstimated("models of the organism: nothing to plan until a job has run")
-        imported = self.results / f"models/{model}/seed{seed}/checkpoint{settings.checkpoints}"
-        return self._size(imported, settings, f"models.{model}")
-
-    def teacher_size(self) -> ModelSize:
-        """Size of the teacher."""
-        return self._size(self.results / "models/teacher/checkpoint1", self.study.data.teacher, "data.teacher")
-
-    def _size(self, imported: Path, settings: Any, field: str) -> ModelSize:
-        stated = getattr(settings, "size", None)
-        found = read_size(imported) or (ModelSize.stated(stated) if stated else read_size(Path(settings.origin)))
-        if found is None:
-            raise NotEstimated(f"{field}.size is missing, expected blocks, hidden_size and parameters")
-        return found
 
     # Data and models.
 
@@ -151,7 +127,7 @@ class Estimator:
         weights = BYTES[kept.precision] * size.parameters
         return Work(time, tokens, 1, weights, weights + shard)
 
-    def _harvest_completions(self, cfg: Settings) -> Work:
+    def _harvest_benchmark_completions(self, cfg: Settings) -> Work:
         size, e = self.size(cfg["tuned"]), self.study.evaluation
         asked = [self._asked(task) for task in self.study.tasks.groups()["known"]]
         texts = [(prompts / 2, self._choice if choices else self._first()) for prompts, choices in asked]
@@ -160,8 +136,6 @@ class Estimator:
         time = hours(size.forward(tokens, length, cfg["layer"] + 1), self._small())
         rows = sum(prompts * min(e.completion_tokens, length) for prompts, length in texts)
         return Work(time, tokens, 1, 4 * size.parameters, 4 * size.parameters + rows * 2 * 4 * size.hidden_size)
-
-    _harvest_benchmark_completions = _harvest_completions
 
     # Dictionaries.
 
@@ -211,7 +185,7 @@ class Estimator:
 
     # Interventions.
 
-    def _intervene(self, cfg: Settings) -> Work:
+    def _intervene_benchmarks(self, cfg: Settings) -> Work:
         edits, settings = cfg["edits"], self.study.interventions
         kinds = [kind for kinds in edits.values() for kind in kinds]
         controls = [
@@ -222,7 +196,7 @@ class Estimator:
         conditions = len(kinds) * len(settings.doses) + sum(controls) / 2
         return self._edited(self.study.roles.reference, conditions, len(edits))
 
-    def _steer(self, cfg: Settings) -> Work:
+    def _steer_benchmarks(self, cfg: Settings) -> Work:
         settings = self.study.interventions
         conditions = len(cfg["states"]) * (1 + SHIFTS * len(settings.doses) + settings.random_directions / 2)
         return self._edited(self.study.roles.reference, conditions, len(cfg["states"]))
@@ -256,10 +230,12 @@ class Estimator:
         return [model for model in self.study.models.values() if isinstance(model, SFT | GRPO)]
 
     def _asked(self, task: str) -> tuple[float, float]:
-        """(prompts, answers to choose from) of a benchmark; 0 answers where a text is written. Prompts are counted where
-        they are there, and are before as many as may be taken."""
+        """(prompts, answers to choose from) of a benchmark; 0 answers where a text is written.
+
+        Prompts are counted once they are there; before they are as many as may be taken.
+        """
         if self.study.organism:
-            raise NotEstimated("models of the organism: nothing to plan until a job has run")
+            raise NotEstimated(ORGANISM)
         from rlgen.lm_tasks import output_type
 
         counted = _lines(self.results / f"data/tasks/{task}.jsonl")
