@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from snakemake.jobs import Job
 
 
+HARVEST, TRAIN, FINISH = "harvest_window_", "train_window", "finish_dictionary"  # names of rules/windows.smk
+
+
 def planned(targets: list[str], configfile: Path | None) -> "DAG":
     """The jobs behind some targets, as a dry run of the workflow in this folder finds them.
 
@@ -118,32 +121,56 @@ def manifest_of(job: "Job") -> Path | None:
 class HarvestedAgain:
     """Windows of activations that were harvested and deleted, and are needed once more; for which dictionaries."""
 
-    stale: int  # dictionaries that were finished
-    new: int  # dictionaries that were not
+    stale: int  # dictionaries with a reason of their own
+    shared: int  # dictionaries that read the same activations, which the engine trains anew with them
+    new: int  # dictionaries that were never finished
     windows: int  # of all seeds
     models: int
     jobs: list["Job"]
 
     def __str__(self) -> str:
-        counts = {"stale": self.stale, "new": self.new}
-        parts = [f"{n} {'dictionary is' if n == 1 else 'dictionaries are'} {kind}" for kind, n in counts.items() if n]
+        many = {"is": "dictionary is", "are": "dictionaries are"}
+        counts = {"stale": self.stale, "new": self.new, "trained anew because activations are shared": self.shared}
+        parts = [f"{n} {many['is' if n == 1 else 'are']} {kind}" for kind, n in counts.items() if n]
         grid = f"{_many(self.windows, 'window')} x {_many(self.models, 'model')}"
         whole = grid if self.windows * self.models == len(self.jobs) else f"{len(self.jobs)} parts of {grid}"
-        return (
-            f"{' and '.join(parts) or 'Windows are open'}; their activations were deleted: {whole} are harvested again"
-        )
+        return f"{', '.join(parts)}; their activations were deleted: {whole} are harvested again"
 
 
 def harvested_again(dag: "DAG") -> HarvestedAgain | None:
-    """What was harvested in windows before and has to be once more; None where nothing has."""
+    """What was harvested in windows before and has to be once more; None where nothing has.
+
+    The engine runs a job whose input is made anew and was not there, though nothing in it may differ: one stale
+    dictionary takes along those that read one of its models.
+    """
     jobs = [job for job in dag.jobs if dag.needrun(job)]
-    again = [job for job in jobs if job.rule.name.startswith("harvest_window_") and _was_done(job)]
+    again = [job for job in jobs if job.rule.name.startswith(HARVEST) and _was_done(job)]
     if not again:
         return None
-    finishing = [job for job in jobs if job.rule.name == "finish_dictionary"]
-    stale = sum(map(_was_done, finishing))
+    done, own = {}, {}
+    for job in jobs:
+        if job.rule.name in (TRAIN, FINISH):
+            key = (job.wildcards.dictionary, job.wildcards.recipe, job.wildcards.seed)
+            own[key] = own.get(key, False) or _has_own_reason(dag, job)
+            done[key] = done.get(key, False) or (job.rule.name == FINISH and _was_done(job))
+    stale, shared = (sum(done[key] and own[key] is it for key in done) for it in (True, False))
+    if not stale:  # the harvest itself is: then nobody shares what another needs
+        stale, shared = shared, 0
     windows = {(job.wildcards.seed, job.wildcards.window) for job in again}
-    return HarvestedAgain(stale, len(finishing) - stale, len(windows), len({job.rule.name for job in again}), again)
+    models = {job.rule.name for job in again}
+    return HarvestedAgain(stale, shared, sum(not it for it in done.values()), len(windows), len(models), again)
+
+
+def _has_own_reason(dag: "DAG", job: "Job") -> bool:
+    """Whether something else makes a job run than activations and states that come and go."""
+    reason = dag.reason(job)
+    makers = {maker.rule.name for maker, files in dag.dependencies[job].items() if files & reason.updated_input_run}
+    return bool(
+        (reason.forced or reason.incomplete_output or reason.updated_input or reason.params_changed)
+        or (reason.code_changed or reason.input_changed or reason.software_stack_changed)
+        or any(not file.is_temp for file in reason.missing_output)
+        or any(name != TRAIN and not name.startswith(HARVEST) for name in makers)
+    )
 
 
 def _was_done(job: "Job") -> bool:
