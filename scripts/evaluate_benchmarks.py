@@ -1,4 +1,4 @@
-"""Evaluate every checkpoint of a model on shipped tasks: a row per checkpoint and sample (docs/method.md, section 2)."""
+"""Evaluate every checkpoint of a model on shipped tasks, a row per sample each (docs/method.md, section 2)."""
 
 import argparse
 from pathlib import Path

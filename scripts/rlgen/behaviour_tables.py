@@ -9,6 +9,7 @@ from rlgen.tables import METRICS, ROLE_MEAN, prompts_by_condition
 
 COLUMNS = ["model", "state", "checkpoint", "steps_share", "seed", "role", "task", "half", "n", "metric"]
 COLUMNS += ["value", "lo", "hi"]
+CURVE_COLUMNS = ["model", "seed", "step", "metric", "value"]
 MEASURED = [metric for metric in METRICS if metric != "kl"]
 
 

@@ -52,11 +52,15 @@ def evaluate_checkpoints(
     e, n = cfg.evaluation, len(cfg.states)
     tokenizer = load_tokenizer(checkpoints[0])
     positions = AutoConfig.from_pretrained(checkpoints[0], local_files_only=True).max_position_embeddings
-    BenchmarkEvaluator(tasks, tokenizer, e.batch_size, e.max_new_tokens, e.completion_tokens).check_context(positions)
+    needs = BenchmarkEvaluator(tasks, tokenizer, e.batch_size, e.max_new_tokens, e.completion_tokens)
+    needs.check_context(positions)
     parts = []
     for number, (state, folder) in enumerate(zip(cfg.states, checkpoints, strict=True), start=1):
         model = load_model(folder, device) if e.backend == "transformers" else None
-        lm = vllm_backend(folder, cfg.seed, positions) if model is None else hf_backend(model, tokenizer, e.batch_size)
+        if model is None:
+            lm = vllm_backend(folder, cfg.seed, min(positions, needs.longest + 1))  # it scores one token less
+        else:
+            lm = hf_backend(model, tokenizer, e.batch_size)
         columns = {"model": cfg.model, "state": state, "checkpoint": number, "steps_share": number / n}
         parts += [pd.DataFrame(columns | task_rows(lm, tokenizer, task, model)) for task in tasks]
         del lm, model  # before the next checkpoint comes
@@ -73,11 +77,21 @@ def hf_backend(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, batch
     ends, pad_id = Ends.of(model, tokenizer, []).ids, tokenizer.pad_token_id
     pad_id = tokenizer.eos_token_id if pad_id is None else pad_id
     model.generation_config = GenerationConfig(eos_token_id=list(ends), pad_token_id=pad_id)
-    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, softmax_dtype="float32")
+    return HFLM(
+        pretrained=model,
+        tokenizer=tokenizer,
+        batch_size=batch_size,
+        softmax_dtype="float32",
+        max_length=model.config.max_position_embeddings,
+    )
 
 
 def vllm_backend(folder: Path, seed: int, positions: int) -> "TemplateLM":
-    """lm-eval's vLLM backend over a checkpoint folder. Raises ArtifactError where vLLM is not installed."""
+    """lm-eval's vLLM backend over a checkpoint folder, with room for `positions` tokens.
+
+    Tested against a stand-in with its signatures, never run on vLLM itself. Raises ArtifactError where vLLM is not
+    installed.
+    """
     try:
         from lm_eval.models.vllm_causallms import VLLM
     except ImportError as error:
@@ -100,7 +114,10 @@ def task_rows(
     logged = [row for row in results["samples"][task.name] if row["filter"] == task.filter]
     logged.sort(key=lambda row: row["doc_id"])
     rows = {name: [getattr(s, name) for s in task.samples] for name in ("task", "role", "half", "sample")}
-    rows["correct"] = [task.is_right(row) for row in logged]
+    if task.checker is None:
+        rows["correct"] = [task.is_right(row) for row in logged]
+    else:
+        rows["correct"] = task.verdicts(range(len(logged)), [row["resps"][0] for row in logged])
     rows["format_blind"] = rows["correct"]
     if task.by_choice:
         return rows | _choice_columns(tokenizer, task, logged)

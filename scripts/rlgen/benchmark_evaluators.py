@@ -79,10 +79,11 @@ class TextEvaluator(TaskEvaluator):
         super().__init__(task, tokenizer, batch_size)
         self.max_new_tokens, self.samples_per_batch = max_new_tokens, batch_size
         self.prompt_ids = [encode(tokenizer, s.prompt) for s in self.samples]
+        self.answer_tokens = max(len(tokenizer.encode(f"\n{task.ask}{s.answer}")) for s in self.samples)
 
     @property
     def longest(self) -> int:
-        return max(map(len, self.prompt_ids)) + self.max_new_tokens
+        return max(map(len, self.prompt_ids)) + self.max_new_tokens + self.answer_tokens
 
     def own_texts(self, model: PreTrainedModel, prompts: Prompts, samples: list[int]) -> list[Ids]:
         own_R = torch.arange(len(samples), device=model.device)
@@ -142,13 +143,18 @@ class BenchmarkEvaluator:
         self.samples = [sample for part in self.parts for sample in part.samples]
         self.first = [sum(len(p.samples) for p in self.parts[:k]) for k in range(len(self.parts))]
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt with its text."""
+        return max(part.longest for part in self.parts)
+
     def check_context(self, positions: int) -> None:
         """Raises ArtifactError for a task whose prompts do not fit a model's context with the text after them."""
         for part in self.parts:
             if part.longest > positions:
                 raise ArtifactError(
                     f"benchmark {part.task.name}: the longest prompt with its text takes {part.longest} tokens, the "
-                    f"model's context holds {positions}; expected a smaller evaluation.max_new_tokens or fewer examples"
+                    f"model's context holds {positions}; expected a smaller evaluation.max_new_tokens, or fewer shots"
                 )
 
     def score(
@@ -181,12 +187,12 @@ class BenchmarkEvaluator:
 
     def stream_on(self, model: PreTrainedModel, goal: BenchmarkGoal, chosen: Sequence[int], layer: int) -> torch.Tensor:
         """The model's stream at the goal's completion positions of some samples, raw units, float32 (N, d), CPU."""
-        streams = []
+        streams = {}
         for part, first, of_part in self._parts():
             own = [i - first for i in chosen if i in of_part]
-            if own:
-                streams.append(part.stream_on(model, goal.some(of_part), own, layer))
-        return torch.cat(streams)
+            found = part.stream_on(model, goal.some(of_part), own, layer)
+            streams |= {first + i: h_Td for i, h_Td in found.items()}
+        return torch.cat([streams[i] for i in chosen])
 
     def _parts(self) -> Iterator[tuple[TaskEvaluator, int, range]]:
         for part, first in zip(self.parts, self.first, strict=True):

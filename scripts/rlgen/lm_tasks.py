@@ -15,7 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.files import ArtifactError, canonical_json
+from rlgen.files import ArtifactError
+from rlgen.hub import check_pinned, first_line, hub_errors
+from rlgen.math_answers import AnswerChecker
 from rlgen.samples import Sample
 from rlgen.settings.benchmarks import Benchmark
 
@@ -26,17 +28,19 @@ if TYPE_CHECKING:  # importing lm-eval takes seconds
 SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 KINDS = ("multiple_choice", "generate_until")
 FEWSHOT_SEED = 1234  # lm-eval's own default
+MATH_VERIFY = "math_verify"  # the one metric of ours: the verdict that training rewards (rlgen.math_answers)
 
 
 def shipped_task(name: str, benchmark: Benchmark) -> "ConfigurableTask":
     """The task over its published documents: the hub at the pinned revision, or the files that stand in.
 
-    Raises ArtifactError where lm-eval ships no such task, where it is of a kind that is not evaluated here, or where
-    the documents cannot be had.
+    Raises ArtifactError where lm-eval ships no such task, where it is of a kind that is not evaluated here, where the
+    revision is missing or may move, or where the documents cannot be had.
     """
     config = _shipped_config(name)
     if benchmark.files is None:
-        source = f"{config.get('dataset_path')} at {benchmark.revision}"
+        source = config["dataset_path"]
+        check_pinned(source, benchmark.revision)
         documents = {"dataset_kwargs": (config.get("dataset_kwargs") or {}) | {"revision": benchmark.revision}}
     else:
         source = ", ".join(benchmark.files.values())
@@ -48,13 +52,13 @@ def shipped_task(name: str, benchmark: Benchmark) -> "ConfigurableTask":
         documents = _local({split: read_documents(path) for split, path in benchmark.files.items()}, config)
     shots = {} if benchmark.fewshot is None else {"num_fewshot": benchmark.fewshot}
     try:
-        return _build(config | documents | shots)
+        with hub_errors(source, benchmark.revision):
+            return _build(config | documents | shots)
     except ArtifactError:
         raise
     except Exception as error:  # the hub's client, datasets and the task's own code raise whatever they like
-        first = str(error).strip().split("\n", 1)[0] or type(error).__name__
         raise ArtifactError(
-            f"benchmark {name}: its documents ({source}) cannot be loaded ({first}); "
+            f"benchmark {name}: its documents ({source}) cannot be loaded ({first_line(error)}); "
             "expected a network, or that revision in the hub's cache, or `files` in the data set's own format"
         ) from error
 
@@ -86,7 +90,11 @@ def output_type(name: str) -> str:
 
 
 class BenchmarkTask:
-    """A task over the documents of its samples: stored prompts, requests and verdicts."""
+    """A task over the documents of its samples: stored prompts, requests and verdicts.
+
+    Shipped verdicts have their ways: hendrycks_math reads what stands between the first and the last dollar sign, or
+    the whole text, and never looks into a box, so that a solution that reasons in formulas is wrong whatever it boxes.
+    """
 
     def __init__(self, task: "ConfigurableTask", samples: Sequence[Sample], benchmark: Benchmark, chat: bool) -> None:
         """`samples` in the order of the documents. Raises ArtifactError where they do not belong together."""
@@ -94,6 +102,7 @@ class BenchmarkTask:
         self.ask = benchmark.ask
         self.docs = list(task.eval_docs)
         self.metric, self.filter = _metric(task, benchmark.metric)
+        self.checker = AnswerChecker() if self.metric == MATH_VERIFY else None
         if len(self.docs) != len(self.samples):
             raise ArtifactError(
                 f"benchmark {self.name}: {len(self.docs)} documents and {len(self.samples)} samples", "do not pair up"
@@ -101,9 +110,9 @@ class BenchmarkTask:
         for doc, sample in zip(self.docs, self.samples, strict=True):
             if (sample.choices, sample.answer) != choices_and_answer(task, doc, sample.prompt, chat):
                 raise ArtifactError(f"benchmark {self.name}: sample {sample.sample}", "is not of its document")
-        prompts = {canonical_json(_plain(doc)): s.prompt for doc, s in zip(self.docs, self.samples, strict=True)}
+        prompts = {_name(doc): sample.prompt for doc, sample in zip(self.docs, self.samples, strict=True)}
         # lm-eval's evaluator asks the task for every prompt: it is given the stored one
-        task.fewshot_context = lambda doc, *_, **__: prompts[canonical_json(_plain(doc))]
+        task.fewshot_context = lambda doc, *_, **__: prompts[_name(doc)]
         task.config.num_fewshot = 0
 
     @property
@@ -121,6 +130,8 @@ class BenchmarkTask:
 
         Responses to a sample: its text, or (log-likelihood, whether greedy) of every choice.
         """
+        if self.checker is not None:
+            return self.checker.right([text for (text,) in responses], [self.samples[row].answer for row in rows])
         groups = []
         for row, answers in zip(rows, responses, strict=True):
             requests = _requests(self.task, self.docs[row], self.samples[row].prompt, self.chat)
@@ -192,7 +203,8 @@ def read_documents(path: str | Path) -> "Dataset":
         elif path.suffix == ".json":
             rows = json.loads(path.read_text())
         else:
-            rows = [json.loads(line) for line in path.read_text().splitlines()]
+            # not splitlines, which also splits at separators that may stand inside a JSON text
+            rows = [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
         if not rows:
             raise ValueError("no documents")
         return datasets.Dataset.from_list(rows)
@@ -209,6 +221,7 @@ def _requests(task: "ConfigurableTask", doc: dict, prompt: str, chat: bool) -> l
 def _metric(task: "ConfigurableTask", wanted: str | None) -> tuple[str, str]:
     """The metric and the filter that decide. Raises ArtifactError for one that the task does not have."""
     metrics, filters = list(task._metric_fn_list), [ensemble.name for ensemble in task._filters]
+    metrics += [MATH_VERIFY] if task.OUTPUT_TYPE == "generate_until" else []
     metric, _, chosen = (wanted or metrics[0]).partition(",")
     chosen = chosen or filters[0]
     if metric not in metrics or chosen not in filters:
@@ -267,6 +280,6 @@ def _task_files() -> dict[str, str]:
     return found
 
 
-def _plain(doc: Mapping[str, Any]) -> Any:
-    """A document as plain JSON values, which name it."""
-    return json.loads(json.dumps(doc, default=str))
+def _name(doc: Mapping[str, Any]) -> str:
+    """A document as text, which names it."""
+    return json.dumps(doc, sort_keys=True, default=str)

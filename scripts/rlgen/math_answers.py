@@ -57,9 +57,12 @@ def boxed_answer(text: str) -> str | None:
     >>> boxed_answer(r"so \boxed{1}, no: \boxed{\frac{1}{2}} or \boxed{3")
     '\\frac{1}{2}'
     """
+    first = text.find("\\boxed")  # completions are long, and braces before it change nothing
+    if first < 0:
+        return None
     opened: list[tuple[bool, int]] = []  # of every open brace: is it a box's, where does its content start
     last = (-1, -1)  # where the content of the last closed box starts and ends
-    for match in _BOX.finditer(text):
+    for match in _BOX.finditer(text, first):
         if match[1] or match[2] == "{":
             opened.append((bool(match[1]), match.end()))
         elif match[2] and opened:

@@ -13,7 +13,7 @@ from rlgen.seeds import stream_seed
 def read_problems(path: Path) -> list[dict]:
     """Rows {prompt, answer[, completion]} of a source. Raises ArtifactError naming a line that is none."""
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(path.read_text().removesuffix("\n").split("\n"), start=1):
         try:
             row = json.loads(line)
             rows.append({"prompt": row["prompt"], "answer": row["answer"]} | row)

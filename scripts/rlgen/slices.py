@@ -148,6 +148,7 @@ def _benchmarks(study: Study, tasks: list[str]) -> Slice:
 def summarise_behaviour(study: Study) -> Slice:
     return {
         "models": list(study.models),
+        "trained": study.trained(),
         "seeds": study.seeds,
         "groups": list(study.tasks.groups()),
         "bootstrap": study.interventions.bootstrap,

@@ -106,15 +106,17 @@ class TaskEvaluator(ABC):
                 goal.texts[i], goal.hidden[i] = ids, h_Td[: len(ids)].cpu()
         return goal
 
-    def stream_on(self, model: PreTrainedModel, goal: BenchmarkGoal, chosen: Sequence[int], layer: int) -> torch.Tensor:
-        """The model's stream at the goal's completion positions of some samples, raw units, float32 (N, d), CPU."""
+    def stream_on(
+        self, model: PreTrainedModel, goal: BenchmarkGoal, chosen: Sequence[int], layer: int
+    ) -> dict[int, torch.Tensor]:
+        """Per sample, the model's stream at the goal's completion positions, raw units, float32 (T, d), CPU."""
         found = {}
         for samples, _ in self._batches(chosen):
             texts = [goal.texts[i] for i in samples]
             reading = Reading.of(model, self._prompts(model, samples), [[t] for t in texts], layer, self.batch_size)
             h_STd = reading.draft.h_NTd
             found |= {i: h_Td[: len(t)].float().cpu() for i, t, h_Td in zip(samples, texts, h_STd, strict=True)}
-        return torch.cat([found[i] for i in chosen])
+        return found
 
     def _prompts(self, model: PreTrainedModel, samples: list[int]) -> Prompts:
         return prompts_of([self.prompt_ids[i] for i in samples], model.device).with_prefix(model)

@@ -21,20 +21,10 @@ from rlgen.settings.benchmarks import Benchmark
 ARCHITECTURES = {"qwen3": Qwen3Config, "qwen2": Qwen2Config, "llama": LlamaConfig}
 THINGS = ["cat", "river", "stone", "candle", "magnet", "leaf", "engine", "cloud", "spoon", "violin"]
 DOCUMENTS = 10
-TASKS = [
-    "hendrycks_math500",
-    "aime24",
-    "aime25",
-    "openbookqa",
-    "commonsense_qa",
-    "headqa_en",
-    "sciq",
-    "arc_challenge",
-    "logiqa",
-    "piqa",
-]
+CHOSEN = ["openbookqa", "commonsense_qa", "headqa_en", "sciq", "arc_challenge", "logiqa", "piqa"]
+GENERATED = ["hendrycks_math500", "aime24", "aime25"]
+TASKS = [*GENERATED, *CHOSEN]
 SPLIT = {"aime24": "train", "commonsense_qa": "validation", "piqa": "validation"}  # test otherwise
-GENERATED = TASKS[:3]
 CHAT = (
     "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

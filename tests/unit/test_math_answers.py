@@ -292,7 +292,8 @@ HOSTILE = {
     "nested": "{" * HUGE + "1" + "}" * HUGE, "fractions": r"\frac{1}{" * 150 + "1" + "}" * 150, "cut": r"\frac{1}{2",
     "roots": r"\sqrt{" * 90 + "2" + "}" * 90, "left": r"\left(" * 100, "closed": "}" * 50, "surrogate": "\ud800",
     "long": "1+" * HUGE + "1", "digits": "1" * HUGE, "unicode": "½√٣𝟙\u202e∫", "macro": r"\def\x{\x}\x",
-    "slashes": "\\" * HUGE, "sines": r"\sin(\sin(" * 20 + "1" + "))" * 20, "environment": r"\begin{pmatrix}1&2\\3", "dollars": "$" * 999,
+    "slashes": "\\" * HUGE, "sines": r"\sin(\sin(" * 20 + "1" + "))" * 20,
+    "environment": r"\begin{pmatrix}1&2\\3", "dollars": "$" * 999,
 }  # fmt: skip
 
 

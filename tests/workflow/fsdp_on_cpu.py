@@ -1,4 +1,4 @@
-"""Runs a training script with its weights shared between CPU processes: torch can do that, accelerate only asks on GPUs.
+"""Runs a training script with weights shared between CPU processes: torch can do that, accelerate asks on GPUs only.
 
     python -m rlgen.ranks launch 2 tests/workflow/fsdp_on_cpu.py scripts/train_sft.py ARGUMENTS
 

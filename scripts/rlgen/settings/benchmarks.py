@@ -17,7 +17,8 @@ class Benchmark(Strict):
     fewshot: int | None = Field(None, ge=0, description="examples shown before the question; null: as the task says")
     metric: str | None = Field(
         None,
-        description="the task's metric that says right or wrong, `metric` or `metric,filter`; null: its first one",
+        description="what says right or wrong: a metric of the task, `metric` or `metric,filter`, or `math_verify` for "
+        "generated answers; null: the task's first metric",
     )
     chat: bool | None = Field(None, description="render prompts by the chat template; null: as `evaluation.chat`")
     options: int | None = Field(None, ge=2, description="answers to choose from, which gives the level of guessing")

@@ -15,6 +15,7 @@ class SummariseBehaviour(Strict):
     """One table per model, seed and group of tasks."""
 
     models: list[str] = Field(min_length=1)
+    trained: list[str] = Field(description="models that the study trains: only they have curves")
     seeds: list[int] = Field(min_length=1)
     groups: list[str] = Field(min_length=1)
     bootstrap: int = Field(ge=1, description="draws per interval")
