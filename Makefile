@@ -2,6 +2,7 @@
 # make test                every check but the kill drills and the cluster
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
 # make test-all            every check
+# make plan STUDY=config/qwen3-4b.yaml GPUS=8   what a study takes before it runs: hours, memory, disk, what will not fit
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
 # make pin STUDY=config/qwen3-4b.yaml    write the commits of all that a study takes from the hub into its file
 # make pin-check STUDY=...   say what has no commit in that file; asks nobody
@@ -10,12 +11,13 @@
 # make benchmarks-summary  seconds and peak memory of every rule of the last run
 # make describe            config/schema.json and config/README.md from the settings models
 # make lock                requirements.lock anew from requirements.in, and envs/*.yaml from it
+# STUDY=config/other.yaml, or CONFIG=, names another study than the default one, for any of them.
 # Each sets up .venv by itself, with the versions of requirements.lock.
 
 PYTHON ?= python3.11
 CORES ?= all
-CONFIG ?= config/config.yaml
-STUDY ?= $(CONFIG)
+STUDY ?= config/config.yaml
+CONFIG ?= $(STUDY)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 TORCH := $(shell grep '^torch==' requirements.lock)
@@ -24,10 +26,13 @@ export PYTHONHASHSEED := 0
 
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures why pin pin-check accept-packages test test-all test-cluster check format benchmark benchmarks-summary describe lock
+.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format benchmark benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
+
+plan: $(INSTALLED)
+	$(VENV)/bin/python scripts/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)
 
 why: $(INSTALLED)
 	$(VENV)/bin/python scripts/why.py --configfile $(CONFIG) $(TARGET)

@@ -6,6 +6,15 @@
 # stream, the harvest's code) and among its inputs (checkpoints, the window's token stream), so that a dictionary that
 # has gone stale, and no other, is trained anew, which takes a new harvest.
 
+
+onstart:
+    # Nothing runs yet. Only here is it known what will: when rules are read no job has been planned.
+    from rlgen.estimates_plan import announcement
+
+    if workflow.is_main_process and (note := announcement(workflow.dag)):
+        logger.warning(note)
+
+
 WINDOWS = range(1, study.stream.windows + 1)
 HARVEST_CODE = code("harvest")
 
@@ -72,13 +81,13 @@ rule build_window_stream:
 # A file of its own says that a window may be harvested, so that another number of windows on the disk changes no input of
 # a harvest, which would harvest everything again.
 rule open_window:
-    localrule: True
     input:
         lambda w: trained_through(int(w.window) - study.stream.windows_on_disk, w.seed),
     output:
         touch("<results>/activations/seed{seed}/window{window}/open"),
     log:
         "<logs>/open_window/seed{seed}_window{window}.log",
+    localrule: True
     message:
         "Room on the disk for window {wildcards.window}, seed {wildcards.seed}"
 

@@ -9,9 +9,11 @@ def main() -> None:
     parser.add_argument("target", nargs="*", help="files or rules (default: all)")
     parser.add_argument("--configfile", type=Path, help="config of the study (default: config/config.yaml)")
     args = parser.parse_args()
+    from rlgen.estimates_plan import announcement
     from rlgen.plan import explain, planned
 
-    print(explain(planned(args.target, args.configfile)))
+    dag = planned(args.target, args.configfile)
+    print("\n\n".join(filter(None, [announcement(dag), explain(dag)])))
 
 
 if __name__ == "__main__":

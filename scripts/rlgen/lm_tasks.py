@@ -90,6 +90,11 @@ def load_task(name: str, docs_path: str | Path, max_new_tokens: int | None = Non
         raise ArtifactError(docs_path, f"holds no documents of the task {name} ({error!r})") from error
 
 
+def output_type(name: str) -> str:
+    """`multiple_choice` or `generate_until`, as the shipped task says. Raises ArtifactError for any other."""
+    return _shipped_config(name)["output_type"]
+
+
 class BenchmarkTask:
     """A task over the documents of its samples: stored prompts, requests and verdicts.
 

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from rlgen.differences import SHOWN, changed, code_changed, packages_changed
 if TYPE_CHECKING:
     from snakemake.dag import DAG
     from snakemake.jobs import Job
+
+
+HARVEST, TRAIN, FINISH = "harvest_window_", "train_window", "finish_dictionary"  # names of rules/windows.smk
 
 
 def planned(targets: list[str], configfile: Path | None) -> "DAG":
@@ -81,9 +85,8 @@ def _settings_changed(job: "Job", engine_says_so: bool) -> Iterator[str]:
 
     The engine does not compare them for a job that runs anyway after another; the manifest tells.
     """
-    call = dict(_options(job))
-    results = Path(call["--results"])
-    manifest = manifests.read(results / manifests.FOLDER / _name(job, results))
+    call = options(job)
+    results, manifest = Path(call["--results"]), manifests.read(manifest_of(job))
     if manifest is None:
         if engine_says_so:
             yield "its settings, code or packages changed (no manifest tells which)"
@@ -101,14 +104,83 @@ def _settings_changed(job: "Job", engine_says_so: bool) -> Iterator[str]:
             yield f"code: {line}"
 
 
-def _options(job: "Job") -> Iterator[tuple[str, str]]:
-    words = shlex.split(str(job.params.job))
-    yield from itertools.pairwise(words)
+def options(job: "Job") -> dict[str, str]:
+    """Options of a job's command, as `--script`; none for a plain command, such as a copy."""
+    return dict(itertools.pairwise(shlex.split(str(getattr(job.params, "job", "")))))
 
 
-def _name(job: "Job", results: Path) -> Path:
-    """A job's manifest within the folder of manifests: named like its log."""
-    return Path(str(job.log)).relative_to(results / "logs").with_suffix(".json")
+def manifest_of(job: "Job") -> Path | None:
+    """Where a job's manifest lies, written or not: named like its log. None for a plain command."""
+    if "--results" not in (call := options(job)):
+        return None
+    results = Path(call["--results"])
+    return results / manifests.FOLDER / Path(str(job.log)).relative_to(results / "logs").with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class HarvestedAgain:
+    """Windows of activations that were harvested and deleted, and are needed once more; for which dictionaries."""
+
+    stale: int  # dictionaries with a reason of their own
+    shared: int  # dictionaries that read the same activations, which the engine trains anew with them
+    new: int  # dictionaries that were never finished
+    windows: int  # of all seeds
+    models: int
+    jobs: list["Job"]
+
+    def __str__(self) -> str:
+        many = {"is": "dictionary is", "are": "dictionaries are"}
+        counts = {"stale": self.stale, "new": self.new, "trained anew because activations are shared": self.shared}
+        parts = [f"{n} {many['is' if n == 1 else 'are']} {kind}" for kind, n in counts.items() if n]
+        grid = f"{_many(self.windows, 'window')} x {_many(self.models, 'model')}"
+        whole = grid if self.windows * self.models == len(self.jobs) else f"{len(self.jobs)} parts of {grid}"
+        return f"{', '.join(parts)}; their activations were deleted: {whole} are harvested again"
+
+
+def harvested_again(dag: "DAG") -> HarvestedAgain | None:
+    """What was harvested in windows before and has to be once more; None where nothing has.
+
+    The engine runs a job whose input is made anew and was not there, though nothing in it may differ: one stale
+    dictionary takes along those that read one of its models.
+    """
+    jobs = [job for job in dag.jobs if dag.needrun(job)]
+    again = [job for job in jobs if job.rule.name.startswith(HARVEST) and _was_done(job)]
+    if not again:
+        return None
+    done, own = {}, {}
+    for job in jobs:
+        if job.rule.name in (TRAIN, FINISH):
+            key = (job.wildcards.dictionary, job.wildcards.recipe, job.wildcards.seed)
+            own[key] = own.get(key, False) or _has_own_reason(dag, job)
+            done[key] = done.get(key, False) or (job.rule.name == FINISH and _was_done(job))
+    stale, shared = (sum(done[key] and own[key] is it for key in done) for it in (True, False))
+    if not stale:  # the harvest itself is: then nobody shares what another needs
+        stale, shared = shared, 0
+    windows = {(job.wildcards.seed, job.wildcards.window) for job in again}
+    models = {job.rule.name for job in again}
+    return HarvestedAgain(stale, shared, sum(not it for it in done.values()), len(windows), len(models), again)
+
+
+def _has_own_reason(dag: "DAG", job: "Job") -> bool:
+    """Whether something else makes a job run than activations and states that come and go."""
+    reason = dag.reason(job)
+    makers = {maker.rule.name for maker, files in dag.dependencies[job].items() if files & reason.updated_input_run}
+    return bool(
+        (reason.forced or reason.incomplete_output or reason.updated_input or reason.params_changed)
+        or (reason.code_changed or reason.input_changed or reason.software_stack_changed)
+        or any(not file.is_temp for file in reason.missing_output)
+        or any(name != TRAIN and not name.startswith(HARVEST) for name in makers)
+    )
+
+
+def _was_done(job: "Job") -> bool:
+    """Whether a job has left its manifest, which stays when its outputs are deleted."""
+    path = manifest_of(job)
+    return path is not None and path.exists()
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _listed(names: Any) -> str:

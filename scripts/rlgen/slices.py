@@ -62,7 +62,8 @@ def import_model(study: Study, model: str) -> Slice:
 def import_teacher(study: Study) -> Slice:
     teacher = study.data.teacher
     source = Source.model_validate(teacher.model_dump(include={*Source.model_fields}))
-    return {"threads": study.threads, "layer": 0, "sources": [source.model_dump()]}
+    size = teacher.size and teacher.size.model_dump()
+    return {"threads": study.threads, "layer": 0, "sources": [source.model_dump()], "size": size}
 
 
 def write_trajectories(study: Study, seed: str, shard: str) -> Slice:

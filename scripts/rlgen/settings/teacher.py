@@ -4,13 +4,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rlgen.settings.model_sources import Source
+from rlgen.settings.model_sources import Size, Source
 from rlgen.settings.strict import Strict
 
 
 class Teacher(Source):
     """The stronger model that writes completions of the training prompts, and how (docs/method.md, section 1)."""
 
+    size: Size | None = Field(  # no solution depends on what is said of the size: in no slice but the import's
+        None, exclude=True, description="checked when it is fetched; `make plan` needs it before"
+    )
     samples_per_prompt: int = Field(4, ge=1, description="completions written per prompt")
     keep_per_prompt: int = Field(1, ge=1, description="accepted completions kept per prompt: the first, in their order")
     max_new_tokens: int = Field(16384, ge=1, description="longest completion, tokens; a longer one is not accepted")
