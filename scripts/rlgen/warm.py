@@ -152,7 +152,7 @@ def _stand_for_fork(server: socket.socket) -> int:
 
 
 def main() -> bool:
-    """Leave the job that started this, import, and fork until the engine is gone. True in a fork, which is a job now."""
+    """Leave the job that started this, import, and fork until the engine is gone. True in a fork."""
     number, environment, engine, place = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
     if os.fork():
         os._exit(0)
