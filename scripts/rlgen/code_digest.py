@@ -69,8 +69,11 @@ def _run(node: ast.AST) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
-        for child in ast.iter_child_nodes(node) if not isinstance(node, ast.expr) else ():  # no import lies in these
-            if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
+        if isinstance(node, ast.expr):  # no import lies in one
+            continue
+        for child in ast.iter_child_nodes(node):
+            typing = isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"
+            if not typing:
                 waiting.append(child)
 
 
