@@ -27,15 +27,13 @@ from rlgen.claims import visible
 
 WARM = "RLGEN_WARM"  # environment variable: the engine lets jobs share imports
 ENGINE = "RLGEN_ENGINE"  # environment variable: process id of the engine, as in rlgen.job
-MODELS = ("torch", "transformers", "transformers.modeling_utils", "transformers.models.auto.modeling_auto")
-MODELS += ("transformers.tokenization_utils_tokenizers", "safetensors.torch", "pandas", "pyarrow.parquet", "pydantic")
-PAGES = ("matplotlib.figure", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_agg")
-PAGES += ("pandas", "pyarrow.parquet", "pydantic")
-PRELOADED = {
-    "training": MODELS,
-    "dictionaries": MODELS,
-    "analysis": PAGES,
-}  # by environment; what is missing is skipped
+TABLES = ("pandas", "pyarrow.parquet", "pydantic.main")
+MODELS = (
+    *("torch", "transformers", "transformers.modeling_utils", "transformers.models.auto.modeling_auto"),
+    *("transformers.tokenization_utils_tokenizers", "safetensors.torch", *TABLES),
+)
+PAGES = ("matplotlib.figure", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_agg", *TABLES)
+PRELOADED = {"training": MODELS, "dictionaries": MODELS, "analysis": PAGES}  # by environment; missing ones are skipped
 PER_PROCESS = ("_", "SHLVL", "PWD", "OLDPWD")  # environment variables that say nothing about a job
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_S = 1.0
