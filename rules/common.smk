@@ -52,6 +52,7 @@ wildcard_constraints:
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]))
 variables = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"], study.threads)
 variables |= {"PYTHONHASHSEED": 0, "TOKENIZERS_PARALLELISM": "false", "RLGEN_ENGINE": "$PPID"}
+variables |= {"RLGEN_WARM": int(workflow.is_main_process)}  # a nested Snakemake on a cluster runs one job and ends
 variables |= study.machine.environment()
 shell.prefix(f"set -euo pipefail; export {' '.join(f'{name}={value}' for name, value in variables.items())}; ")
 
