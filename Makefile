@@ -4,6 +4,8 @@
 # make test-all            every check
 # make plan STUDY=config/qwen3-4b.yaml GPUS=8   what a study takes before it runs: hours, memory, disk, what will not fit
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
+# make pin STUDY=config/qwen3-4b.yaml    write the commits of all that a study takes from the hub into its file
+# make pin-check STUDY=...   say what has no commit in that file; asks nobody
 # make accept-packages     keep the study's results although packages have other versions now
 # make benchmark           speed against peers and limits: docs/benchmark.csv and docs/images/benchmark.png
 # make benchmarks-summary  seconds and peak memory of every rule of the last run
@@ -22,9 +24,9 @@ TORCH := $(shell grep '^torch==' requirements.lock)
 
 export PYTHONHASHSEED := 0
 
-NAME = $(shell sed -n "s/^study: *//p" $(CONFIG))
+RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures plan why accept-packages test test-all test-cluster check format benchmark benchmarks-summary describe lock
+.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format benchmark benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
@@ -35,8 +37,14 @@ plan: $(INSTALLED)
 why: $(INSTALLED)
 	$(VENV)/bin/python scripts/why.py --configfile $(CONFIG) $(TARGET)
 
+pin: $(INSTALLED)
+	$(VENV)/bin/python scripts/pin.py $(STUDY)
+
+pin-check: $(INSTALLED)
+	$(VENV)/bin/python scripts/pin.py --check $(STUDY)
+
 accept-packages: $(INSTALLED)
-	$(VENV)/bin/python scripts/accept_packages.py --results results/$(NAME)
+	$(VENV)/bin/python scripts/accept_packages.py --results $(RESULTS)
 
 test: $(INSTALLED) check
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster"

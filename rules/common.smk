@@ -52,6 +52,7 @@ wildcard_constraints:
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)]))
 variables = dict.fromkeys(["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"], study.threads)
 variables |= {"PYTHONHASHSEED": 0, "TOKENIZERS_PARALLELISM": "false", "RLGEN_ENGINE": "$PPID"}
+variables |= {"RLGEN_WARM": int(workflow.is_main_process)}  # a nested Snakemake on a cluster runs one job and ends
 variables |= study.machine.environment()
 shell.prefix(f"set -euo pipefail; export {' '.join(f'{name}={value}' for name, value in variables.items())}; ")
 
@@ -79,10 +80,17 @@ def packages(environment):
     return pinned.packages_digest(Path(workflow.basedir), environment, Path(RESULTS))
 
 
-def job(script, environment, resumable=False):
+def gpus(model):
+    """Graphics processors, and processes, that train a model together."""
+    scale = study.models[model].scale
+    return GPU * (scale.gpus if scale else 1)
+
+
+def job(script, environment, resumable=False, processes=1):
     """The start of a rule's command: its script, run as a job. It names files and is therefore no tracked setting."""
     start = f"python scripts/job.py --script scripts/{script}.py --environment {environment} --results {RESULTS}"
     start += f" --code {code(script)}" + " --resumable" * resumable
+    start += f" --processes {processes}" if processes > 1 else ""
 
     def text(wildcards, input, output, resources):
         gpu = resources.gpu or int("gpu" in resources.get("gres", ""))  # some clusters hand out GPUs as `gres`

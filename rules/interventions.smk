@@ -1,5 +1,6 @@
 # Interventions: what edits change.
 
+
 rule summarise_interventions:
     input:
         interventions=expand(INTERVENTION, procedure=slices.edited_procedures(study), seed=SEEDS),

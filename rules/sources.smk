@@ -18,7 +18,6 @@ def problems():
 
 
 rule fetch_source:
-    localrule: True
     output:
         rows="<results>/data/sources/{source}.jsonl",
         facts="<results>/data/sources/{source}.json",
@@ -26,6 +25,7 @@ rule fetch_source:
         "<logs>/fetch_source/{source}.log",
     benchmark:
         "<benchmarks>/fetch_source/{source}.tsv"
+    localrule: True
     conda:
         "../envs/sources.yaml"
     threads: 1
@@ -49,7 +49,6 @@ for model in study.made_by("load"):
     rule:
         name:
             f"import_model_{model}"
-        localrule: True
         input:
             # The reference comes first: the others must fit to it.
             checkpoint(study.roles.reference, "{seed}") if model != study.roles.reference else [],
@@ -60,6 +59,7 @@ for model in study.made_by("load"):
             f"<logs>/import_model/{model}_seed{{seed}}.log",
         benchmark:
             f"<benchmarks>/import_model/{model}_seed{{seed}}.tsv"
+        localrule: True
         conda:
             "../envs/sources.yaml"
         threads: study.threads
@@ -80,7 +80,6 @@ for model in study.made_by("load"):
 
 
 rule make_benchmark:
-    localrule: True
     input:
         reference=checkpoint(study.roles.reference, FIRST),
         problems=problems(),
@@ -92,6 +91,7 @@ rule make_benchmark:
         "<logs>/make_benchmark/{task}.log",
     benchmark:
         "<benchmarks>/make_benchmark/{task}.tsv"
+    localrule: True
     conda:
         "../envs/benchmarks.yaml"
     threads: 1
@@ -114,7 +114,6 @@ rule make_benchmark:
 if study.data.teacher:
 
     rule import_teacher:
-        localrule: True
         output:
             [f"<results>/models/teacher/checkpoint1/{name}" for name in CHECKPOINT],
             source="<results>/models/teacher/source.json",
@@ -122,6 +121,7 @@ if study.data.teacher:
             "<logs>/import_teacher.log",
         benchmark:
             "<benchmarks>/import_teacher.tsv"
+        localrule: True
         conda:
             "../envs/sources.yaml"
         threads: study.threads
@@ -319,8 +319,8 @@ rule harvest_benchmark_completions:
 
 
 rule download:
-    localrule: True
     input:
         [f"<results>/data/sources/{name}.jsonl" for name in SOURCES],
         [path for model in study.made_by("load") for seed in SEEDS for path in checkpoints(model, seed)],
         expand(rules.make_benchmark.output, task=study.tasks.role_of()),
+    localrule: True

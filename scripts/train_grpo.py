@@ -37,12 +37,13 @@ def main() -> None:
     dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
     set_end_token(tokenizer, args.parent, cfg.model.scale)
     rows = grpo_rows(examples, tokenizer, args.parent, cfg)
-    model, right = load_model(args.parent, dtype=torch.float32), judge(cfg)
+    model = load_model(args.parent, dtype=torch.float32)
 
     from rlgen.grpo import train  # TRL takes seconds to import: after everything that may refuse
 
     into = Run(cfg.name, cfg.seed, args.output, args.state, dtype)
-    curves = train(model, tokenizer, rows, cfg.model, right, into)
+    with judge(cfg) as right:
+        curves = train(model, tokenizer, rows, cfg.model, right, into)
     if processes.first():
         write_csv(args.output / "curves.csv", pd.DataFrame(curves))
 

@@ -24,7 +24,7 @@ def code_digest(script: str | Path) -> str:
 
 def code_digests(script: str | Path) -> dict[str, str]:
     """Module -> hex digest (16 characters), for a script (named `script`) and every package module it reaches."""
-    return {name: digest(_meaning(path.suffix, path.read_text()))[:16] for name, path in sources(script).items()}
+    return {name: _digest(path.suffix, path.read_text()) for name, path in sources(script).items()}
 
 
 def sources(script: str | Path) -> dict[str, Path]:
@@ -35,11 +35,12 @@ def sources(script: str | Path) -> dict[str, Path]:
     Raises FileNotFoundError for a script that does not exist, ValueError for a relative import.
     """
     script = Path(script)
-    found, waiting = {"script": script}, [script]
+    found, waiting, seen = {"script": script}, [script], set()
     while waiting:
-        for name in _imports(waiting.pop().read_text()):
+        for name in _imports(waiting.pop().read_text()) - seen:
+            seen.add(name)
             path = _file(script.parent, name)
-            if path and name not in found:
+            if path:
                 found[name] = path
                 waiting.append(path)
     native = {name + suffix: path.with_suffix(suffix) for name, path in found.items() for suffix in NATIVE}
@@ -51,7 +52,7 @@ def sources(script: str | Path) -> dict[str, Path]:
 def _imports(text: str) -> frozenset[str]:
     """Dotted names that a source text may import from the package, and the packages around them."""
     names: set[str] = set()
-    for node in _run(ast.parse(text)):
+    for node in _run(_parsed(text)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -64,10 +65,16 @@ def _imports(text: str) -> frozenset[str]:
 
 def _run(node: ast.AST) -> Iterator[ast.AST]:
     """All nodes of a syntax tree but those that only type checkers read, under `if TYPE_CHECKING:`."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
-            yield from _run(child)
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.expr):  # no import lies in one
+            continue
+        for child in ast.iter_child_nodes(node):
+            typing = isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"
+            if not typing:
+                waiting.append(child)
 
 
 def _file(root: Path, module: str) -> Path | None:
@@ -77,11 +84,15 @@ def _file(root: Path, module: str) -> Path | None:
 
 
 @cache
-def _meaning(suffix: str, text: str) -> str:
-    """A Python text's syntax tree without what only people read; any other text as it is."""
-    if suffix in NATIVE:
-        return text
-    return ast.dump(_WithoutProse().visit(ast.parse(text)))
+def _digest(suffix: str, text: str) -> str:
+    """Digest (16 characters) of a Python text's syntax tree without what only people read, or of any other text."""
+    return digest(text if suffix in NATIVE else ast.dump(_WithoutProse().visit(_parsed(text))))[:16]
+
+
+@cache
+def _parsed(text: str) -> ast.Module:
+    """A text's syntax tree, made once: dropping prose from it leaves its imports alone."""
+    return ast.parse(text)
 
 
 class _WithoutProse(ast.NodeTransformer):

@@ -175,7 +175,8 @@ def _batch_problems(study: "Study") -> Iterator[str]:
     used = {recipe for _, recipe in study.trained_dictionaries()}
     for name, recipe in study.recipes.items():
         if name in used and recipe.batch_rows > training:
-            yield f"recipes.{name}.batch_rows: {recipe.batch_rows} exceeds the {training} rows that it trains on at a time"
+            rows = f"{training} training rows of {'the stream' if study.stream.windows == 1 else 'a window'}"
+            yield f"recipes.{name}.batch_rows: {recipe.batch_rows} exceeds the {rows}"
 
 
 def _model_problems(study: "Study") -> Iterator[str]:

@@ -76,7 +76,7 @@ def _course_rows(
 ) -> list[dict]:
     """All rows of one model."""
     shards = Shards.open([shards_of[state] for state in course.members], course.members)
-    held_out = partial(batches, shards, shards.split(cfg.held_out_shards)[1], device)
+    held_out = partial(batches, shards, shards.held_out(cfg.held_out_shards), device)
     checkpoints = range(1, len(course.members))
     nrn_CS = np.stack([nrn(own.crosscoder.W_dec_SMd, 1, tuned=c).cpu().numpy() for c in checkpoints])
     scores = {"joint": (nrn_CS, own.alive_S)}

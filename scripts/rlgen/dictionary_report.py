@@ -43,7 +43,7 @@ class HeldOut:
         tensors, metadata = read_tensors(stream)
         if metadata.get("digest") != shards.stream:
             raise ArtifactError(stream, "not the token stream that the activations were read on")
-        indices = shards.split(held_out_shards)[1]
+        indices = shards.held_out(held_out_shards)
         return cls(crosscoder, shards, indices, tensors["token_ids"], tensors["lengths"], device)
 
     def batches(self) -> Iterator[torch.Tensor]:

@@ -73,7 +73,7 @@ class Draft:
     ) -> tuple[torch.Tensor, RowCache]:
         """As `check`, before the output head: final hidden states (B, L+1, d)."""
         longest, last = int(self.length_N[rows_B].max()), prompts.ids_BP.shape[1] - 1
-        h_BTd = self.h_NTd[rows_B, : longest + 1]
+        h_BTd = self.h_NTd[:, : longest + 1].index_select(0, rows_B)
         if hook is not None:
             h_BTd = hook.edit(h_BTd)
         upper = range(self.layer + 1, len(blocks(model)))
@@ -133,7 +133,8 @@ class Draft:
         """Give the cache of the rows that go on what the blocks up to `layer` hold of prompts and texts."""
         prompts.fill(cache, range(self.layer + 1))
         for block, (keys, values) in enumerate(self.lower):
-            cache.fill(block, keys[rows_A], values[rows_A], first=prompts.ids_BP.shape[1] - 1)
+            parts = (x.index_select(0, rows_A) for x in (keys, values))
+            cache.fill(block, *parts, first=prompts.ids_BP.shape[1] - 1)
 
 
 def _see_draft(watch: AnswerWatch, text_BL: torch.Tensor, kept_BL: torch.Tensor, logits_BTV: torch.Tensor) -> None:

@@ -114,7 +114,7 @@ class Prompts:
     def fill(self, cache: RowCache, chosen: range) -> RowCache:
         """Put the prefix of the chosen blocks into the first columns of a cache."""
         for block in chosen if self.prefix else ():
-            cache.fill(block, *(x[self.prefix_row_B] for x in self.prefix[block]))
+            cache.fill(block, *(x.index_select(0, self.prefix_row_B) for x in self.prefix[block]))
         return cache
 
 

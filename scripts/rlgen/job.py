@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import re
+import resource
 import runpy
 import shutil
 import signal
@@ -27,8 +28,8 @@ from rlgen.code_digest import code_digests
 from rlgen.differences import differences
 from rlgen.files import ArtifactError, digest, write_json
 from rlgen.packages import used
+from rlgen.warm import ENGINE, born
 
-ENGINE = "RLGEN_ENGINE"  # environment variable: process id of the workflow engine that started this job
 WATCH_S = 1.0
 REMEDIES = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.EROFS: "make it writable"}
 PARTIAL = re.compile(r"\.(.+)\.\d+\.partial(.*)")  # what `rlgen.files.atomic_path` writes to
@@ -128,8 +129,16 @@ def _run_claimed(job: Job, arguments: list[str]) -> None:
         "host": socket.gethostname(),
         "start": time.strftime("%F %T %z", time.localtime(started)),
         "wall_s": round(time.time() - started, 1),
-    }
+    } | _used()
     write_json(sidecar, facts_of_run)
+
+
+def _used() -> dict[str, float]:
+    """CPU time and peak memory of this process so far, and of what it has started and waited for."""
+    own, others = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss: bytes on macOS, else KiB
+    cpu_s = own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+    return {"cpu_s": round(cpu_s, 1), "peak_mb": round(max(own.ru_maxrss, others.ru_maxrss) / unit, 1)}
 
 
 def made_of(job: Job, arguments: list[str]) -> dict:
@@ -216,26 +225,14 @@ def _follow_engine() -> None:
     """End this process when the engine that started it is gone: its successor will start the job anew."""
     engine = os.environ.get(ENGINE, "")
     if engine.isdecimal():
-        threading.Thread(target=_watch, args=(int(engine), _born(int(engine))), daemon=True).start()
+        threading.Thread(target=_watch, args=(int(engine), born(int(engine))), daemon=True).start()
 
 
-def _watch(engine: int, born: str | None) -> None:
-    while born is not None and _born(engine) == born:
+def _watch(engine: int, since: str | None) -> None:
+    while since is not None and born(engine) == since:
         time.sleep(WATCH_S)
     print("the workflow engine that started this job is gone: stopping", file=sys.stderr, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)  # whatever the script is doing
-
-
-def _born(pid: int) -> str | None:
-    """When a process started, as far as the system tells; None where there is no such process."""
-    try:
-        os.kill(pid, 0)
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except ProcessLookupError:
-        return None
-    except OSError:  # no /proc here, or another user's process: it lives
-        return ""
-    return None if state in "ZX" else fields[18]  # a zombie has ended, although nobody asked how
 
 
 def _fail(message: str, terminal: int) -> int:

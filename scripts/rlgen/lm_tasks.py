@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # importing lm-eval takes seconds
 SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
 KINDS = ("multiple_choice", "generate_until")
 FEWSHOT_SEED = 1234  # lm-eval's own default
+FORMATS = ("arrow", "csv", "json", "parquet", "text")  # files anywhere, which `datasets` reads without a data set
 MATH_VERIFY = "math_verify"  # the one metric of ours: the verdict that training rewards (rlgen.math_answers)
 
 
@@ -39,8 +40,8 @@ def shipped_task(name: str, benchmark: Benchmark) -> "ConfigurableTask":
     """
     config = _shipped_config(name)
     if benchmark.files is None:
-        source = config["dataset_path"]
-        check_pinned(source, benchmark.revision)
+        source = _published(name, config)
+        check_pinned(f"data.benchmarks.{name}.revision: {source}", benchmark.revision)
         documents = {"dataset_kwargs": (config.get("dataset_kwargs") or {}) | {"revision": benchmark.revision}}
     else:
         source = ", ".join(benchmark.files.values())
@@ -61,6 +62,11 @@ def shipped_task(name: str, benchmark: Benchmark) -> "ConfigurableTask":
             f"benchmark {name}: its documents ({source}) cannot be loaded ({first_line(error)}); "
             "expected a network, or that revision in the hub's cache, or `files` in the data set's own format"
         ) from error
+
+
+def data_set(name: str) -> str:
+    """The data set on the hub that a shipped task reads. Raises ArtifactError for an unknown task, or one without."""
+    return _published(name, _shipped_config(name, functions=False))
 
 
 def load_task(name: str, docs_path: str | Path, max_new_tokens: int | None = None) -> "ConfigurableTask":
@@ -251,14 +257,26 @@ def _build(config: dict[str, Any]) -> "ConfigurableTask":
     return task
 
 
-def _shipped_config(name: str) -> dict[str, Any]:
-    """The configuration of a shipped task, includes resolved. Raises ArtifactError where there is none."""
+def _published(name: str, config: Mapping[str, Any]) -> str:
+    """The data set on the hub that a configuration names. Raises ArtifactError where it names none."""
+    path = config.get("dataset_path")
+    if not path or path in FORMATS:
+        what = f"its documents are no data set of the hub ({path or 'generated'})"
+        raise ArtifactError(f"data.benchmarks.{name}", what, "give `files` in their format, or take another task")
+    return path
+
+
+def _shipped_config(name: str, functions: bool = True) -> dict[str, Any]:
+    """The configuration of a shipped task, includes resolved. Raises ArtifactError where there is none.
+
+    Without `functions`, those that it names in Python are not imported.
+    """
     from lm_eval.tasks._yaml_loader import load_yaml  # TaskManager would first index some 14,000 files
 
     path = _task_files().get(name)
     if path is None:
         raise ArtifactError(f"benchmark {name}: the installed lm-eval ships no task of that name")
-    config = load_yaml(path)
+    config = load_yaml(path, resolve_func=functions)
     if "class" in config or config.get("output_type") not in KINDS:
         kind = "a Python class" if "class" in config else f"of output_type {config.get('output_type')}"
         raise ArtifactError(f"benchmark {name}: is {kind}, expected one of {', '.join(KINDS)}")

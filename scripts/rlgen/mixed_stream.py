@@ -1,8 +1,8 @@
 """The token stream over sources: their texts cut into sequences, mixed by shares (docs/method.md, section 3).
 
 A stream that is harvested in windows has a part that is held out and one per window. Text i of a source belongs to part
-i mod n, so parts share no text and each is built by itself. A *row* is every token but the first of a sequence: that one is the
-tokenizer's <bos> or, where there is none, takes its place as the position that all others attend to.
+i mod n, so parts share no text and each is built by itself. A *row* is every token but the first of a sequence: that
+one is the tokenizer's <bos> or, where there is none, takes its place as the position that all others attend to.
 """
 
 import json
@@ -38,7 +38,7 @@ def texts(path: Path, tokenizer: PreTrainedTokenizerFast, part: int, parts: int)
 
 
 def cut(texts: Iterator[str], tokenizer: PreTrainedTokenizerFast, tokens: int) -> Iterator[Sequence]:
-    """Sequences of at most `tokens` tokens, <bos> of tokenizers that use one included; a tail of one token is dropped."""
+    """Sequences of at most `tokens` tokens, the tokenizer's <bos> included; a tail of one token is dropped."""
     start = tokenizer("", add_special_tokens=True)["input_ids"][:1]
     start = start if start and start[0] == tokenizer.bos_token_id else []
     while batch := list(islice(texts, TEXTS_AT_A_TIME)):

@@ -7,6 +7,7 @@ says which new version counts as which old one, and the digest is that of the ol
 
 import json
 import re
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,7 @@ class Change(NamedTuple):
     locked: str
 
 
+@cache
 def normal(package: str) -> str:
     """The canonical spelling of a package's name."""
     return re.sub(r"[-_.]+", "-", package).lower()
@@ -34,8 +36,12 @@ def normal(package: str) -> str:
 
 def locked(root: Path) -> dict[str, str]:
     """Package -> version in requirements.lock."""
-    lines = (root / "requirements.lock").read_text().splitlines()
-    pins = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return dict(_pins((root / "requirements.lock").read_text()))
+
+
+@cache
+def _pins(text: str) -> dict[str, str]:
+    pins = (line.split("==") for line in text.splitlines() if line and not line.startswith("#"))
     return {normal(name): number.strip() for name, number in pins}
 
 

@@ -1,30 +1,30 @@
 """`make pin`: the commits of everything a study takes from the hub, written into its YAML, comments and all kept.
 
-Pinned are: `revision` beside `hub` (a data set) and beside `from` (a model), `adapter_revision` beside `adapter`, and
-every entry of `task_revisions` (lm-eval task -> commit of its data set), which is filled from the names under `tasks`
-where a study has that field. A branch or a tag is replaced by its commit, and kept as a comment at the end of a line.
+Pinned are `revision` beside `hub` (`data.sources`) and beside `from` (`data.teacher`, `models` and their `earlier`),
+`adapter_revision` beside `adapter`, and `revision` of all `data.benchmarks` that have no `files`. A branch or a tag is
+replaced by its commit, and kept as a comment at the end of a line.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
 from rlgen.files import ArtifactError, write_text
 from rlgen.hub import hub_errors, is_commit, is_hub_id
+from rlgen.progress import Progress
 
 PINNED = {"hub": ("dataset", "revision"), "from": ("model", "revision"), "adapter": ("model", "adapter_revision")}
-TASKS, TASK_REVISIONS = "tasks", "task_revisions"
+TIMEOUT_S = 60  # of one question to the hub
 Kind = Literal["dataset", "model"]
 CommitOf = Callable[[Kind, str, str | None], str]  # kind, repository, branch or tag -> commit
 
 
 @dataclass(frozen=True)
 class Place:
-    """Something to pin in a YAML text: where its revision stands, and what stands there now."""
+    """Something without a commit in a YAML text: what it is, what stands there now, and where the commit goes."""
 
     line: int  # from 1
     what: str  # the field, as `models.rl.revision`
@@ -36,17 +36,20 @@ class Place:
     before: str  # what goes there before the commit
     after: str = ""  # and behind it
 
-    @property
-    def is_pinned(self) -> bool:
-        """Whether a commit stands there already."""
-        return is_commit(self.revision)
+
+class Field(NamedTuple):
+    """A field of a YAML mapping, and the mapping in whose text it stands."""
+
+    owner: yaml.MappingNode
+    key: yaml.ScalarNode
+    value: yaml.Node
 
 
-def places(text: str, data_set_of: Callable[[str], str], path: str | Path = "study") -> list[Place]:
-    """All that a study's YAML takes from the hub, in the order of the text.
+def unpinned(text: str, data_set_of: Callable[[str], str], path: str | Path = "study") -> list[Place]:
+    """What a study's YAML takes from the hub without a commit, in the order of the text.
 
-    `data_set_of` tells the data set of an lm-eval task; it is asked only where a study has `task_revisions`. Raises
-    ArtifactError, naming `path`, where the text is no YAML mapping.
+    `data_set_of` tells the data set of an lm-eval task; it is asked only for benchmarks without a commit. Raises
+    ArtifactError, naming `path`, where the text is no YAML mapping or two repositories share one revision (an anchor).
     """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -55,85 +58,114 @@ def places(text: str, data_set_of: Callable[[str], str], path: str | Path = "stu
         raise ArtifactError(path, f"cannot be read as YAML ({problem})", "mend it") from error
     if not isinstance(root, yaml.MappingNode):
         raise ArtifactError(path, "holds no fields", "expected the YAML of a study")
-    found = [place for path, node in _mappings(root, ()) for place in _beside(text, path, node)]
-    return sorted([*found, *_tasks(text, root, data_set_of)], key=lambda place: place.start)
+    by_offset: dict[int, Place] = {}
+    for place in sorted(_places(text, root, data_set_of), key=lambda place: place.start):
+        first = by_offset.setdefault(place.start, place)
+        if (first.kind, first.repository) != (place.kind, place.repository):
+            problem = f"{first.what} ({first.repository}) and {place.what} ({place.repository}) are one revision"
+            raise ArtifactError(f"{path}:{place.line}", problem, "write both out, without an anchor")
+    return list(by_offset.values())
 
 
-def _mappings(node: yaml.Node, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], yaml.MappingNode]]:
-    if isinstance(node, yaml.MappingNode):
-        yield path, node
-        for key, value in node.value:
-            yield from _mappings(value, (*path, str(key.value)))
-    elif isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
-            yield from _mappings(value, (*path, str(number)))
+def _places(text: str, root: yaml.MappingNode, data_set_of: Callable[[str], str]) -> Iterator[Place]:
+    fields = _fields(root)
+    data = _fields(_value(fields, "data"))
+    for name, source in _fields(_value(data, "sources")).items():
+        yield from _beside(text, f"data.sources.{name}", source.value)
+    yield from _beside(text, "data.teacher", _value(data, "teacher"))
+    for name, benchmark in _fields(_value(data, "benchmarks")).items():
+        yield from _benchmark(text, f"data.benchmarks.{name}", benchmark.value, lambda name=name: data_set_of(name))
+    for name, model in _fields(_value(fields, "models")).items():
+        yield from _beside(text, f"models.{name}", model.value)
+        earlier = _value(_fields(model.value), "earlier")
+        for number, one in enumerate(earlier.value if isinstance(earlier, yaml.SequenceNode) else []):
+            yield from _beside(text, f"models.{name}.earlier.{number}", one)
 
 
-def _beside(text: str, path: tuple[str, ...], node: yaml.MappingNode) -> Iterator[Place]:
-    entries = {key.value: (key, value) for key, value in node.value}
-    for field, (kind, revision) in PINNED.items():
-        key, value = entries.get(field, (None, None))
-        if not isinstance(value, yaml.ScalarNode) or not is_hub_id(value.value):
+def _fields(node: yaml.Node | None) -> dict[str, Field]:
+    """Name -> field of a mapping, with those that it merges (`<<`); nothing of what is no mapping."""
+    own: dict[str, Field] = {}
+    merged: dict[str, Field] = {}
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else []:
+        if key.tag == "tag:yaml.org,2002:merge":
+            for part in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                merged = _fields(part) | merged
+        elif isinstance(key, yaml.ScalarNode):
+            own[key.value] = Field(node, key, value)
+    return merged | own
+
+
+def _value(fields: dict[str, Field], name: str) -> yaml.Node | None:
+    """A field's value; None for a field that is missing or null."""
+    value = fields[name].value if name in fields else None
+    return None if value is None or value.tag == "tag:yaml.org,2002:null" else value
+
+
+def _beside(text: str, path: str, node: yaml.Node | None) -> Iterator[Place]:
+    """Places of the revisions that belong beside `hub`, `from` and `adapter`."""
+    fields = _fields(node)
+    for name, (kind, revision) in PINNED.items():
+        value = _value(fields, name)
+        # a folder, unlike a data set, may be named as a repository is
+        if not isinstance(value, yaml.ScalarNode) or (kind == "model" and not is_hub_id(value.value)):
             continue
-        what = ".".join((*path, revision))
-        if revision in entries:
-            yield _written(text, what, kind, value.value, entries[revision][1])
+        what = f"{path}.{revision}"
+        if revision in fields:
+            if not is_commit(_text(fields[revision].value)):
+                yield _written(text, what, kind, value.value, fields[revision].value)
             continue
+        owner, key, _ = fields[name]
         end = value.end_mark.index
-        end = end if node.flow_style else _line_end(text, end)  # behind a comment on that line
-        before = ", " if node.flow_style else "\n" + " " * key.start_mark.column
+        end = end if owner.flow_style else _line_end(text, end)  # behind a comment on that line
+        before = ", " if owner.flow_style else _new_line(text, key)
         yield Place(key.start_mark.line + 1, what, kind, value.value, None, end, end, f"{before}{revision}: ")
+
+
+def _benchmark(text: str, path: str, node: yaml.Node, data_set: Callable[[], str]) -> Iterator[Place]:
+    """The place of the revision of a task's data set, where the task reads that."""
+    fields, what = _fields(node), f"{path}.revision"
+    if _value(fields, "files") is not None or not isinstance(node, yaml.MappingNode):
+        return
+    if "revision" in fields:
+        if not is_commit(_text(fields["revision"].value)):
+            yield _written(text, what, "dataset", data_set(), fields["revision"].value)
+        return
+    line, start, after = node.start_mark.line + 1, node.end_mark.index - 1, ""  # in empty braces
+    if node.value:
+        first = node.value[0][0]
+        start, after = first.start_mark.index, ", " if node.flow_style else _new_line(text, first)
+    yield Place(line, what, "dataset", data_set(), None, start, start, "revision: ", after)
 
 
 def _written(text: str, what: str, kind: Kind, repository: str, node: yaml.Node) -> Place:
     """The place of a revision that the YAML has a field for."""
-    value = node.value if isinstance(node, yaml.ScalarNode) else ""
-    now = None if node.tag.endswith(":null") or not value else value
-    start, end = node.start_mark.index, node.end_mark.index
+    now, start, end = _text(node), node.start_mark.index, node.end_mark.index
     colon = "" if text[start - 1 : start].isspace() else " "  # `revision:` with nothing behind
-    note = f"  # {now}" if now and not is_commit(now) and _line_end(text, end) == end else ""
+    note = f"  # {now}" if now and _line_end(text, end) == end else ""
     return Place(node.start_mark.line + 1, what, kind, repository, now, start, end, colon, note)
+
+
+def _text(node: yaml.Node) -> str | None:
+    """A scalar's text; None for one that is empty or null."""
+    is_null = node.tag == "tag:yaml.org,2002:null" or not isinstance(node, yaml.ScalarNode)
+    return None if is_null else node.value or None
 
 
 def _line_end(text: str, start: int) -> int:
     end = text.find("\n", start)
-    return len(text) if end < 0 else end
+    end = len(text) if end < 0 else end
+    return end - 1 if text[start:end].endswith("\r") else end
 
 
-def _tasks(text: str, root: yaml.MappingNode, data_set_of: Callable[[str], str]) -> Iterator[Place]:
-    """Places of the commits of lm-eval tasks' data sets, in a study that has a field for them."""
-    fields = {key.value: (key, value) for key, value in root.value}
-    if TASK_REVISIONS not in fields or TASKS not in fields:
-        return
-    key, node = fields[TASK_REVISIONS]
-    entries = {k.value: v for k, v in node.value} if isinstance(node, yaml.MappingNode) else {}
-    groups = [value for _, value in _mappings(fields[TASKS][1], ()) for _, value in value.value]
-    names = dict.fromkeys(item.value for group in groups for item in group.value if isinstance(item, yaml.ScalarNode))
-    for name in names:
-        if name in entries:
-            yield _written(text, f"{TASK_REVISIONS}.{name}", "dataset", data_set_of(name), entries[name])
-    missing = [name for name in names if name not in entries]
-    if missing and entries and node.flow_style:
-        raise ArtifactError(TASK_REVISIONS, "is written in braces", "write one task per line")
-    column = node.value[0][0].start_mark.column if entries else key.start_mark.column + 2
-    line_end = _line_end(text, key.end_mark.index)
-    # An empty field, `task_revisions: {}` or nothing, is replaced by the first task.
-    start, end = (line_end, line_end) if entries else (key.end_mark.index + 1, node.end_mark.index)
-    for name in missing:
-        what, before = f"{TASK_REVISIONS}.{name}", f"\n{' ' * column}{name}: "
-        yield Place(key.start_mark.line + 1, what, "dataset", data_set_of(name), None, start, end, before)
-        start = end
+def _new_line(text: str, key: yaml.Node) -> str:
+    """A line end as the text has them, and the indent of a key."""
+    return ("\r\n" if "\r\n" in text else "\n") + " " * key.start_mark.column
 
 
-def pinned(text: str, found: Iterable[Place], commit_of: CommitOf) -> str:
-    """The text with a commit at every place that has none. Each (repository, revision) is asked for once."""
-    commits: dict[tuple, str] = {}
+def pinned(text: str, commits: Iterable[tuple[Place, str]]) -> str:
+    """The text with a commit at every one of its places, which come in its order."""
     parts, at = [], 0
-    for place in found:
-        if place.is_pinned:
-            continue
-        asked = (place.kind, place.repository, place.revision)
-        commit = commits[asked] if asked in commits else commits.setdefault(asked, commit_of(*asked))
+    for place, commit in commits:
         quoted = f'"{commit}"' if commit.isdecimal() else commit  # or YAML would read a number
         parts += [text[at : place.start], place.before, quoted, place.after]
         at = place.end
@@ -145,38 +177,53 @@ def pin(path: Path, check: bool, commit_of: CommitOf | None = None) -> list[str]
 
     Raises ArtifactError, and leaves the file as it was, where the hub cannot be asked or does not know a repository.
     """
+    from rlgen.lm_tasks import data_set  # it imports lm-eval when it is asked
+
     try:
-        text = path.read_text()
+        text = path.read_bytes().decode()  # line ends as they are
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(path, f"cannot be read ({error})", "expected the YAML of a study") from error
-    before = places(text, task_data_set, path)
-    missing = [place for place in before if not place.is_pinned]
+    found = unpinned(text, data_set, path)
     if check:
-        return [f"{path}:{place.line}: {place.what}: {place.repository} has no commit" for place in missing]
-    if not missing:
+        return [f"{path}:{place.line}: {place.what}: {place.repository} has no commit" for place in found]
+    if not found:
         return []
-    new = pinned(text, before, commit_of or hub_commit)
-    if not _says_the_same(text, new, before):
+    commits = list(zip(found, _asked(found, commit_of or hub_commit, path), strict=True))
+    new = pinned(text, commits)
+    if not _says_the_same(text, new):
         raise ArtifactError(path, "its layout cannot be edited in place", "write the commits into it by hand")
     write_text(path, new)
-    commits = {place.what: place.revision for place in places(new, task_data_set, path)}
-    return [f"{place.what}: {place.repository} {commits[place.what]}" for place in missing]
+    return [f"{place.what}: {place.repository} {commit}" for place, commit in commits]
 
 
-def _says_the_same(old: str, new: str, before: list[Place]) -> bool:
-    """Whether a pinned text has all its commits and differs from the old one in nothing else (anchors may spread)."""
+def _asked(found: Sequence[Place], commit_of: CommitOf, path: Path) -> Iterator[str]:
+    """The commits of places. Each (repository, revision) is asked for once; an error says for which field."""
+    commits: dict[tuple, str] = {}
+    progress = Progress("pin", len(found), "revisions")
+    for number, place in enumerate(found, start=1):
+        asked = (place.kind, place.repository, place.revision)
+        try:
+            commit = commits[asked] if asked in commits else commits.setdefault(asked, commit_of(*asked))
+        except ArtifactError as error:
+            folder = f" (a folder is written ./{place.repository})" if place.kind == "model" else ""
+            raise ArtifactError(f"{path}:{place.line}: {place.what}: {error}{folder}") from error
+        yield commit
+        progress.update(number)
+
+
+def _says_the_same(old: str, new: str) -> bool:
+    """Whether a pinned text has all its commits and differs from the old one in nothing else."""
     try:
-        found = places(new, task_data_set)
+        left = unpinned(new, lambda task: task)
         values = [_without_revisions(yaml.safe_load(text)) for text in (old, new)]
     except (ArtifactError, yaml.YAMLError):
         return False
-    complete = all(place.is_pinned for place in found) and {p.what for p in found} == {p.what for p in before}
-    return complete and values[0] == values[1]
+    return not left and values[0] == values[1]
 
 
 def _without_revisions(value: Any) -> Any:
     if isinstance(value, dict):
-        own = {field for _, field in PINNED.values()} | {TASK_REVISIONS}
+        own = {field for _, field in PINNED.values()}
         return {key: _without_revisions(part) for key, part in value.items() if key not in own}
     return [_without_revisions(part) for part in value] if isinstance(value, list) else value
 
@@ -186,20 +233,4 @@ def hub_commit(kind: Kind, repository: str, revision: str | None) -> str:
     from huggingface_hub import HfApi
 
     with hub_errors(repository, revision):
-        return HfApi().repo_info(repository, revision=revision, repo_type=kind).sha
-
-
-def task_data_set(task: str) -> str:
-    """The data set that an lm-eval task reads. Raises ArtifactError for an unknown task or one without a data set."""
-    entry = _task_index().get(task)
-    data_set = entry and (entry.cfg or {}).get("dataset_path")
-    if not data_set:
-        raise ArtifactError(f"tasks: {task}", "no task of lm-eval with a data set", "see `lm-eval ls tasks`")
-    return data_set
-
-
-@cache
-def _task_index() -> dict[str, Any]:
-    from lm_eval.tasks import TaskManager  # takes some twenty seconds to read all its tasks
-
-    return TaskManager().task_index
+        return HfApi().repo_info(repository, revision=revision, repo_type=kind, timeout=TIMEOUT_S).sha

@@ -15,8 +15,8 @@ from rlgen.crosscoder import Crosscoder
 
 SEQUENCES_PER_BATCH = 256
 
-Replace = Callable[[torch.Tensor, int], torch.Tensor]
-"""(hidden_BTd, index of its first sequence) -> the activations the model goes on with."""
+Replace = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(hidden_BTd, indices of its sequences in rising order) -> the activations the model goes on with."""
 
 
 @dataclass
@@ -94,9 +94,9 @@ class RowReplacement:
         self.sequence_R, self.position_R = sequence_R.long(), position_R.long()
         self.values_Rd = values_Rd.expand(len(sequence_R), -1)
 
-    def __call__(self, hidden_BTd: torch.Tensor, first: int) -> torch.Tensor:
-        inside_R = (self.sequence_R >= first) & (self.sequence_R < first + len(hidden_BTd))
-        place = (self.sequence_R[inside_R] - first, self.position_R[inside_R])
+    def __call__(self, hidden_BTd: torch.Tensor, sequence_B: torch.Tensor) -> torch.Tensor:
+        inside_R = torch.isin(self.sequence_R, sequence_B)
+        place = (torch.searchsorted(sequence_B, self.sequence_R[inside_R]), self.position_R[inside_R])
         hidden_BTd = hidden_BTd.clone()
         hidden_BTd[place] = self.values_Rd[inside_R].to(hidden_BTd)
         return hidden_BTd
@@ -115,18 +115,16 @@ def lm_losses(
     A replacement changes block `layer`'s output. The blocks up to there run once: after them all variants run side by
     side along the batch axis. `loss_mask_NT[n, t]` asks for the loss of predicting token t+1 from position t; it must
     be False at the last column. Sequences are padded on the right, so causal attention needs no mask. Sequences
-    without a masked position are not run; a replacement is told the index of a batch's first sequence. NaN when no
-    position is masked.
+    without a masked position are not run; a replacement is told which sequences a batch holds. NaN when no position
+    is masked.
     """
     if loss_mask_NT[:, -1].any():
         raise ValueError("the last position of a sequence predicts no token and can carry no loss")
     total_W, count = torch.zeros(1 + len(replacements), dtype=torch.float64), 0
-    for first in range(0, len(token_ids_NT), SEQUENCES_PER_BATCH):
-        at_BT = loss_mask_NT[first : first + SEQUENCES_PER_BATCH, :-1]
-        if not at_BT.any():
-            continue
-        ids_BT = token_ids_NT[first : first + SEQUENCES_PER_BATCH].long()
-        with _side_by_side(model.model.layers[layer], replacements, first):
+    masked_K = loss_mask_NT.any(1).nonzero().squeeze(1)
+    for sequence_B in masked_K.split(SEQUENCES_PER_BATCH) if len(masked_K) else ():
+        at_BT, ids_BT = loss_mask_NT[sequence_B, :-1], token_ids_NT[sequence_B].long()
+        with _side_by_side(model.model.layers[layer], replacements, sequence_B):
             logits_WBTV = model(input_ids=ids_BT, use_cache=False).logits.unflatten(0, (len(total_W), -1))
         for variant, logits_BTV in enumerate(logits_WBTV):
             losses_P = torch.nn.functional.cross_entropy(
@@ -138,12 +136,12 @@ def lm_losses(
 
 
 @contextmanager
-def _side_by_side(block: torch.nn.Module, replacements: Sequence[Replace], first: int) -> Iterator[None]:
+def _side_by_side(block: torch.nn.Module, replacements: Sequence[Replace], sequence_B: torch.Tensor) -> Iterator[None]:
     """Within the context the block's output is followed, along the batch axis, by all its replacements."""
 
     def hook(_block, _inputs, output):
         h_BTd = output[0] if isinstance(output, tuple) else output
-        h_WBTd = torch.cat([h_BTd, *(replace(h_BTd, first) for replace in replacements)])
+        h_WBTd = torch.cat([h_BTd, *(replace(h_BTd, sequence_B) for replace in replacements)])
         return (h_WBTd, *output[1:]) if isinstance(output, tuple) else h_WBTd
 
     handle = block.register_forward_hook(hook)

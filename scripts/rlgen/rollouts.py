@@ -1,7 +1,8 @@
 """Who generates the completions of GRPO, and who judges their answers."""
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -12,15 +13,18 @@ from rlgen.settings.models import GRPOScale, TrainGRPO
 Right = Callable[[list[str], Sequence[str]], list[bool]]  # which of the completions end in their answer
 
 
-def judge(cfg: TrainGRPO) -> Right:
+@contextmanager
+def judge(cfg: TrainGRPO) -> Iterator[Right]:
     """Whether answers are right: the word behind the marker, or without one what math-verify makes of the text."""
-    if cfg.answer_marker is not None:
-        marker = cfg.answer_marker
-        return lambda texts, golds: [final_answer(t, marker) == g for t, g in zip(texts, golds, strict=True)]
+    marker = cfg.answer_marker
+    if marker is not None:
+        yield lambda texts, golds: [final_answer(t, marker) == g for t, g in zip(texts, golds, strict=True)]
+        return
     from rlgen.math_answers import AnswerChecker
 
     scale = cfg.model.scale or GRPOScale()
-    return AnswerChecker(scale.check_workers, scale.check_timeout_s).right
+    with AnswerChecker(scale.check_workers, scale.check_timeout_s) as checker:
+        yield checker.right
 
 
 def text_of(completion: str | list[dict]) -> str:

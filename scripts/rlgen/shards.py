@@ -148,7 +148,13 @@ class Shards:
         """(training shards, held-out shards): the last `held_out` shards judge and are never trained on."""
         if not 0 <= held_out < self.n_shards:
             raise ValueError(f"held_out_shards={held_out} leaves nothing of {self.n_shards} shards to train on")
-        return range(self.n_shards - held_out), range(self.n_shards - held_out, self.n_shards)
+        return range(self.n_shards - held_out), self.held_out(held_out)
+
+    def held_out(self, shards: int) -> range:
+        """The last shards, which judge. Raises ValueError where there are fewer."""
+        if shards > self.n_shards:
+            raise ValueError(f"held_out_shards={shards} of {self.n_shards} shards")
+        return range(self.n_shards - shards, self.n_shards)
 
     def read(self, shards: Sequence[int]) -> Rows:
         """The rows of these shards, in stream order. Raises ArtifactError for a file that is not what it should be.

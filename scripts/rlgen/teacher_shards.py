@@ -28,13 +28,13 @@ class Chunks:
 
     def save(self, index: int, key: str, rows: list[dict]) -> None:
         """Keep the rows of a chunk; `key` says what they follow from."""
-        write_text(self.path(index), canonical_json({"key": key, "rows": rows, "sha256": digest([key, rows])}))
+        write_text(self.path(index), canonical_json({"rows": rows, "sha256": digest([key, rows])}))
 
     def load(self, index: int, key: str) -> list[dict] | None:
         """The rows of a chunk; None where it is not there, broken, or follows from something else."""
         try:
             content = json.loads(self.path(index).read_text(encoding="utf-8"))
-            if content["key"] == key and content["sha256"] == digest([key, content["rows"]]):
+            if content["sha256"] == digest([key, content["rows"]]):
                 return content["rows"]
         except FileNotFoundError:
             return None

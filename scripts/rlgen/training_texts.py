@@ -115,22 +115,29 @@ def check_parent(tokenizer: PreTrainedTokenizerFast, parent: Path, chat: bool, s
 def within(settings: SFT | GRPO, lengths: Sequence[int], step: int, what: str) -> list[int]:
     """Places of the texts that fit, whole steps of them; says on stderr how long all are.
 
-    Raises ArtifactError where a larger share than `max_cut_share` does not fit. All fit where there is no `scale`.
+    Raises ArtifactError where a larger share than `max_cut_share` does not fit, or fewer steps than checkpoints are
+    left. All fit where there is no `scale`.
     """
-    scale, total = settings.scale, len(lengths)
+    total = len(lengths)
     quantiles = np.quantile(lengths, list(QUANTILES.values()), method="inverted_cdf")
     told = ", ".join(f"{name} {int(n)}" for name, n in zip(QUANTILES, quantiles, strict=True))
-    limit = scale.max_length if scale else max(lengths)
+    _say(f"{total} {what}, tokens: {told}")
+    if settings.scale is None:
+        return list(range(total))
+    limit, tolerated = settings.scale.max_length, settings.scale.max_cut_share
     fit = [i for i, n in enumerate(lengths) if n <= limit]
     over = total - len(fit)
     text = f"{over} of {total} {what} ({over / total:.2%}) are longer than scale.max_length={limit} tokens"
-    _say(f"{total} {what}, tokens: {told}; {text}")
-    if scale and over > scale.max_cut_share * total:
-        remedy = f"expected at most scale.max_cut_share={scale.max_cut_share:.2%}"
-        raise ArtifactError(f"{text} (longest {max(lengths)}), {remedy}; raise one of the two")
+    if over > tolerated * total:
+        remedy = f"expected at most scale.max_cut_share={tolerated:.2%}; raise one of the two"
+        raise ArtifactError(f"{text} (longest {max(lengths)}), {remedy}")
     kept = fit[: len(fit) // step * step]
-    if over:
-        _say(f"left out: {over} that are too long, and {len(fit) - len(kept)} that fill no step of {step}")
+    _say(
+        f"{text}; left out: {over + len(fit) - len(kept)}, of which {len(fit) - len(kept)} only fill no step of {step}"
+    )
+    if len(kept) < settings.checkpoints * step:
+        steps = f"{len(kept) // step} steps of {step} are left"
+        raise ArtifactError(f"{text}: {steps}, expected at least one for each of {settings.checkpoints} checkpoints")
     return kept
 
 
@@ -178,7 +185,7 @@ def _check_boundaries(found: Sequence[Tokens], rows: Sequence, tokenizer, parent
 def _check_ends(completions: Sequence[NDArray], tokenizer, parent: Path) -> None:
     """The model learns to stop by the token that generation stops at, or never stops."""
     ends = stop_tokens(tokenizer, parent)
-    endless = [ids for ids in completions if not ends & set(ids.tolist())]
+    endless = [ids for ids in completions if not np.isin(ids, sorted(ends)).any()]
     if endless:
         last, names = tokenizer.decode(endless[0][-3:]), [tokenizer.decode([end]) for end in sorted(ends)]
         what = f"{len(endless)} of {len(completions)} completions end in {last!r} without a token that ends generation"

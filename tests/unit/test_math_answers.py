@@ -270,6 +270,8 @@ def test_without_a_box_math_verify_finds_the_answer(checker):
         "18 " + "then 7 " * 400,
     ]
     assert checker.right(wrong, ["18"] * len(wrong)) == [False] * len(wrong)
+    unreadable = r"It is $18$. The answer is $\frac{{$."  # no earlier answer takes its place
+    assert checker.right([unreadable], ["18"]) == [False]
     roots = [r"$\sqrt{2}$", r"The answer is \(\sqrt{2}\).", r"\[ x = \sqrt2 \]"]
     assert checker.right(roots, [r"\sqrt{2}"] * len(roots)) == [True] * len(roots)
 
@@ -432,23 +434,29 @@ def test_workers_of_others_may_judge(method):
 
 
 KILLED = """
-import sys, threading
+import os, time
 from rlgen.math_answers import AnswerChecker
 checker = AnswerChecker(workers=2, timeout_s=2)
 checker.right(["\\\\boxed{x}", "\\\\boxed{y}"], ["y", "x"])
-print(*checker._processes.pids(), flush=True)
-checker.right(["\\\\boxed{9^{9^{9^9}}}"] , ["7"])
+child = os.fork()  # as data loaders do: it holds the pipes to the processes, too
+if child == 0:
+    time.sleep(120)
+    os._exit(0)
+print(child, *checker._processes.pids(), flush=True)
+checker.right(["\\\\boxed{9^{9^{9^9}}}"], ["7"])
 """
 
 
 def test_no_orphans_when_the_parent_is_killed_at_work():
     environment = os.environ | {"PYTHONPATH": str(Path(limited_processes.__file__).parents[1])}
     with subprocess.Popen([sys.executable, "-c", KILLED], stdout=subprocess.PIPE, env=environment) as parent:
-        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        child, *pids = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(pids) == 2 and not any(map(gone, pids))
         time.sleep(0.2)
         parent.kill()
     wait_until_gone(pids)
+    assert not gone(child)
+    os.kill(child, signal.SIGKILL)
 
 
 def raising():

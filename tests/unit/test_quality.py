@@ -129,16 +129,18 @@ def test_replacing_rows_by_themselves_changes_nothing():
 
 
 def test_blocks_after_the_layer_see_all_variants_of_a_real_model(tiny_model):
-    """Against a hook that replaces the block's output in one forward per variant."""
-    ids_NT = torch.randint(3, 20, (3, 6), generator=torch.Generator().manual_seed(0))
-    mask_NT = torch.zeros(3, 6, dtype=torch.bool)
-    mask_NT[0, 2] = mask_NT[1, 4] = mask_NT[2, 0] = True
+    """Against a hook that replaces the block's output in one forward per variant; sequence 1 asks for nothing."""
+    ids_NT = torch.randint(3, 20, (4, 6), generator=torch.Generator().manual_seed(0))
+    mask_NT = torch.zeros(4, 6, dtype=torch.bool)
+    mask_NT[0, 2] = mask_NT[2, 4] = mask_NT[3, 0] = True
     values_Rd = torch.randn(3, 32, generator=torch.Generator().manual_seed(1))
     replace = RowReplacement(*mask_NT.nonzero().T, values_Rd)
     losses = lm_losses(tiny_model, 1, ids_NT, mask_NT, [replace])
     for found, edit in zip(losses, (None, replace), strict=True):
         block = tiny_model.model.layers[1]
-        handle = block.register_forward_hook(lambda _m, _i, h, edit=edit: h if edit is None else edit(h, 0))
+        handle = block.register_forward_hook(
+            lambda _m, _i, h, edit=edit: h if edit is None else edit(h, torch.arange(4))
+        )
         with torch.inference_mode():
             logprob_NTV = tiny_model(input_ids=ids_NT).logits.double().log_softmax(-1)
         handle.remove()

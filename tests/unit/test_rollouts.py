@@ -26,7 +26,8 @@ def cfg(marker: str | None, scale: GRPOScale | None = None, **fields) -> TrainGR
 
 
 def test_with_a_marker_the_word_behind_it_is_compared():
-    assert judge(cfg(";"))(["1 ; 4 .", "4", "a ; 5"], ["4", "4", "4"]) == [True, False, False]
+    with judge(cfg(";")) as right:
+        assert right(["1 ; 4 .", "4", "a ; 5"], ["4", "4", "4"]) == [True, False, False]
 
 
 def test_without_one_math_verify_is_asked_with_the_settings_of_the_study(monkeypatch):
@@ -36,14 +37,27 @@ def test_without_one_math_verify_is_asked_with_the_settings_of_the_study(monkeyp
         def __init__(self, workers, timeout_s):
             asked.append((workers, timeout_s))
 
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            asked.append("ended")
+
         def right(self, completions, golds):
             return [text.endswith(gold) for text, gold in zip(completions, golds, strict=True)]
 
     module = ModuleType("rlgen.math_answers")
     module.AnswerChecker = AnswerChecker
     monkeypatch.setitem(sys.modules, "rlgen.math_answers", module)
-    right = judge(cfg(None, GRPOScale(vllm="none", check_workers=3, check_timeout_s=7.5)))
-    assert right(["it is 4", "it is 5"], ["4", "4"]) == [True, False] and asked == [(3, 7.5)]
+    with judge(cfg(None, GRPOScale(vllm="none", check_workers=3, check_timeout_s=7.5))) as right:
+        assert right(["it is 4", "it is 5"], ["4", "4"]) == [True, False]
+    assert asked == [(3, 7.5), "ended"]
+
+
+@pytest.mark.slow
+def test_math_verify_itself_judges_in_processes_of_its_own():
+    with judge(cfg(None, GRPOScale(vllm="none", check_workers=1))) as right:
+        assert right([r"so \boxed{\frac{2}{4}}", r"so \boxed{\frac{2}{5}}"], ["0.5", "0.5"]) == [True, False]
 
 
 def test_the_text_of_a_turn_is_its_content():

@@ -27,12 +27,12 @@ def parent(request, tmp_path_factory):
 
 
 def sft(scale: Scale | None = ENDS, chat: bool = True, **fields) -> TrainSFT:
-    model = SFT(parent="base", examples=8, batch_size=2, scale=scale, **fields)
+    model = SFT(parent="base", examples=8, batch_size=2, scale=scale, **{"checkpoints": 2} | fields)
     return TrainSFT(seed=0, threads=1, name="sft", model=model, chat=chat)
 
 
 def grpo(scale: GRPOScale | None, marker: str | None = None, **fields) -> TrainGRPO:
-    settings = {"prompts": 8, "prompts_per_step": 2, "rollouts": 2, "max_new_tokens": 10} | fields
+    settings = {"prompts": 8, "prompts_per_step": 2, "rollouts": 2, "max_new_tokens": 10, "checkpoints": 2} | fields
     model = GRPO(parent="base", scale=scale, **settings)
     return TrainGRPO(seed=0, threads=1, name="rl", model=model, chat=True, answer_marker=marker)
 
@@ -136,13 +136,16 @@ def test_long_texts_are_left_out_whole_and_told_before_training(parent, capsys):
     lengths = [len(row["input_ids"]) for row in sft_rows(EXAMPLES, tokenizer, parent, sft())]
     capsys.readouterr()
     limit = sorted(lengths)[4]  # 5 of 8 fit, of which 4 fill two steps
-    cfg = sft(Scale(max_length=limit, max_cut_share=0.375, end_token="<|im_end|>"), checkpoints=2)
+    cfg = sft(Scale(max_length=limit, max_cut_share=0.375, end_token="<|im_end|>"))
     rows = sft_rows(EXAMPLES, tokenizer, parent, cfg)
     assert [len(row["input_ids"]) for row in rows] == [n for n in lengths if n <= limit][:4]
     said = capsys.readouterr().err
-    assert f"longest {max(lengths)}; 3 of 8 training texts (37.50%) are longer than scale.max_length={limit}" in said
-    assert "left out: 3 that are too long, and 1 that fill no step of 2" in said
-    strict = sft(Scale(max_length=limit, max_cut_share=0.374, end_token="<|im_end|>"), checkpoints=2)
+    assert f"longest {max(lengths)}\n3 of 8 training texts (37.50%) are longer than scale.max_length={limit}" in said
+    assert "tokens; left out: 4, of which 1 only fill no step of 2" in said
+    strict = sft(Scale(max_length=limit, max_cut_share=0.374, end_token="<|im_end|>"))
+    few = cfg.model_copy(update={"model": cfg.model.model_copy(update={"checkpoints": 3})})
+    with pytest.raises(ArtifactError, match="2 steps of 2 are left, expected at least one for each of 3 checkpoints"):
+        sft_rows(EXAMPLES, tokenizer, parent, few)
     told = rf"3 of 8 training texts \(37.50%\) .*={limit} tokens \(longest {max(lengths)}\), expected .*=37.40%"
     with pytest.raises(ArtifactError, match=told):
         sft_rows(EXAMPLES, tokenizer, parent, strict)
@@ -150,14 +153,16 @@ def test_long_texts_are_left_out_whole_and_told_before_training(parent, capsys):
 
 def test_quantiles_by_hand(capsys):
     within(SFT(parent="b", examples=10, batch_size=1, scale=Scale(max_length=99)), list(range(1, 11)), 1, "texts")
-    assert capsys.readouterr().err.startswith("10 texts, tokens: median 5, 90 % 9, 99 % 10, longest 10; 0 of 10 texts")
+    assert capsys.readouterr().err.startswith(
+        "10 texts, tokens: median 5, 90 % 9, 99 % 10, longest 10\n0 of 10 texts (0.00%)"
+    )
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 30), st.integers(1, 4), st.floats(0, 1))
 def test_what_is_kept_fits_fills_steps_and_stays_in_order(lengths, limit, step, share):
     scale = Scale(max_length=max(limit, 2), max_cut_share=share)
-    settings, over = SFT(parent="b", scale=scale), sum(n > scale.max_length for n in lengths)
-    if over > share * len(lengths):
+    settings, over = SFT(parent="b", scale=scale, checkpoints=1), sum(n > scale.max_length for n in lengths)
+    if over > share * len(lengths) or len(lengths) - over < step:
         with pytest.raises(ArtifactError):
             within(settings, lengths, step, "texts")
         return

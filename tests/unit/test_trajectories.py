@@ -22,9 +22,8 @@ from rlgen.writers import Written
 
 ROOT = Path(__file__).parents[2]
 PROBLEMS = [Problem(f"What is {i} + {i}?", str(2 * i)) for i in range(7)]
-TEACHER = Teacher(
-    model="teacher", samples_per_prompt=3, max_new_tokens=20, max_model_len=200, shards=2, batch_prompts=2
-)
+FEW = {"samples_per_prompt": 3, "max_new_tokens": 20, "max_model_len": 200, "shards": 2, "batch_prompts": 2}
+TEACHER = Teacher(**{"from": "checkpoints/teacher"}, **FEW)
 
 
 def cfg(shard: int = 0, chat: bool = True, **teacher) -> WriteTrajectories:

@@ -181,7 +181,7 @@ def test_ends_and_counts(writer, monkeypatch):
 
 def test_stop_texts_end_a_row_and_are_cut_off(writer, monkeypatch):
     """Row 0 meets the stop text early, row 1 never: the rows' prompts hold it too, which does not count."""
-    tokenizer, prompt = writer.tokenizer, "So. Question:"
+    tokenizer, prompt = writer.tokenizer, "So.\nQuestion:"
     texts = ["B is it.\nQuestion: and on and on", "no end to it, none"]
     scripted(writer, monkeypatch, texts)
     monkeypatch.setattr(writer, "rows_per_batch", 2)

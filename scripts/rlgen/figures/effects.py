@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from pydantic import Field
 
 from rlgen.figures import style
 from rlgen.figures.page import Page
@@ -39,7 +40,7 @@ class Settings(Page):
     procedures: dict[str, Procedure]
     states: list[str]
     published: Published | None = None
-    tasks: list[str] = []
+    tasks: list[str] = Field(default_factory=list)
 
 
 class Line(NamedTuple):
