@@ -1,4 +1,5 @@
 # What all rules share: the checked study, settings and code of a rule, places of artifacts.
+from functools import cache
 from inspect import signature
 from pathlib import Path
 
@@ -70,11 +71,13 @@ def cfg(name, **fixed):
     return text
 
 
+@cache
 def code(script):
     """Digest of a script and of the library modules it imports: with it, an edit runs again what uses it."""
     return code_digest(f"{workflow.basedir}/scripts/{script}.py")
 
 
+@cache
 def packages(environment):
     """Digest of an environment's locked versions: with it, an update runs again what the environment produces."""
     return pinned.packages_digest(Path(workflow.basedir), environment, Path(RESULTS))
