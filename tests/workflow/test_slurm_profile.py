@@ -18,5 +18,9 @@ def test_only_rules_without_gpu_share_jobs_and_every_request_grows():
     rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S))
     for rule in yaml.safe_load(PROFILE.read_text())["groups"]:
         assert "gpu=0," in rules[rule], rule
-    growing = re.findall(r"gpu=(?:GPU|0),\n +mem_mb=grows\(\d+\),\n +runtime=grows\(\d+\),", text)
+    asked = r'(?:grows\(\d+\)|asks\("\w+", "{0}", \d+\))'
+    amounts = (
+        rf"gpu=[^\n]*(?:GPU|0|gpus\(model\)),\n +mem_mb={asked.format('mem_mb')},\n +runtime={asked.format('runtime')},"
+    )
+    growing = re.findall(amounts, text)
     assert len(growing) == text.count("resources:\n") > 30
