@@ -1,4 +1,5 @@
 # What all rules share: the checked study, settings and code of a rule, places of artifacts.
+from functools import cache
 from inspect import signature
 from pathlib import Path
 
@@ -70,20 +71,29 @@ def cfg(name, **fixed):
     return text
 
 
+@cache
 def code(script):
     """Digest of a script and of the library modules it imports: with it, an edit runs again what uses it."""
     return code_digest(f"{workflow.basedir}/scripts/{script}.py")
 
 
+@cache
 def packages(environment):
     """Digest of an environment's locked versions: with it, an update runs again what the environment produces."""
     return pinned.packages_digest(Path(workflow.basedir), environment, Path(RESULTS))
 
 
-def job(script, environment, resumable=False):
+def gpus(model):
+    """Graphics processors, and processes, that train a model together."""
+    scale = study.models[model].scale
+    return GPU * (scale.gpus if scale else 1)
+
+
+def job(script, environment, resumable=False, processes=1):
     """The start of a rule's command: its script, run as a job. It names files and is therefore no tracked setting."""
     start = f"python scripts/job.py --script scripts/{script}.py --environment {environment} --results {RESULTS}"
     start += f" --code {code(script)}" + " --resumable" * resumable
+    start += f" --processes {processes}" if processes > 1 else ""
 
     def text(wildcards, input, output, resources):
         gpu = resources.gpu or int("gpu" in resources.get("gres", ""))  # some clusters hand out GPUs as `gres`

@@ -85,14 +85,14 @@ for model in study.made_by("sft"):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=GPU,
+            gpu=gpus(model),
             mem_mb=asks("train_sft", "mem_mb", 2000),
             runtime=asks("train_sft", "runtime", 30),
         params:
             cfg=cfg("train_sft", model=model),
             code=code("train_sft"),
             packages=packages("training"),
-            job=job("train_sft", "training", resumable=True),
+            job=job("train_sft", "training", resumable=True, processes=gpus(model)),
         message:
             f"Supervised fine-tuning of {model}, seed {{wildcards.seed}}"
         shell:
@@ -119,14 +119,14 @@ for model in study.made_by("grpo"):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=GPU,
+            gpu=gpus(model),
             mem_mb=asks("train_grpo", "mem_mb", 2000),
             runtime=asks("train_grpo", "runtime", 30),
         params:
             cfg=cfg("train_grpo", model=model),
             code=code("train_grpo"),
             packages=packages("training"),
-            job=job("train_grpo", "training", resumable=True),
+            job=job("train_grpo", "training", resumable=True, processes=gpus(model)),
         message:
             f"Reinforcement learning of {model}, seed {{wildcards.seed}}"
         shell:

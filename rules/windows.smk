@@ -4,7 +4,8 @@
 #
 # Shards and states between windows are gone at the end. What decides them stands in the settings of `train_window` (the
 # stream, the harvest's code) and among its inputs (checkpoints, the window's token stream), so that a dictionary that
-# has gone stale, and no other, is trained anew, which takes a new harvest.
+# has gone stale is found out. It takes a new harvest, and the others are trained on that again, to the same bytes on a
+# CPU: the engine runs whatever reads a file that was gone and is made anew, `ancient` or not.
 
 
 onstart:
@@ -129,8 +130,7 @@ for model in filter(study.harvested, study.models):
 
 rule train_window:
     input:
-        # Shards are as old as their harvest, which says nothing about the training: see above what does.
-        shards=lambda w: ancient(window_shards(members(w.dictionary), w.window, w.seed)),
+        shards=lambda w: window_shards(members(w.dictionary), w.window, w.seed),
         before=lambda w: state_before(w),
         stream=rules.build_window_stream.output,
         models=lambda w: [path for state in members(w.dictionary) for path in checkpoint(state, w.seed)],

@@ -24,7 +24,7 @@ def code_digest(script: str | Path) -> str:
 
 def code_digests(script: str | Path) -> dict[str, str]:
     """Module -> hex digest (16 characters), for a script (named `script`) and every package module it reaches."""
-    return {name: _digest(path.suffix, path.read_text()) for name, path in sources(script).items()}
+    return {name: _read(path.suffix, path.read_text())[1] for name, path in sources(script).items()}
 
 
 def sources(script: str | Path) -> dict[str, Path]:
@@ -37,7 +37,7 @@ def sources(script: str | Path) -> dict[str, Path]:
     script = Path(script)
     found, waiting, seen = {"script": script}, [script], set()
     while waiting:
-        for name in _imports(waiting.pop().read_text()) - seen:
+        for name in _read(".py", waiting.pop().read_text())[0] - seen:
             seen.add(name)
             path = _file(script.parent, name)
             if path:
@@ -49,10 +49,22 @@ def sources(script: str | Path) -> dict[str, Path]:
 
 
 @cache
-def _imports(text: str) -> frozenset[str]:
-    """Dotted names that a source text may import from the package, and the packages around them."""
+def _read(suffix: str, text: str) -> tuple[frozenset[str], str]:
+    """What a source text imports from the package, and the digest (16 characters) of what it means.
+
+    The tree of a Python text is read for both and not kept: there would be hundreds of thousands of objects.
+    """
+    if suffix in NATIVE:
+        return frozenset(), digest(text)[:16]
+    tree = ast.parse(text)
+    names = _imports(tree)
+    return names, digest(ast.dump(_WithoutProse().visit(tree)))[:16]
+
+
+def _imports(tree: ast.Module) -> frozenset[str]:
+    """Dotted names that a syntax tree may import from the package, and the packages around them."""
     names: set[str] = set()
-    for node in _run(_parsed(text)):
+    for node in _run(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -81,18 +93,6 @@ def _file(root: Path, module: str) -> Path | None:
     """File of a package module; None where the name is something inside a module."""
     base = root.joinpath(*module.split("."))
     return next((path for path in (base.with_suffix(".py"), base / "__init__.py") if path.is_file()), None)
-
-
-@cache
-def _digest(suffix: str, text: str) -> str:
-    """Digest (16 characters) of a Python text's syntax tree without what only people read, or of any other text."""
-    return digest(text if suffix in NATIVE else ast.dump(_WithoutProse().visit(_parsed(text))))[:16]
-
-
-@cache
-def _parsed(text: str) -> ast.Module:
-    """A text's syntax tree, made once: dropping prose from it leaves its imports alone."""
-    return ast.parse(text)
 
 
 class _WithoutProse(ast.NodeTransformer):

@@ -19,8 +19,8 @@ DIRECT = {
         *["pyyaml", "safetensors", "torch", "transformers"],
     ],
     "training": [
-        *["accelerate", "datasets", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy"],
-        *["torch", "transformers", "trl"],
+        *["accelerate", "datasets", "math-verify", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors"],
+        *["scipy", "torch", "transformers", "trl"],
     ],
     "benchmarks": [
         *["accelerate", "datasets", "lm-eval", "math-verify", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml"],

@@ -69,11 +69,6 @@ class Row:
         """Where the hours come from."""
         return ", ".join(dict.fromkeys(e.basis for e in self.entries if e.basis))
 
-    @property
-    def why(self) -> str:
-        """Why hours are missing."""
-        return ", ".join(dict.fromkeys(e.why for e in self.entries if e.hours is None and e.why))
-
 
 class Plan:
     """What the jobs that would run take."""

@@ -27,7 +27,7 @@ def report(plan: Plan, gpus: int | None) -> str:
     found = list(warnings(plan, rows, gpus))
     sections = {
         "Totals": totals(plan, rows, gpus),
-        "Disk (assumed, but for what is free)": disk(plan),
+        "Disk (assumed, but for what is measured)": disk(plan),
         f"Warnings: {len(found) or 'none'}": found,
         "Assumptions": assumptions(plan),
     }
@@ -77,32 +77,38 @@ def further(rows: Sequence[Row]) -> str:
 def totals(plan: Plan, rows: Sequence[Row], gpus: int) -> Iterator[str]:
     """GPU-hours and the time they take."""
     spent = sum(row.gpu_hours for row in rows)
-    bases = dict.fromkeys(word.split(" ")[0] for row in rows for word in row.basis.split(", ") if word)
-    said = " and ".join(b for b in bases if b in ("measured", "assumed")) or "nothing known"
-    yield f"GPU-hours: {_short(spent)} ({said})"
-    for part in bases if len(bases) > 1 else ():
-        own = sum(e.gpus * e.hours for r in rows for e in r.entries if e.hours and e.basis.startswith(part))
-        yield f"  of these {part}: {_short(own)}"
-    chain = plan.critical_hours()
-    yield (
-        f"time on {gpus} GPU{'s' * (gpus != 1)}: at least {_short(max(chain, spent / gpus))} h ({said}); "
-        f"the longest chain of jobs takes {_short(chain)} h on any number"
-    )
+    bases = dict.fromkeys(word.split(" ")[0] for row in rows for e in row.entries if (word := e.basis))
+    said = " and ".join(bases)
+    if bases:
+        chain, many = plan.critical_hours(), f"{gpus} GPU{'s' * (gpus != 1)}"
+        yield f"GPU-hours: {_short(spent)} ({said})"
+        for basis in bases if len(bases) > 1 else ():
+            own = sum(e.gpus * e.hours for r in rows for e in r.entries if e.hours and e.basis.startswith(basis))
+            yield f"  of these {basis}: {_short(own)}"
+        yield f"time on {many}: at least {_short(max(chain, spent / gpus))} h ({said})"
+        yield f"the longest chain of jobs takes {_short(chain)} h on any number of GPUs ({said})"
+    else:
+        yield "GPU-hours: not known"
+    for reason, rules in _left_out(rows).items():
+        yield f"left out, {reason}: {', '.join(rules)}"
+
+
+def _left_out(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Why hours are missing -> rules with GPUs whose hours they are."""
+    found: dict[str, list[str]] = {}
     for row in rows:
-        if row.why and row.largest("gpus"):
-            yield f"left out: {row.rule} ({row.why})"
+        for reason in dict.fromkeys(e.why for e in row.entries if e.gpus and e.hours is None):
+            found.setdefault(reason, []).append(row.rule)
+    return found
 
 
 def disk(plan: Plan) -> Iterator[str]:
     """The parts of what lies on the disk, all of the study's, made or not."""
-    parts = estimates_disk.parts(plan.estimator)
-    for part in parts:
-        yield (
-            f"{_gb(part.bytes):>8} GB  {part.name}"
-            if part.bytes is not None
-            else f"       ?     {part.name}: {part.note}"
-        )
-    yield f"{_gb(_disk_bytes(plan)):>8} GB  together, at most (assumed): not all of it lies there at one time"
+    for part in estimates_disk.parts(plan.estimator):
+        size = "       ?   " if part.bytes is None else f"{_gb(part.bytes):>8} GB"
+        yield f"{size}  {part.name}{': ' * bool(part.note)}{part.note}"
+    yield f"{_gb(_disk_bytes(plan)):>8} GB  together, as far as known; less of it lies there at any one time"
+    yield f"{_gb(_there(plan)):>8} GB  in {plan.estimator.results} already (measured)"
     yield f"{_gb(shutil.disk_usage(Path.cwd()).free):>8} GB  free here (measured)"
 
 
@@ -145,20 +151,21 @@ def _disk_warnings(plan: Plan) -> Iterator[str]:
         needed = estimates_disk.activations_gb(plan.estimator)
         if limit is not None and needed > limit:
             yield (
-                f"stream.disk_gb: {stream.windows_on_disk} windows and the held-out shards take {needed:.3g} GB (assumed; "
-                f"value {limit:g}); raise it, or take more windows or smaller shards"
+                f"stream.disk_gb: {stream.windows_on_disk} windows and the held-out shards take {needed:.3g} GB "
+                f"(assumed; value {limit:g}); raise it, or take more windows or smaller shards"
             )
     except NotEstimated:
         pass  # said where the disk's parts are listed
-    if (whole := _disk_bytes(plan)) > free:
-        yield f"disk: the whole study takes up to {_gb(whole)} GB (assumed), {_gb(free)} GB are free here"
+    if (more := _disk_bytes(plan) - _there(plan)) > free:
+        yield f"disk: the study takes up to {_gb(more)} GB more (assumed), {_gb(free)} GB are free here"
 
 
 def _gpu_warnings(plan: Plan, row: Row, gpus: int) -> Iterator[str]:
     memory, needed = plan.assumed.gpu_memory_gb * 1e9, row.largest("gpu_bytes")
     uses = row.largest("gpus")
     if uses and needed and needed > memory:
-        yield f"{row.rule}: {_gb(needed)} GB (assumed) on each of {uses} GPUs, which have {_gb(memory)} GB (gpu_memory_gb)"
+        room = f"which have {_gb(memory)} GB (gpu_memory_gb)"
+        yield f"{row.rule}: {_gb(needed)} GB (assumed) on each of {uses} GPUs, {room}"
     asked = min(e.asked for e in row.entries)
     if uses and asked < uses:
         yield f"{row.rule}: its settings use {uses} GPUs, its rule asks for {asked}"
@@ -172,6 +179,11 @@ def _too_much(row: Row, needed: str, asked: str, field: str) -> str:
 
 def _disk_bytes(plan: Plan) -> float:
     return sum(part.bytes or 0 for part in estimates_disk.parts(plan.estimator))
+
+
+def _there(plan: Plan) -> int:
+    """Bytes of the study's results."""
+    return sum(path.stat().st_size for path in plan.estimator.results.rglob("*") if path.is_file())
 
 
 def _times(value: float | None, factor: float) -> float | None:

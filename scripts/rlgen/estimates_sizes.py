@@ -46,7 +46,7 @@ def _size(imported: Path, settings: Any, field: str) -> ModelSize:
     stated = settings.size and ModelSize.stated(settings.size)
     found = read_size(imported) or stated or read_size(Path(settings.origin))
     if found is None:
-        raise NotEstimated(f"{field}.size is missing, expected blocks, hidden_size and parameters")
+        raise NotEstimated(f"{field}.size is missing (blocks, hidden_size, parameters)")
     return found
 
 

@@ -33,7 +33,13 @@ MODELS = (
     *("transformers.tokenization_utils_tokenizers", "safetensors.torch", *TABLES),
 )
 PAGES = ("matplotlib.figure", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_agg", *TABLES)
-PRELOADED = {"training": MODELS, "dictionaries": MODELS, "analysis": PAGES}  # by environment; missing ones are skipped
+PRELOADED = {
+    "training": MODELS,
+    "dictionaries": MODELS,
+    "benchmarks": MODELS,
+    "sources": MODELS,
+    "analysis": PAGES,
+}  # by environment; missing ones are skipped
 PER_PROCESS = ("_", "SHLVL", "PWD", "OLDPWD")  # environment variables that say nothing about a job
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_S = 1.0

@@ -132,7 +132,7 @@ def test_a_study_knows_its_courses_and_its_joint_dictionary():
 def test_a_model_may_start_from_another_models_checkpoint():
     content = copy.deepcopy(DEFAULT)
     content["models"]["rl"]["parent"] = "sft@2"
-    assert load(content).pretrained("rl").layers == 4
+    assert load(content).architecture("rl").layers == 4
 
 
 @pytest.mark.parametrize(("name", "text"), [("schema.json", config_docs.schema), ("README.md", config_docs.page)])

@@ -257,7 +257,7 @@ def test_disk_by_hand(estimator):
 def test_a_size_that_is_missing_is_named_and_nothing_is_made_up(tmp_path):
     without = STUDY | {"models": STUDY["models"] | {"base": {"method": "load", "from": "owner/base"}}}
     estimator = Estimator(config.load(without), PLAIN, tmp_path)
-    with pytest.raises(NotEstimated, match=r"models\.base\.size is missing, expected blocks, hidden_size and"):
+    with pytest.raises(NotEstimated, match=r"models\.base\.size is missing \(blocks, hidden_size, parameters\)"):
         work(estimator, "train_grpo", model="rl", seed="0")
     parts = {part.name: part for part in estimates_disk.parts(estimator)}
     assert parts["dictionaries"].bytes is None and "models.base.size" in parts["dictionaries"].note

@@ -40,7 +40,7 @@ def test_a_manifest_tells_all_that_decides_the_outputs_and_nothing_of_the_run(pr
 def test_host_and_time_lie_beside_and_are_no_manifest(project):
     project.make()
     sidecar = project.results / "manifests/make.run.json"
-    assert set(json.loads(sidecar.read_text())) == {"host", "start", "wall_s"}
+    assert set(json.loads(sidecar.read_text())) == {"host", "start", "wall_s", "cpu_s", "peak_mb"}
     assert [path for path, _ in manifests.manifests(project.results)] == [project.manifest("make")]
     sidecar.write_text("anything")
     assert project.copy().status == 0

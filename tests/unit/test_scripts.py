@@ -46,7 +46,6 @@ def test_every_rule_has_its_script_and_every_script_says_what_it_does():
         "why",
         "write_environments",
     ]
-    by_hand += ["fetch_source", "import_model"]  # until studies have rules for them
     assert set(scripts()) - called == {f"scripts/{name}.py" for name in by_hand}
 
 

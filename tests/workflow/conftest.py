@@ -26,7 +26,7 @@ def finished(tmp_path_factory) -> Path:
 @pytest.fixture
 def tree(finished, tmp_path) -> Path:
     """A copy of the finished study to be changed, times of files included."""
-    return Path(shutil.copytree(finished, tmp_path / "tree"))
+    return Path(shutil.copytree(finished, tmp_path / "tree", ignore=shutil.ignore_patterns("*.sock")))
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,11 @@ def test_a_job_goes_on_from_its_state_whoever_was_killed(project, tmp_path_facto
     study = (project / STUDY).read_text()
     assert "steps: 40, warmup_steps: 5" in study
     (project / STUDY).write_text(study.replace("steps: 40, warmup_steps: 5", "steps: 200, warmup_steps: 5"))
-    undisturbed = Path(shutil.copytree(project, tmp_path_factory.mktemp("undisturbed") / "project"))
+    undisturbed = Path(
+        shutil.copytree(
+            project, tmp_path_factory.mktemp("undisturbed") / "project", ignore=shutil.ignore_patterns("*.sock")
+        )
+    )
     command = [*COMMAND[:-1], f"{RESULTS}/models/base/seed0/curves.csv"]
     whole = snakemake(undisturbed, *command)
     assert whole.returncode == 0, whole.stdout

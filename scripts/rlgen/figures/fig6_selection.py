@@ -30,7 +30,7 @@ def draw(page: Settings, table: pd.DataFrame) -> Figure:
         effects.dose_curve(axes[1], page, rows, state, ROLE, seeds)
         axes[1].set_title(f"{state} by dose", loc="left")
     grid[-1, 0].set_xlabel("accuracy, mean of the selection tasks")
-    grid[-1, 1].set_xlabel("dose (multiple of the features' own contribution)")
+    grid[-1, 1].set_xlabel("dose (multiple of own contribution)")
     entries = effects.handles(page, seeds)
     if page.published:
         entries.append(published.handle(page))
