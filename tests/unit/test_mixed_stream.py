@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from source_files import write_rows
 from tiny_models import BEGIN, END, PAD, TEMPLATE, tiny_checkpoint, tiny_tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from rlgen.files import ArtifactError
 from rlgen.mixed_stream import build, cut, drawn, pad_id, parts_of, rows_of, texts
@@ -113,6 +114,15 @@ def test_a_first_token_that_the_tokenizer_names_but_does_not_put_is_left_out():
     """What a model has not seen at the start of a text does not begin one here."""
     tokenizer = tiny_tokenizer(begin=False)
     tokenizer.bos_token = END
+    (piece,) = pieces_of(cut(iter(["a b"]), tokenizer, 16))
+    assert piece == tokenizer.encode("a b", add_special_tokens=False)
+
+
+def test_a_token_that_the_tokenizer_puts_last_is_no_first_one():
+    tokenizer = tiny_tokenizer(begin=False)
+    end = TemplateProcessing(single=f"$A {END}", special_tokens=[(END, tokenizer.eos_token_id)])
+    tokenizer.backend_tokenizer.post_processor = end
+    assert tokenizer.encode("") == [tokenizer.eos_token_id]
     (piece,) = pieces_of(cut(iter(["a b"]), tokenizer, 16))
     assert piece == tokenizer.encode("a b", add_special_tokens=False)
 
