@@ -12,6 +12,7 @@ from tiny_runs import completions
 
 from rlgen import benchmark_bench as module
 from rlgen.benchmark_bench import BenchmarkBench
+from rlgen.benchmark_runner import BenchmarkRunner
 from rlgen.controls import role_shift
 from rlgen.experiment import Condition
 from rlgen.intervene import FeatureEdits, VectorEdits, directions, mean_norm
@@ -121,22 +122,21 @@ def test_rows_of_an_edit(effects, state, kind):
 
 
 def test_the_edit_is_the_sets_exchange(effects, bench_of, crosscoder):
-    """Against a runner that is given the set's latents by hand."""
+    """Against a runner that is given model, layer, positions and latents by hand."""
     bench = bench_of(INTERVENE)
     mask_CS = torch.zeros(1, S, dtype=torch.bool)
     mask_CS[0, LATENTS] = True
     for state, towards, member in (("base", True, 0), ("rl", False, 1)):
         direction_Sd = directions(crosscoder, "exchange", towards)
         edits = FeatureEdits(crosscoder, member, "swap", direction_Sd, mask_CS, torch.tensor([2.0]))
+        running = BenchmarkRunner(model_of("qwen3", member), bench.evaluator, LAYER, everywhere=False)
         goal = bench.goal("rl" if state == "base" else "base")
-        expected = bench.runner(state).run([Condition("selected", 2.0)], edits, range(N), goal)
+        expected = running.run([Condition("selected", 2.0)], edits, range(N), goal)
         selected = effects[(effects["state"] == state) & (effects["edit"] == "exchange") & (effects["dose"] == 2.0)]
         curve = selected[selected["set"] == "selected"]
         assert_same_scores(curve, expected)
         choosing = [i for i, s in enumerate(bench.samples) if s.half == "discovery" and s.task == "arc_challenge"]
-        norm = 2 * mean_norm(
-            replace(edits, dose_C=torch.ones(1)), 0, bench.runner(state).stream_on_goal(choosing, goal)
-        )
+        norm = 2 * mean_norm(replace(edits, dose_C=torch.ones(1)), 0, running.stream_on_goal(choosing, goal))
         np.testing.assert_allclose(curve["delta_norm"], norm, rtol=1e-4)
 
 
