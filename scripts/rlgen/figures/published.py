@@ -10,7 +10,6 @@ from rlgen.figures.page import seeds_of
 
 SPREAD = 0.75  # of a task's column: the published value first, then every edit
 LANES = 0.6  # of an edit's place, over which its seeds spread
-STAR = {"marker": "*", "ls": "", "mfc": "white", "mec": "black", "mew": 1.0}
 
 
 def strip(part, page: Settings, table: pd.DataFrame, tasks: list[str]) -> None:
@@ -56,7 +55,7 @@ def _panel(
                 marker = style.seed_marker(r.seed, seeds)
                 ax.plot(aside, 100 * r.change, marker, color=colour, mfc=colour if first else "white", ms=5)
         if task in published:
-            ax.plot(places[0], published[task], ms=11, **STAR)
+            ax.plot(places[0], published[task], ms=11, **style.STAR)
         else:
             say = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": style.GREY}
             ax.text(places[0], 0.03, "not published", transform=ax.get_xaxis_transform(), **say)
@@ -69,4 +68,4 @@ def _panel(
 
 def handle(page: Settings) -> Line2D:
     """Legend of the published marks."""
-    return Line2D([], [], ms=9, label=f"reported in {page.published.source}", **STAR)
+    return Line2D([], [], ms=9, label=f"reported in {page.published.source}", **style.STAR)
