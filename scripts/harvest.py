@@ -34,7 +34,8 @@ def main() -> None:
     cfg = Harvest.model_validate_json(args.cfg)
     device = start(cfg.threads)
     stream = TokenStream.load(args.stream)
-    check_room(args.outputs, cfg.stream, hidden_size(args.models[0]), args.shards_on_disk, args.disk_gb)
+    kept = [args.state / state for state in cfg.states] if args.state else []
+    check_room(args.outputs, cfg.stream, hidden_size(args.models[0]), args.shards_on_disk, args.disk_gb, kept)
     jobs = list(zip(cfg.states, args.models, args.outputs, strict=True))
     for state, model, output in jobs:
         load = partial(load_model, model, device, getattr(torch, cfg.stream.precision))

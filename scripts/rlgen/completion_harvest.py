@@ -56,7 +56,7 @@ def harvest_completions(
             mask_BT[row, len(prompt) - 1 : len(prompt) + len(text)] = True
         sample_N, place_N = mask_BT.nonzero(as_tuple=True)
         start_B = torch.tensor([len(prompt) - 1 for prompt in prompts])
-        streams = [residual_stream(model, ids_BT, layer)[mask_BT] for model in models]
+        streams = [residual_stream(model, ids_BT, layer)[mask_BT].float() for model in models]
         parts.append((*streams, sample_N + first, place_N - start_B[sample_N]))
         progress.update(first + len(batch))
     reference_Nd, tuned_Nd, sample_N, position_N = (torch.cat(column) for column in zip(*parts, strict=True))

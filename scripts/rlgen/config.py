@@ -77,6 +77,13 @@ class Study(Strict):
                 check_known(task, "task", tasks_of(info.data["data"]))
         return tasks
 
+    @field_validator("data")
+    @classmethod
+    def _has_named_sources(cls, data: Data) -> Data:
+        for name in getattr(data, "sources", {}):
+            _check_name(name)
+        return data
+
     @field_validator("models", "recipes", "dictionaries", "procedures")
     @classmethod
     def _have_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
@@ -204,6 +211,10 @@ def _explain(error: dict) -> list[str]:
         del place[2:3]
     elif place[:1] in (["data"], ["stream"], ["evaluation"]):
         del place[1:2]
+        if place[1:2] == ["sources"]:  # and in them, kinds of sources and of their formats
+            del place[3:4]
+            if place[3:4] == ["format"] and place[4:5] in (["messages"], ["text"]):
+                del place[4:5]
     field = ".".join(place)
     if error["type"] == "extra_forbidden":
         return [f"{field}: unknown field (value {error['input']!r}); expected one of the fields in config/README.md"]

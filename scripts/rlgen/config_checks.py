@@ -56,6 +56,7 @@ def problems(study: "Study") -> Iterator[str]:
         yield from _procedure_problems(study, f"procedures.{name}", procedure)
     for field in ("doses", "truth_doses"):
         yield from _dose_problems(f"interventions.{field}", getattr(study.interventions, field))
+    yield from _published_problems(study) if study.published else ()
     recipe = study.features.course_recipe
     yield from _unknown("features.course_recipe", recipe, "recipe", study.recipes)
     if recipe in study.recipes:
@@ -138,8 +139,38 @@ def _sourced_problems(study: "Study") -> Iterator[str]:
         yield from _unknown("data.problems", data.problems, "source", data.sources)
         if data.problems in data.sources and not isinstance(data.sources[data.problems], ProblemSource):
             yield f"data.problems: {data.problems} holds texts, expected a source with format.kind problem"
-    for name in study.interventions.leave_out:
+    learners = [name for name, model in study.models.items() if isinstance(model, SFT)]
+    if learners and data.teacher is None and _without_completions(data):
+        yield f"data.teacher: missing, expected one, or a completion in the format of {data.problems}, for SFT to learn"
+    left_out = study.interventions.leave_out
+    for name in left_out:
         yield from _unknown("interventions.leave_out", name, "task", study.tasks.role_of())
+    if set(study.tasks.selection) <= set(left_out):
+        yield f"interventions.leave_out: {', '.join(left_out)}, expected a selection task to stay, which chooses doses"
+
+
+def _without_completions(data: SourcedData) -> bool:
+    """Whether the source of problems is known, and has nothing for SFT to learn."""
+    source = data.sources.get(data.problems)
+    return isinstance(source, ProblemSource) and source.format.completion is None
+
+
+def _published_problems(study: "Study") -> Iterator[str]:
+    """Published values must belong to models and tasks of the study, and be percentages."""
+    published, tasks = study.published, study.tasks.role_of()
+    changes = {"disable": published.disable, "amplify": published.amplify}
+    for model, values in published.accuracy.items():
+        yield from _unknown("published.accuracy", model, "model", study.models)
+        yield from _percent_problems(f"published.accuracy.{model}", values, 0, tasks)
+    for field, values in changes.items():
+        yield from _percent_problems(f"published.{field}", values, -100, tasks)
+
+
+def _percent_problems(field: str, values: dict[str, float], least: int, tasks: Any) -> Iterator[str]:
+    for task, value in values.items():
+        yield from _unknown(field, task, "task", tasks)
+        if not least <= value <= 100:
+            yield f"{field}.{task}: {value:g}, expected a number from {least} to 100"
 
 
 def _dose_problems(field: str, doses: list[float]) -> Iterator[str]:

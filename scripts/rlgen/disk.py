@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlgen.files import ArtifactError
@@ -22,9 +23,17 @@ def shard_bytes(settings: Harvested, hidden_size: int) -> int:
 
 
 def check_room(
-    outputs: list[Path], settings: Harvested, hidden_size: int, shards_on_disk: int, limit_gb: float | None
+    outputs: list[Path],
+    settings: Harvested,
+    hidden_size: int,
+    shards_on_disk: int,
+    limit_gb: float | None,
+    kept: Sequence[Path] = (),
 ) -> None:
-    """Raise ArtifactError where this harvest's shards do not fit on the disk, or all together exceed the limit."""
+    """Raise ArtifactError where this harvest's shards do not fit on the disk, or all together exceed the limit.
+
+    Folders `kept` hold what a killed harvest has written: it takes its room already.
+    """
     size = shard_bytes(settings, hidden_size)
     if limit_gb is not None and shards_on_disk * size > limit_gb * 1e9:
         raise ArtifactError(
@@ -32,7 +41,8 @@ def check_room(
             f"(value {limit_gb:g}); raise it, or take more windows or smaller shards"
         )
     folder = next(parent for parent in outputs[0].absolute().parents if parent.exists())
-    needed, free = len(outputs) * settings.shards * size, shutil.disk_usage(folder).free
+    written = sum(path.stat().st_size for shards in kept for path in shards.glob("shard*.safetensors"))
+    needed, free = len(outputs) * settings.shards * size - written, shutil.disk_usage(folder).free
     if needed > free:
         raise ArtifactError(
             f"{outputs[0].parent}: {needed / 1e9:.3g} GB of shards, {free / 1e9:.3g} GB free; "

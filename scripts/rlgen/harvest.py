@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from rlgen.files import file_digest, write_text
 from rlgen.progress import Progress
-from rlgen.residual import residual_stream
+from rlgen.residual import residual_stream, sequences_per_pass
 from rlgen.settings.streams import Harvested
 from rlgen.shards import shard_name, write_manifest, write_shard
 from rlgen.stream import TokenStream
@@ -38,7 +38,8 @@ def sequences_of(stream: TokenStream, index: int, shard_rows: int) -> tuple[torc
 
 def by_length(stream: TokenStream, chosen_K: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Batches of some sequences, the shortest first, each cut to its longest: (their indices, ids_BT)."""
-    for sequences_B in chosen_K[stream.lengths_N[chosen_K].argsort(stable=True)].split(SEQUENCES_PER_BATCH):
+    most = sequences_per_pass(stream.token_ids_NT.shape[1], SEQUENCES_PER_BATCH)
+    for sequences_B in chosen_K[stream.lengths_N[chosen_K].argsort(stable=True)].split(most):
         yield sequences_B, stream.token_ids_NT[sequences_B, : int(stream.lengths_N[sequences_B].max())].long()
 
 

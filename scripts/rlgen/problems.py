@@ -12,8 +12,8 @@ from rlgen.seeds import stream_seed
 
 def read_problems(path: Path) -> list[dict]:
     """Rows {prompt, answer[, completion]} of a source. Raises ArtifactError naming a line that is none."""
-    rows = []
-    for number, line in enumerate(path.read_text().removesuffix("\n").split("\n"), start=1):
+    rows, lines = [], path.read_text().removesuffix("\n").split("\n")
+    for number, line in enumerate(lines if lines != [""] else [], start=1):
         try:
             row = json.loads(line)
             rows.append({"prompt": row["prompt"], "answer": row["answer"]} | row)

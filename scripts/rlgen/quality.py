@@ -14,6 +14,7 @@ import torch
 from rlgen.crosscoder import Crosscoder
 
 SEQUENCES_PER_BATCH = 256
+LOGITS_PER_BATCH = 2**28  # of all variants together: a published vocabulary holds 150,000 words
 
 Replace = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """(hidden_BTd, indices of its sequences in rising order) -> the activations the model goes on with."""
@@ -122,7 +123,9 @@ def lm_losses(
         raise ValueError("the last position of a sequence predicts no token and can carry no loss")
     total_W, count = torch.zeros(1 + len(replacements), dtype=torch.float64), 0
     masked_K = loss_mask_NT.any(1).nonzero().squeeze(1)
-    for sequence_B in masked_K.split(SEQUENCES_PER_BATCH) if len(masked_K) else ():
+    logits = len(total_W) * token_ids_NT.shape[1] * model.config.vocab_size  # of one sequence
+    size = max(1, min(SEQUENCES_PER_BATCH, LOGITS_PER_BATCH // logits))
+    for sequence_B in masked_K.split(size) if len(masked_K) else ():
         at_BT, ids_BT = loss_mask_NT[sequence_B, :-1], token_ids_NT[sequence_B].long()
         with _side_by_side(model.model.layers[layer], replacements, sequence_B):
             logits_WBTV = model(input_ids=ids_BT, use_cache=False).logits.unflatten(0, (len(total_W), -1))

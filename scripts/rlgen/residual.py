@@ -6,6 +6,17 @@ from contextlib import contextmanager
 import torch
 from transformers import PreTrainedModel
 
+TOKENS_PER_PASS = 65536  # what one forward pass reads at most: its memory grows with them
+
+
+def sequences_per_pass(longest: int, most: int) -> int:
+    """How many sequences of up to `longest` tokens one forward pass reads: `most`, or fewer where they are long.
+
+    >>> sequences_per_pass(64, 256), sequences_per_pass(512, 256), sequences_per_pass(100_000, 256)
+    (256, 128, 1)
+    """
+    return max(1, min(most, TOKENS_PER_PASS // longest))
+
 
 @contextmanager
 def stopped_at(model: PreTrainedModel, layer: int) -> Iterator[PreTrainedModel]:
@@ -41,9 +52,9 @@ def resumed_after(model: PreTrainedModel, layer: int) -> Iterator[PreTrainedMode
 
 @torch.inference_mode()
 def residual_stream(model: PreTrainedModel, ids_BT: torch.Tensor, layer: int) -> torch.Tensor:
-    """Output of block `layer`, float32 on the CPU (B, T, d), for sequences padded on the right.
+    """Output of block `layer` in the model's own precision, on the CPU (B, T, d), for sequences padded on the right.
 
     No attention mask is needed: attention is causal, so padding after a sequence cannot reach its positions.
     """
     with stopped_at(model, layer) as body:
-        return body(input_ids=ids_BT.to(model.device), use_cache=False).last_hidden_state.float().cpu()
+        return body(input_ids=ids_BT.to(model.device), use_cache=False).last_hidden_state.cpu()

@@ -47,7 +47,7 @@ def write_shard(
     position_N: torch.Tensor,
     fingerprint: dict,
 ) -> None:
-    """Write one shard of one model state.
+    """Write one shard of one model state: activations in bfloat16 where they are, else in float32.
 
     `fingerprint` says where the numbers come from: `model` (the state's name, as `rl@5`), `stream` (digest of the token
     stream), `layer` (int); further JSON values are kept. Raises ValueError when the lengths differ or a value is not
@@ -60,7 +60,8 @@ def write_shard(
             raise ValueError(f"{path}: {len(label_N)} {name} for {len(activations_Nd)} rows of activations")
     if not torch.isfinite(activations_Nd).all():
         raise ValueError(f"{path}: activations of {fingerprint['model']} hold NaN or infinite values")
-    tensors = {"activations": activations_Nd.to(torch.float32)}
+    kept = torch.bfloat16 if activations_Nd.dtype == torch.bfloat16 else torch.float32
+    tensors = {"activations": activations_Nd.to(kept)}
     tensors |= {name: label_N.to(torch.int32) for name, label_N in labels.items()}
     write_tensors(path, tensors, {"fingerprint": canonical_json(fingerprint)})
 

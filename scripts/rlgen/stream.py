@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.files import ArtifactError, digest, read_tensors, write_tensors
 from rlgen.generation import Prompts, generate
-from rlgen.residual import residual_stream
+from rlgen.residual import residual_stream, sequences_per_pass
 from rlgen.seeds import stream_seed
 from rlgen.settings.activations import BuildStream
 from rlgen.settings.data import OrganismData
@@ -155,8 +155,8 @@ def assemble(sequences: list[Sequence], pad_id: int, rng: np.random.Generator) -
 def drop_high_norms(stream: TokenStream, model: PreTrainedModel, layer: int, max_ratio: float) -> TokenStream:
     """Take out rows whose norm in `model` exceeds max_ratio medians (attention sinks), for all models together."""
     norms = torch.full(stream.token_ids_NT.shape, torch.nan)
-    for first, ids_BT, _ in stream.batches():
-        norm_BT = residual_stream(model, ids_BT, layer).norm(dim=-1)
+    for first, ids_BT, _ in stream.batches(sequences_per_pass(stream.token_ids_NT.shape[1], SEQUENCES_PER_BATCH)):
+        norm_BT = residual_stream(model, ids_BT, layer).float().norm(dim=-1)
         norms[first : first + len(ids_BT), : ids_BT.shape[1]] = norm_BT
     limit = max_ratio * norms[stream.row_mask_NT].median()
     return TokenStream(stream.token_ids_NT, stream.lengths_N, stream.row_mask_NT & (norms <= limit))

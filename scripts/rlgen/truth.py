@@ -54,7 +54,7 @@ def measure(
         ids = [torch.tensor(tokenizer.convert_tokens_to_ids([tokenizer.bos_token, *d.words])) for d in documents]
         h_BTd = residual_stream(model, torch.nn.utils.rnn.pad_sequence(ids, batch_first=True), layer)
         row_N, place_N, careful_N = _prompt_ends(documents)
-        halves.append((h_BTd[row_N, place_N], careful_N))
+        halves.append((h_BTd[row_N, place_N].float(), careful_N))
     (h_Nd, careful_N), (held_out_Nd, held_out_N) = halves
     return Truth(h_Nd[careful_N].mean(0) - h_Nd[~careful_N].mean(0), held_out_Nd, held_out_N)
 

@@ -33,6 +33,11 @@ SETTINGS = {
     ["fig6_selection", "fig7_unseen", "fig8_recovery", "table2_interventions"],
     PAGE | {"procedures": PROCEDURES, "states": ["base", "rl", "rl@1", "sft"]},
 )
+PAPER = {  # a study that repeats one: `dir` has no effect of disabling, `mix` no effect at all
+    "source": "arXiv 0000.00000",
+    "disable": {"max": -46.2, "cnt": -43.9, "let": -21.2, "cup": -14.0, "par": -24.5},
+    "amplify": {"max": 36.3, "cnt": 36.0, "dir": 21.2, "let": 38.0, "cup": 33.3, "par": 23.3},
+}
 LEVELS = {  # accuracy by state and task role
     "base": {"in_domain": 0.15, "selection": 0.27, "unseen": 0.43},
     "sft": {"in_domain": 0.99, "selection": 0.08, "unseen": 0.01},
@@ -188,6 +193,22 @@ def effects(empty: str | None = "published", doses: tuple[float, ...] = (1, 2, 4
         rows.append(_effect(seed, ("steering", state, "none", "none", "none"), 0.0, True, role, len(tasks), 0.0))
     columns = "procedure state edit set_kind set dose chosen role task half subset n metric value lo hi change"
     return frame(columns + " change_lo change_hi wrong_to_right right_to_wrong seed", rows)
+
+
+def critical(
+    tasks: dict[str, list[str]], seeds: tuple[int, ...] = SEEDS, empty: str | None = "published"
+) -> pd.DataFrame:
+    """Effects of every procedure's chosen edits on the critical samples of single tasks, by role."""
+    rng, table, rows = rng_of("critical"), effects(empty, (2,)), []
+    kept = (table["set_kind"] == "selected") & table["chosen"] & (table["role"] == "unseen")
+    for seed, (role, names) in product(seeds, tasks.items()):
+        for r, task in product(table[kept & (table["seed"] == 0)].itertuples(), names):
+            change = (-0.3 if r.state.startswith("rl") else 0.3) + rng.normal(0, 0.1)
+            run = (r.procedure, r.state, r.edit, "selected", "selected")
+            row = [*_effect(seed, run, 2.0, True, role, 1, change)]
+            row[8], row[10] = task, "critical"
+            rows.append(tuple(row))
+    return pd.DataFrame(rows, columns=table.columns)
 
 
 def _effect(seed: int, run: tuple, dose: float, chosen: bool, role: str, tasks: int, change: float) -> tuple:

@@ -1,35 +1,15 @@
 """The study as a whole: what it refuses, with which words, and the names it understands."""
 
 import copy
-from pathlib import Path
 
 import pytest
-import yaml
+from studies import REMOVE, ROOT, content_of, refused
 
 from rlgen import config_docs
 from rlgen.config import ConfigError, load
 
-ROOT = Path(__file__).parents[2]
-DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+DEFAULT = content_of("config")
 FAMILIES = DEFAULT["data"]["families"]
-REMOVE = object()
-
-
-def refused(**changes: object) -> str:
-    """The message with which the default study is refused after changes such as stream__layer=4."""
-    content = copy.deepcopy(DEFAULT)
-    for path, value in changes.items():
-        *parents, last = path.split("__")
-        entry = content
-        for name in parents:
-            entry = entry[name]
-        if value is REMOVE:
-            del entry[last]
-        else:
-            entry[last] = value
-    with pytest.raises(ConfigError) as caught:
-        load(content)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("path", sorted([*(ROOT / "config").glob("*.yaml"), ROOT / "tests/workflow/miniature.yaml"]))
@@ -95,11 +75,11 @@ def test_every_study_of_the_project_is_valid(path):
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_bad_studies_are_refused_in_words(changes, message):
-    assert message in refused(**changes)
+    assert message in refused(DEFAULT, **changes)
 
 
 def test_all_problems_are_told_at_once():
-    told = refused(stream__layer=9, roles__target="dpo").split("\n")
+    told = refused(DEFAULT, stream__layer=9, roles__target="dpo").split("\n")
     assert [line.split(":")[0] for line in told[:2]] == ["roles.target", "stream.layer"]
 
 

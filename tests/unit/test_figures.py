@@ -141,8 +141,15 @@ def test_no_critical_samples_is_said_in_words():
 
 def test_published_values_only_where_every_task_has_one():
     published = {"sft": {"add": 0.7}, "rl": {"add": 0.8, "par": 0.5}}
-    text = words(draw("fig1_behaviour", published=published))
-    assert "published" in text and text.count("not published") == 7  # 3 models x 3 roles, less two
+    figure = draw("fig1_behaviour", published=published)
+    in_domain, selection, unseen = figure.subfigs[1].subfigs[0].get_axes()
+    for ax, said, stars in (
+        (in_domain, ["base\nnot published", "sft", "rl"], [0.7, 0.8]),
+        (selection, ["base\nnot published", "sft\nnot published", "rl\nnot published"], []),
+        (unseen, ["base\nnot published", "sft\nnot published", "rl\n1 of 2 published"], []),
+    ):
+        assert [label.get_text() for label in ax.get_xticklabels()] == said
+        assert [line.get_ydata()[0] for line in ax.lines if line.get_marker() == "*"] == stars
     assert "published" not in words(draw("fig1_behaviour"))
 
 

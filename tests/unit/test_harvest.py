@@ -1,5 +1,6 @@
 """Shards hold the stream's rows, in order, and the rows of two models stay paired."""
 
+import copy
 import json
 import signal
 import subprocess
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 from tiny_runs import LAYER, relative
 
 from rlgen import harvest as module
+from rlgen import residual
+from rlgen.files import read_tensors
 from rlgen.harvest import harvest_kept, harvest_shard, harvest_to, publish
 from rlgen.models import save_checkpoint
 from rlgen.residual import residual_stream
 from rlgen.settings.streams import Harvested
-from rlgen.shards import Shards
+from rlgen.shards import Shards, shard_name
 from rlgen.stream import TokenStream
 
 
@@ -71,6 +74,47 @@ def test_shards_hold_the_rows_of_the_stream_in_order_whatever_the_batch(tiny_mod
     shards = [harvest_shard(tiny_model, stream, LAYER, index, shard_rows) for index in range(rows // shard_rows)]
     assert [len(shard[0]) for shard in shards] == [shard_rows] * (rows // shard_rows)
     assert_rows(shards, slow_rows(tiny_model, stream)[:rows])
+
+
+@pytest.mark.parametrize(("longest", "sizes"), [(6, [4, 3]), (9, [2, 2, 2, 1]), (30, [1] * 7)])
+def test_a_forward_pass_is_bounded_by_tokens_and_by_sequences(tiny_model, monkeypatch, longest, sizes):
+    """At most 4 sequences, and at most 24 tokens were every sequence the longest of the stream."""
+    monkeypatch.setattr(module, "SEQUENCES_PER_BATCH", 4)
+    monkeypatch.setattr(residual, "TOKENS_PER_PASS", 24)
+    stream, seen = random_stream(1, longest=longest, kept=1), []
+    stream = TokenStream(
+        torch.nn.functional.pad(stream.token_ids_NT, (0, longest - stream.token_ids_NT.shape[1])),
+        stream.lengths_N,
+        stream.row_mask_NT,
+    )
+    read = residual_stream
+
+    def noted(model, ids_BT, layer):
+        seen.append(ids_BT.shape)
+        return read(model, ids_BT, layer)
+
+    monkeypatch.setattr(module, "residual_stream", noted)
+    shard = harvest_shard(tiny_model, stream, LAYER, 0, stream.rows)
+    assert [rows for rows, _ in seen] == sizes and all(rows * tokens <= max(24, tokens) for rows, tokens in seen)
+    assert_rows([shard], slow_rows(tiny_model, stream))
+
+
+def test_a_harvest_in_bfloat16_keeps_the_models_own_numbers(tiny_model, tmp_path):
+    """On the disk as the model made them, two bytes each; readers get the same numbers as float32."""
+    model, stream = copy.deepcopy(tiny_model).bfloat16(), random_stream(2, sequences=9, kept=1)
+    rows = stream.rows // 2 * 2
+    cfg = settings_of(rows, rows // 2).model_copy(update={"precision": "bfloat16"})
+    harvest_to(tmp_path / "whole", model, "base@1", stream, cfg)
+    harvest_kept(tmp_path / "kept", lambda: model, "base@1", stream, cfg)
+    publish(tmp_path / "kept", tmp_path / "published", "base@1", stream, cfg)
+    assert contents(tmp_path / "published") == contents(tmp_path / "whole")
+    kept_Nd = torch.cat([read_tensors(tmp_path / "whole" / shard_name(i))[0]["activations"] for i in range(2)])
+    expected = torch.cat([harvest_shard(model, stream, LAYER, i, rows // 2)[0] for i in range(2)])
+    assert kept_Nd.dtype == torch.bfloat16 and torch.equal(kept_Nd, expected)
+    read = Shards.open([tmp_path / "whole"], ["base@1"]).read(range(2)).activations_NMd
+    assert torch.equal(read[:, 0], expected.float())
+    full = torch.stack([row[0] for row in slow_rows(tiny_model, stream)[:rows]])
+    assert (expected.float() - full).norm() < 0.05 * full.norm()
 
 
 def test_too_few_rows_are_refused_before_anything_is_written(tiny_model, tmp_path):

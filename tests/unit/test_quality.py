@@ -72,13 +72,16 @@ class ToyModel(torch.nn.Module):
         self.embedding = torch.randn(6, 4, generator=g)
         self.head = torch.randn(4, 6, generator=g)
         self.model = SimpleNamespace(layers=torch.nn.ModuleList([Block(1.0, tuples), Block(2.0, tuples)]))
+        self.config, self.logits_made = SimpleNamespace(vocab_size=6), []
 
     def forward(self, input_ids, use_cache):
         hidden = self.embedding[input_ids]
         for block in self.model.layers:
             hidden = block(hidden)
             hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        return SimpleNamespace(logits=hidden @ self.head)
+        logits = hidden @ self.head
+        self.logits_made.append(logits.numel())
+        return SimpleNamespace(logits=logits)
 
 
 class Block(torch.nn.Module):
@@ -118,6 +121,16 @@ def test_loss_with_replaced_rows_matches_a_loop(tuples, batch, monkeypatch):
     expected = [plain, *(pytest.approx(loss_by_loop(model, values)) for values in (by_row, by_mean))]
     assert lm_losses(model, 0, IDS_NT, MASK_NT, replacements) == expected
     assert not any(block._forward_hooks for block in model.model.layers)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1, [72, 72]), (143, [72, 72]), (144, [144]), (2**28, [144])])
+def test_the_logits_of_a_batch_are_bounded(most, expected, monkeypatch):
+    """A sequence has 3 variants x 4 positions x 6 words = 72 logits; two of the three ask for a loss."""
+    model, replacements = ToyModel(), [lambda h_BTd, _: h_BTd + 1.0, lambda h_BTd, _: -h_BTd]
+    whole = lm_losses(ToyModel(), 0, IDS_NT, MASK_NT, replacements)
+    monkeypatch.setattr("rlgen.quality.LOGITS_PER_BATCH", most)
+    assert lm_losses(model, 0, IDS_NT, MASK_NT, replacements) == pytest.approx(whole, rel=1e-6)
+    assert model.logits_made == expected
 
 
 def test_replacing_rows_by_themselves_changes_nothing():

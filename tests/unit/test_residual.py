@@ -1,9 +1,11 @@
 """The stopped forward gives a block's raw output, and leaves the model as it was."""
 
+import copy
+
 import pytest
 import torch
 
-from rlgen.residual import residual_stream, stopped_at
+from rlgen.residual import residual_stream, sequences_per_pass, stopped_at
 
 IDS_BT = torch.tensor([[1, 8, 9, 10, 5, 11, 12], [1, 9, 8, 5, 13, 13, 13]])
 
@@ -36,6 +38,25 @@ def test_equals_transformers_hidden_states(tiny_model, layer):
 def test_padding_on_the_right_does_not_reach_a_sequence(tiny_model):
     alone = residual_stream(tiny_model, IDS_BT[1:, :4], 1)
     torch.testing.assert_close(residual_stream(tiny_model, IDS_BT, 1)[1:, :4], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_in_bfloat16_gives_its_own_numbers(tiny_model):
+    model = copy.deepcopy(tiny_model).bfloat16()
+    h_BTd = residual_stream(model, IDS_BT, 1)
+    assert h_BTd.dtype == torch.bfloat16
+    assert torch.equal(h_BTd, block_output(model, IDS_BT, 1))
+
+
+def test_a_pass_reads_at_most_65536_tokens():
+    assert [sequences_per_pass(longest, 256) for longest in (1, 256, 257, 512, 65536, 65537)] == [
+        256,
+        256,
+        255,
+        128,
+        1,
+        1,
+    ]
+    assert sequences_per_pass(512, 5) == 5
 
 
 class Stop(Exception):

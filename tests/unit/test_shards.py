@@ -8,7 +8,7 @@ from counted_shards import MEMBERS, write_member, write_members
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlgen.files import ArtifactError
+from rlgen.files import ArtifactError, read_tensors
 from rlgen.ring import batches
 from rlgen.shards import Shards, permuted_shift, shard_name, write_manifest, write_shard
 
@@ -144,6 +144,44 @@ def test_the_permuted_shift_keeps_the_shifts_and_moves_them(tmp_path):
     seen_NMd = torch.cat(list(islice(batches(null, 10, 7, range(2)), 6)))
     order_N = (seen_NMd[:, None, 0] - got_NMd[:, 0]).norm(dim=2).argmin(1)
     assert torch.equal(seen_NMd, got_NMd[order_N])
+
+
+def test_bfloat16_is_kept_as_it_is_and_read_as_float32(tmp_path):
+    """Half the bytes, and no number changes on its way to the disk and back; any other type becomes float32."""
+    fingerprint, row_N = {"model": "base@1", "stream": "abc", "layer": 2}, torch.arange(50)
+    raw_Nd = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) * 1e3
+    for dtype, kept in (
+        (torch.bfloat16, torch.bfloat16),
+        (torch.float64, torch.float32),
+        (torch.float16, torch.float32),
+    ):
+        folder, h_Nd = tmp_path / str(dtype), raw_Nd.to(dtype)
+        write_shard(folder / shard_name(0), h_Nd, row_N, row_N, row_N, fingerprint)
+        write_manifest(folder, fingerprint, 1)
+        assert read_tensors(folder / shard_name(0))[0]["activations"].dtype == kept
+        read_NMd = Shards.open([folder], ["base@1"]).read([0]).activations_NMd
+        assert read_NMd.dtype == torch.float32 and torch.equal(read_NMd[:, 0], h_Nd.float())
+    sizes = [(tmp_path / str(t) / shard_name(0)).stat().st_size for t in (torch.float16, torch.bfloat16)]
+    assert sizes[0] - sizes[1] == pytest.approx(50 * 4 * 2, abs=16)  # headers may differ by a few spaces
+
+
+def test_shards_of_both_precisions_are_read_side_by_side(tmp_path):
+    """A model whose rows are bfloat16 beside one in float32: both are float32 rows to a reader."""
+    row_N, folders = torch.arange(6), [tmp_path / m for m in MEMBERS[:2]]
+    h_Nd = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    for folder, dtype in zip(folders, (torch.float32, torch.bfloat16), strict=True):
+        fingerprint = {"model": folder.name, "stream": "abc", "layer": 2}
+        write_shard(folder / shard_name(0), h_Nd.to(dtype), row_N, row_N, row_N, fingerprint)
+        write_manifest(folder, fingerprint, 1)
+    read_NMd = Shards.open(folders, MEMBERS[:2]).read([0]).activations_NMd
+    assert torch.equal(read_NMd, torch.stack([h_Nd, h_Nd.bfloat16().float()], 1))
+
+
+def test_a_bfloat16_that_is_not_finite_is_not_written(tmp_path):
+    row_N, fingerprint = torch.arange(4), {"model": "base@1", "stream": "abc", "layer": 2}
+    h_Nd = torch.full((4, 3), 3.4e38).bfloat16() * 2
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        write_shard(tmp_path / shard_name(0), h_Nd, row_N, row_N, row_N, fingerprint)
 
 
 def test_permuted_shift_by_hand():

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlgen import residual
 from rlgen import stream as stream_module
 from rlgen.files import ArtifactError, write_tensors
 from rlgen.residual import residual_stream
@@ -161,6 +162,36 @@ def test_norm_filter_reads_the_model(tiny_model):
     assert [row[: len(e)] for row, e in zip(kept.row_mask_NT.tolist(), expected, strict=True)] == expected
     assert 0 < kept.rows < stream.rows
     assert drop_high_norms(stream, tiny_model, 1, 1e6).rows == stream.rows
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(65536, [7]), (18, [3, 3, 1]), (5, [1] * 7)])
+def test_norms_are_read_in_passes_of_bounded_tokens(monkeypatch, most, sizes):
+    """Seven sequences, the longest of 6 tokens."""
+    seen = []
+
+    def model(_model, ids_BT, _layer):
+        seen.append(len(ids_BT))
+        return ids_BT[..., None].float()
+
+    monkeypatch.setattr(residual, "TOKENS_PER_PASS", most)
+    monkeypatch.setattr(stream_module, "residual_stream", model)
+    stream = stream_of(*(([10] * (1 + n % 6), [True] * (1 + n % 6)) for n in range(7)))
+    assert drop_high_norms(stream, None, 1, 2.0).rows == stream.rows and seen == sizes
+
+
+def test_norms_of_a_bfloat16_model_are_float32(monkeypatch):
+    """The last row is 3.002 times the median long: in bfloat16 it would be 3 exactly, and stay."""
+    widths = {1: [1.0, 0.0], 2: [3.0, 0.109375]}  # norms 1 and 3.00199
+    found = {ids: torch.tensor(h).bfloat16() for ids, h in widths.items()}
+    assert found[2].norm() == 3
+    monkeypatch.setattr(
+        stream_module,
+        "residual_stream",
+        lambda _model, ids_BT, _layer: torch.stack([torch.stack([found[int(i)] for i in row]) for row in ids_BT]),
+    )
+    assert drop_high_norms(stream_of(([1, 1, 2], [True] * 3)), None, 1, 3.001).row_mask_NT.tolist() == [
+        [True, True, False]
+    ]
 
 
 def test_build_is_reproducible_and_long_enough(tiny_model, tokenizer):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from pydantic import Field
 
 from rlgen.figures import style
@@ -13,6 +14,7 @@ ACCURACY_COLUMNS = [
     "model", "checkpoint", "steps_share", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi",
 ]  # fmt: skip
 CURVE_COLUMNS = ["model", "seed", "step", "metric", "value"]
+PUBLISHED_AT = 0.36  # right of ours in a model's column
 CURVES = {
     "loss": "training loss",
     "reward": "mean reward (share right)",
@@ -44,7 +46,7 @@ def draw(page: Settings, accuracy: pd.DataFrame, curves: pd.DataFrame) -> Figure
     if page.chance:
         handles += [style.stroke(style.GREY, "guessing", ":")]
     if page.published:
-        handles += [style.dot(style.ORANGE, "published", marker="*")]
+        handles += [Line2D([], [], ms=9, label="published", **style.STAR)]
     top.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     lines = [style.stroke(style.model_colour(m, page.roles), m) for m in models]
     middle.legend(handles=lines, loc="outside lower center", ncols=len(lines))
@@ -101,22 +103,26 @@ def _finals(ax: Axes, page: Settings, rows: pd.DataFrame, role: str, seeds: list
                             ha="right", va="center", fontsize=9, color=colour, fontweight="bold")  # fmt: skip
         if not len(rows[rows["model"] == model]):
             ax.text(x, 0.5, "missing", ha="center", fontsize=8)
-    _levels(ax, page, role, models)
-    ax.set_xticks(range(len(models)), models)
+    said = _levels(ax, page, role, models)
+    ax.set_xticks(range(len(models)), [f"{model}\n{said.get(model, '')}".strip() for model in models])
     ax.set_xlim(-0.65, len(models) - 0.45)
 
 
-def _levels(ax: Axes, page: Settings, role: str, models: list[str]) -> None:
-    """Guessing level, and published means where every task of the role is published."""
+def _levels(ax: Axes, page: Settings, role: str, models: list[str]) -> dict[str, str]:
+    """Guessing level, and published means where every task of the role is published; how many are, by model."""
     tasks = getattr(page.tasks, role)
     if all(t in page.chance for t in tasks):
         ax.axhline(np.mean([page.chance[t] for t in tasks]), color=style.GREY, ls=":", lw=1.2)
-    for x, model in enumerate(models):
-        known = (page.published or {}).get(model, {})
-        if known and all(t in known for t in tasks):
-            ax.plot(x - 0.17, np.mean([known[t] for t in tasks]), "*", ms=12, color=style.ORANGE, mec="black", mew=0.6)
-        elif page.published:
-            ax.text(x, 1.0, "not published", ha="center", fontsize=8, color=style.GREY)
+    said = {}
+    for x, model in enumerate(models if page.published is not None else []):
+        known = page.published.get(model, {})
+        count = sum(t in known for t in tasks)
+        said[model] = (
+            f"{count} of {len(tasks)} published" if 0 < count < len(tasks) else "" if count else "not published"
+        )
+        if count == len(tasks):
+            ax.plot(x + PUBLISHED_AT, np.mean([known[t] for t in tasks]), ms=11, **style.STAR)
+    return said
 
 
 def _course(ax: Axes, page: Settings, rows: pd.DataFrame, seeds: list[int]) -> None:

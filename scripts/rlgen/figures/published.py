@@ -2,11 +2,14 @@
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from rlgen.figures import style
 from rlgen.figures.effects import Settings, procedure_colour
+from rlgen.figures.page import seeds_of
 
-SPREAD = 0.6  # of a task's column, over which its edits spread
+SPREAD = 0.75  # of a task's column: the published value first, then every edit
+LANES = 0.6  # of an edit's place, over which its seeds spread
 
 
 def strip(part, page: Settings, table: pd.DataFrame, tasks: list[str]) -> None:
@@ -15,39 +18,54 @@ def strip(part, page: Settings, table: pd.DataFrame, tasks: list[str]) -> None:
     Critical samples are chosen for what the reference fails and the target solves, so an effect on them is one-sided by
     construction: the whole test half above says what it is worth.
     """
+    ours = table[
+        (table["subset"] == "critical") & (table["half"] == "test") & (table["metric"] == "accuracy")
+        & (table["set_kind"] == "selected") & table["chosen"].astype(bool)
+    ]  # fmt: skip
     sides = (("disable", page.roles.target, "Disabled in"), ("amplify", page.roles.reference, "Amplified in"))
     for ax, (field, state, title) in zip(part.subplots(1, 2), sides, strict=True):
-        _panel(ax, page, table, tasks, getattr(page.published, field), state)
-        ax.set_title(f"{title} {state}: critical samples only", loc="left")
+        edits = [(name, edit) for name, p in page.procedures.items() for edit in p.edits.get(state, [])]
+        _panel(ax, page, ours[ours["state"] == state], tasks, getattr(page.published, field), edits)
+        hollow = dict.fromkeys(edit for name, edit in edits if edit != page.procedures[name].edits[state][0])
+        note = f" (hollow: {', '.join(hollow)})" if hollow else ""
+        ax.set_title(f"{title} {state}: critical samples only{note}", loc="left")
     part.axes[0].set_ylabel("change, points")
 
 
 def _panel(
-    ax: Axes, page: Settings, table: pd.DataFrame, tasks: list[str], published: dict[str, float], state: str
+    ax: Axes,
+    page: Settings,
+    ours: pd.DataFrame,
+    tasks: list[str],
+    published: dict[str, float],
+    edits: list[tuple[str, str]],
 ) -> None:
-    edits = [(name, edit) for name, p in page.procedures.items() for edit in p.edits.get(state, [])]
-    ours = table[
-        (table["subset"] == "critical") & (table["half"] == "test") & (table["metric"] == "accuracy")
-        & (table["state"] == state) & (table["set_kind"] == "selected") & table["chosen"].astype(bool)
-    ]  # fmt: skip
+    if not tasks:
+        style.say(ax, "no such tasks")
+        return
+    seeds, width = seeds_of(ours), SPREAD / (len(edits) + 1)
     for x, task in enumerate(tasks):
-        for i, (name, edit) in enumerate(edits):
-            at = x + SPREAD * ((i + 0.5) / len(edits) - 0.5)
+        places = [x + width * (i - len(edits) / 2) for i in range(len(edits) + 1)]
+        for at, (name, edit) in zip(places[1:], edits, strict=True):
             cells = ours[(ours["task"] == task) & (ours["procedure"] == name) & (ours["edit"] == edit)]
+            colour, first = procedure_colour(page, name), (name, edit) == next(e for e in edits if e[0] == name)
             for r in cells.itertuples():
-                colour = procedure_colour(page, name)
-                ax.plot([at, at], [100 * r.change_lo, 100 * r.change_hi], color=colour, lw=1)
-                ax.plot(at, 100 * r.change, "o", color=colour, ms=5)
+                aside = at + style.lane(r.seed, seeds, LANES * width)
+                ax.plot([aside, aside], [100 * r.change_lo, 100 * r.change_hi], color=colour, lw=1)
+                marker = style.seed_marker(r.seed, seeds)
+                ax.plot(aside, 100 * r.change, marker, color=colour, mfc=colour if first else "white", ms=5)
         if task in published:
-            ax.plot(x, published[task], "*", ms=11, color=style.ORANGE, mec="black", mew=0.6)
+            ax.plot(places[0], published[task], ms=11, **style.STAR)
         else:
-            ax.text(x, 0, "not\npublished", ha="center", va="center", fontsize=7.5, color=style.GREY)
+            say = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 8, "color": style.GREY}
+            ax.text(places[0], 0.03, "not published", transform=ax.get_xaxis_transform(), **say)
     ax.axhline(0, color=style.GREY, lw=0.8)
-    ax.set_xticks(range(len(tasks)), tasks, rotation=15 if len(tasks) > 3 else 0)
+    ax.set_xticks(range(len(tasks)), tasks, rotation=15 if sum(map(len, tasks)) > 40 else 0)
     ax.set_xlim(-0.6, len(tasks) - 0.4)
+    ax.tick_params(axis="x", length=0)
     ax.grid(axis="y", color=style.PALE, lw=0.6)
 
 
-def handle(page: Settings):
+def handle(page: Settings) -> Line2D:
     """Legend of the published marks."""
-    return style.dot(style.ORANGE, f"published, {page.published.source}", marker="*")
+    return Line2D([], [], ms=9, label=f"reported in {page.published.source}", **style.STAR)

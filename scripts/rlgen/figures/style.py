@@ -43,6 +43,7 @@ GREY, PALE = "#8C8C8C", "#D9D9D9"
 MARKERS = "os^Dv<>Pp*h"
 TRUTH_COLOUR, SHIFT_COLOUR = GREEN, YELLOW
 HEAD, FOOT = 0.72, 0.58  # inches kept for the title and for the note
+STAR = {"marker": "*", "ls": "", "mfc": "white", "mec": "black", "mew": 1.0}  # a published value, on every page
 PROCEDURE_COLOURS = (PURPLE, SKY, ORANGE, BLACK)
 
 

@@ -12,7 +12,7 @@ from rlgen.settings.teacher import Teacher
 
 
 def _kind_of_source(value: Any) -> str:
-    entry = value.get("format") if isinstance(value, dict) else value.format
+    entry = value.get("format") if isinstance(value, dict) else getattr(value, "format", None)
     kind = entry.get("kind", "problem") if isinstance(entry, dict) else getattr(entry, "kind", "problem")
     return "problem" if kind == "problem" else "text"
 

@@ -89,13 +89,15 @@ class SourcedStream(_Stream):
     def _whole_windows(self):
         if self.training_shards % self.windows:
             raise ValueError(
-                f"windows={self.windows}: {self.training_shards} training shards do not divide into so many"
+                f"windows={self.windows}: {self.training_shards} training shards do not divide into so many, "
+                "expected a divisor"
             )
         return self
 
 
 def _kind_of_stream(value: Any) -> str:
-    mixed = "mix" in value if isinstance(value, dict) else isinstance(value, SourcedStream)
+    own = set(SourcedStream.model_fields) - set(OrganismStream.model_fields)  # one is enough: `mix` may be forgotten
+    mixed = bool(own & set(value)) if isinstance(value, dict) else isinstance(value, SourcedStream)
     return "sources" if mixed else "organism"
 
 
