@@ -125,7 +125,15 @@ def test_the_work_ends_when_the_engine_is_gone(project, engine):
     job.communicate()
 
 
-def test_signals_reach_the_work(project, engine):
+@pytest.fixture
+def interruptible():
+    """Children can be interrupted even where these tests run in the background of a shell, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_signals_reach_the_work(project, engine, interruptible):
     body = SAY + 'try:\n    wait_for("never")\nexcept KeyboardInterrupt:\n    event("interrupted")\n    raise\n'
     job, _ = begun(project, engine, body)
     job.send_signal(signal.SIGINT)
