@@ -111,16 +111,16 @@ def test_the_papers_study_is_planned_offline_without_a_measured_figure(clone):
     assert "jobs of this study that ran and were timed: none" in text
     # 11 states x (2 x 10 windows' shards + 4 held out) x 500,000 rows x (2560 x 2 + 12) bytes
     assert "565 GB  activations, windows on the disk (2 of 80)" in text
-    assert "113 GB  activations, kept shards" in text
-    assert "stream.disk_gb" not in text  # 677 of 700 GB
+    assert "22.6 GB  activations, kept shards" in text
+    assert "stream.disk_gb" not in text  # 587 of 700 GB
 
 
 def test_what_does_not_fit_is_said(clone):
-    change(clone, QWEN, stream={"disk_gb": 600}, machine={"requests": {"evaluate_benchmarks": {"runtime": 30}}})
+    change(clone, QWEN, stream={"disk_gb": 500}, machine={"requests": {"evaluate_benchmarks": {"runtime": 30}}})
     text = say(clone, "plan_study", "--configfile", QWEN, "--gpus", "4", "--gpu-memory-gb", "30", ACCURACY)
     warnings = text.partition("\nWarnings: ")[2].partition("\n\n")[0]
     assert re.search(r"disk: the study takes up to \d+ GB more \(assumed\)", warnings) or BIG_DISK
-    assert "stream.disk_gb: 2 windows and the held-out shards take 677 GB (assumed; value 600)" in warnings
+    assert "stream.disk_gb: 2 windows and the held-out shards take 587 GB (assumed; value 500)" in warnings
     assert "train_grpo_rl: asks for 8 GPUs, 4 are there (--gpus)" in warnings
     assert re.search(r"train_sft_sft: 31\.\d GB \(assumed\) on each of 8 GPUs, which have 30 GB", warnings)
     assert re.search(r"evaluate_benchmarks: .* h \(assumed\), 0.5 h asked for \(machine.*\.runtime\)", warnings)
