@@ -151,7 +151,7 @@ def test_times_of_jobs_that_ran_take_the_place_of_assumptions(clone):
 @pytest.fixture
 def done(clone) -> Path:
     """A small study in windows that looks finished: every file that stays is there, of one time, and the manifests."""
-    change(clone, QWEN, stream={"rows": 3000000, "held_out_shards": 2, "windows": 2, "windows_on_disk": 1})
+    change(clone, QWEN, stream={"rows": 3000000, "held_out_shards": 3, "windows": 2, "windows_on_disk": 1})
     (clone / "pretend.py").write_text(PRETEND)
     subprocess.run([sys.executable, "pretend.py"], cwd=clone, env=environment(), check=True, capture_output=True)
     return clone
