@@ -113,6 +113,17 @@ def asks(script, what, default):
     return grows(getattr(request, what, None) or default)
 
 
+onstart:
+    # Nothing runs yet. Only here is it known what will: when rules are read no job has been planned.
+    if workflow.is_main_process and not study.organism:
+        from rlgen.estimates_plan import announcement, beyond_disk_limit
+
+        if problem := beyond_disk_limit(workflow.dag):
+            raise WorkflowError(problem)
+        if note := announcement(workflow.dag):
+            logger.warning(note)
+
+
 # Places of artifacts whose files belong together. A state is a model at a checkpoint: `rl` (the last one), `rl@2`.
 
 TASKS = {"samples": "<results>/data/tasks/{task}.jsonl", "docs": "<results>/data/tasks/{task}.docs.jsonl"}
@@ -225,7 +236,10 @@ def pages(folder):
 
 
 def every_artifact():
-    """Every file that the rules of this study make: a deleted one comes back through `snakemake all`."""
+    """Every file that the rules of this study make: a deleted one comes back through `snakemake all`.
+
+    But for those of windows, which serve nothing but training and would bring it back.
+    """
     summarised = ["quality.csv", "features.parquet"]
     measured = ["curves.csv", *summarised, "contexts.parquet"]
     files = [
@@ -243,9 +257,12 @@ def every_artifact():
         *pages(f"{RESULTS}/figures"),
         *pages("figures"),
     ]
+    if not study.organism and study.data.teacher:
+        files += expand([*rules.collect_trajectories.input, *rules.collect_trajectories.output], seed=SEEDS)
     summaries = [rules.summarise_dynamics] if study.courses() else []
     if study.procedures:
         summaries += [rules.summarise_mediation, rules.summarise_interventions]
         summaries += [rules.summarise_recovery] if study.organism else []
         files += sorted({completions_of(procedure, seed) for procedure in study.procedures for seed in SEEDS})
+        files += [] if study.organism else expand(rules.steer_benchmarks.output.agreement, seed=SEEDS)
     return files + [path for rule in summaries for path in [*rule.input, *rule.output]]

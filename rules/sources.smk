@@ -1,6 +1,7 @@
 # Data that others published: models, problems, texts and benchmarks, brought into the study once and checked; teacher
 # trajectories; the token stream. Rules that may need the network run beside Snakemake itself (`localrule`), so that
-# jobs on a cluster's nodes need none: `snakemake download` runs all of these and nothing else.
+# jobs on a cluster's nodes need none: `snakemake download` runs all of these and nothing else. They come before other
+# jobs (`priority`), because they refuse what does not fit before a GPU has worked for it.
 
 
 SOURCES = study.data.sources
@@ -25,6 +26,7 @@ rule fetch_source:
         "<logs>/fetch_source/{source}.log",
     benchmark:
         "<benchmarks>/fetch_source/{source}.tsv"
+    priority: 1
     localrule: True
     conda:
         "../envs/sources.yaml"
@@ -59,6 +61,7 @@ for model in study.made_by("load"):
             f"<logs>/import_model/{model}_seed{{seed}}.log",
         benchmark:
             f"<benchmarks>/import_model/{model}_seed{{seed}}.tsv"
+        priority: 1
         localrule: True
         conda:
             "../envs/sources.yaml"
@@ -91,6 +94,7 @@ rule make_benchmark:
         "<logs>/make_benchmark/{task}.log",
     benchmark:
         "<benchmarks>/make_benchmark/{task}.tsv"
+    priority: 1
     localrule: True
     conda:
         "../envs/benchmarks.yaml"
@@ -107,7 +111,7 @@ rule make_benchmark:
     message:
         "Evaluation prompts of benchmark {wildcards.task}"
     shell:
-        "{params.job} --log {log} -- --cfg {params.cfg:q} --tokenizer $(dirname {input.reference} | uniq)"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
         " --training {input.problems} --samples {output.samples} --docs {output.docs} --counts {output.counts}"
 
 
@@ -121,6 +125,7 @@ if study.data.teacher:
             "<logs>/import_teacher.log",
         benchmark:
             "<benchmarks>/import_teacher.tsv"
+        priority: 1
         localrule: True
         conda:
             "../envs/sources.yaml"
@@ -320,7 +325,9 @@ rule harvest_benchmark_completions:
 
 rule download:
     input:
-        [f"<results>/data/sources/{name}.jsonl" for name in SOURCES],
+        expand(rules.fetch_source.output, source=SOURCES),
         [path for model in study.made_by("load") for seed in SEEDS for path in checkpoints(model, seed)],
+        expand("<results>/models/{model}/seed{seed}/source.json", model=study.made_by("load"), seed=SEEDS),
+        rules.import_teacher.output if study.data.teacher else [],
         expand(rules.make_benchmark.output, task=study.tasks.role_of()),
     localrule: True

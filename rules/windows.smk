@@ -8,14 +8,6 @@
 # CPU: the engine runs whatever reads a file that was gone and is made anew, `ancient` or not.
 
 
-onstart:
-    # Nothing runs yet. Only here is it known what will: when rules are read no job has been planned.
-    from rlgen.estimates_plan import announcement
-
-    if workflow.is_main_process and (note := announcement(workflow.dag)):
-        logger.warning(note)
-
-
 WINDOWS = range(1, study.stream.windows + 1)
 HARVEST_CODE = code("harvest")
 
@@ -46,7 +38,8 @@ def disk_limit():
     if stream.disk_gb is None:
         return ""
     states = sum(len(study.harvested(model)) for model in study.models)
-    shards = stream.training_shards // stream.windows * stream.windows_on_disk + stream.held_out_shards
+    windows = min(stream.windows_on_disk, stream.windows)
+    shards = stream.training_shards // stream.windows * windows + stream.held_out_shards
     return f"--disk-gb {stream.disk_gb:g} --shards-on-disk {states * shards}"
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: task, role, benchmark, chat, prompts_per_half")
-    parser.add_argument("--tokenizer", type=Path, help="checkpoint folder of the reference, for its chat template")
+    parser.add_argument("--cfg", required=True, help="JSON: task, role, benchmark, chat, and numbers")
+    parser.add_argument("--reference", required=True, type=Path, help="checkpoint folder: tokenizer and context")
     parser.add_argument(
         "--training", nargs="*", default=[], type=Path, help="problems that models train on (JSONL), left out"
     )
@@ -19,6 +19,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
+    from transformers import AutoConfig
+
+    from rlgen.benchmark_evaluators import BenchmarkEvaluator
     from rlgen.benchmark_samples import benchmark_samples, documents_text
     from rlgen.files import write_json, write_text
     from rlgen.lm_tasks import BenchmarkTask, load_task, shipped_task
@@ -29,12 +32,14 @@ def main() -> None:
 
     cfg = MakeBenchmark.model_validate_json(args.cfg)
     task = shipped_task(cfg.task, cfg.benchmark)
-    tokenizer = load_tokenizer(args.tokenizer) if cfg.chat else None
+    tokenizer = load_tokenizer(args.reference)
     training = (problem["prompt"] for path in args.training for problem in read_problems(path))
-    found = benchmark_samples(task, cfg.role, cfg.prompts_per_half, tokenizer, training)
+    found = benchmark_samples(task, cfg.role, cfg.prompts_per_half, tokenizer if cfg.chat else None, training)
     write_text(args.docs, documents_text(found.documents))
-    # read back as later jobs will: samples that are not of their documents are refused here, not there
-    BenchmarkTask(load_task(cfg.task, args.docs), found.samples, cfg.benchmark, cfg.chat)
+    # read back as later jobs will: what is not of its document, or too long, is refused here, not on a GPU
+    read = BenchmarkTask(load_task(cfg.task, args.docs), found.samples, cfg.benchmark, cfg.chat)
+    positions = AutoConfig.from_pretrained(args.reference, local_files_only=True).max_position_embeddings
+    BenchmarkEvaluator([read], tokenizer, 1, cfg.max_new_tokens, 1).check_context(positions)
     write_rows(args.samples, found.samples)
     write_json(args.counts, found.counts)
     print(f"{cfg.task}: {', '.join(f'{count} {what}' for what, count in found.counts.items())}")

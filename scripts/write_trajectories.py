@@ -17,14 +17,16 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     from rlgen.compute import start
+    from rlgen.models import load_tokenizer
     from rlgen.settings.teacher import WriteTrajectories
-    from rlgen.teacher_shards import write_shard
+    from rlgen.teacher_shards import shard_prompts, write_shard
     from rlgen.trajectories import read_problems
     from rlgen.writers import open_writer
 
     cfg = WriteTrajectories.model_validate_json(args.cfg)
     start(cfg.threads)
     problems = read_problems(args.problems)
+    shard_prompts(problems, cfg, load_tokenizer(args.teacher))  # refuses what does not fit before a GPU is taken
     how = cfg.teacher
     writer = open_writer(how.backend, args.teacher, how.dtype, how.gpus, how.max_model_len)
     write_shard(args.output, writer, problems, cfg, args.state)

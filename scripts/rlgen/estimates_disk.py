@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rlgen.disk import shard_bytes
 from rlgen.estimates import dictionary_weights
-from rlgen.estimates_sizes import NotEstimated
+from rlgen.estimates_sizes import NotEstimated, Sizes
 from rlgen.estimates_work import Estimator
 from rlgen.hub import is_hub_id
 
@@ -46,16 +46,16 @@ def parts(estimator: Estimator) -> list[Part]:
     return found
 
 
-def window_shards(estimator: Estimator) -> int:
+def window_shards(sizes: Sizes) -> int:
     """Shards per model state of the windows that lie on the disk together."""
-    stream = estimator.study.stream
+    stream = sizes.study.stream
     return stream.training_shards // stream.windows * min(stream.windows_on_disk, stream.windows)
 
 
-def activations_gb(estimator: Estimator) -> float:
+def activations_gb(sizes: Sizes) -> float:
     """Shards that lie on the disk together, one seed's, 1e9 bytes: what `stream.disk_gb` limits."""
-    study = estimator.study
-    kept = _shards(estimator, study.kept_shards + (window_shards(estimator) if study.stream.windows > 1 else 0))
+    study = sizes.study
+    kept = _shards(sizes, study.kept_shards + (window_shards(sizes) if study.stream.windows > 1 else 0))
     return kept / len(study.seeds) / 1e9
 
 
@@ -94,10 +94,10 @@ def _solutions(estimator: Estimator) -> float:
     return written * TEXT * len(estimator.study.seeds)
 
 
-def _shards(estimator: Estimator, shards: int) -> float:
+def _shards(sizes: Sizes, shards: int) -> float:
     """Bytes of so many shards of every harvested state."""
-    study = estimator.study
-    per_state = {name: shard_bytes(study.stream, estimator.size(name).hidden_size) for name in study.models}
+    study = sizes.study
+    per_state = {name: shard_bytes(study.stream, sizes.size(name).hidden_size) for name in study.models}
     return sum(len(study.harvested(name)) * size for name, size in per_state.items()) * shards * len(study.seeds)
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rlgen import plan
 from rlgen.estimates import Assumptions
+from rlgen.estimates_disk import activations_gb
 from rlgen.estimates_measured import Correction, Timed, correction, dictionary_rates, seconds
-from rlgen.estimates_sizes import NotEstimated
+from rlgen.estimates_sizes import NotEstimated, Sizes
 from rlgen.estimates_work import Estimator, Work
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rlgen.config import Study
 
 BENCHMARK = Path("docs/benchmark.csv")
+HARVEST = "scripts/harvest.py"
 ON_A_PROCESSOR = "runs without a GPU"
 
 
@@ -155,6 +157,26 @@ def announcement(dag: "DAG", known: Plan | None = None) -> str | None:
         return None
     entries = (known or Plan(dag)).entries
     return f"{again}, {hours_in_words([entries[job] for job in again.jobs])}"
+
+
+def beyond_disk_limit(dag: "DAG") -> str | None:
+    """In words: activations that would be harvested exceed `stream.disk_gb`; None where they do not, or nobody knows.
+
+    A harvest says so, too, but when other jobs have used a GPU. A model of the hub whose size the study does not state
+    is known only when it is here.
+    """
+    study: Study = dag.workflow.globals["study"]
+    limit = study.stream.disk_gb
+    if limit is None or not any(plan.options(job).get("--script") == HARVEST for job in dag.needrun_jobs()):
+        return None
+    try:
+        needed = activations_gb(Sizes(study, Path("results") / study.study))
+    except NotEstimated:
+        return None
+    if needed <= limit:
+        return None
+    remedy = "raise it, or take more windows or smaller shards"
+    return f"stream.disk_gb: activations of {needed:.3g} GB lie on the disk together (value {limit:g}); {remedy}"
 
 
 def hours_in_words(entries: Sequence[Entry]) -> str:

@@ -18,6 +18,8 @@ def left_out(study: Study) -> dict[str, str]:
         reasons |= dict.fromkeys(["table3"], "no dictionaries are listed")
     if not _pairs(study):
         reasons["fig2"] = "no dictionary reads the reference and the target alone"
+    elif not _shared_recipes(study):
+        reasons["fig2"] = f"no recipe is trained for all of {', '.join(_pairs(study))}"
     if not study.joint():
         reasons["fig3"] = "no dictionary reads reference, contrast and target together"
     if not study.courses():
@@ -65,9 +67,11 @@ def _published_accuracy(study: Study) -> dict[str, dict[str, float]] | None:
 
 
 def fig2_nrn(study: Study) -> Slice:
-    pairs = _pairs(study)
-    shared = [r for r in study.recipes if pairs and all(r in study.dictionaries[d].recipes for d in pairs)]
-    return page(study) | {"pairs": pairs, "nulls": _nulls(study), "recipes": _titles(study, shared)}
+    return page(study) | {
+        "pairs": _pairs(study),
+        "nulls": _nulls(study),
+        "recipes": _titles(study, _shared_recipes(study)),
+    }
 
 
 def norm_ratio_dictionaries(study: Study) -> list[str]:
@@ -128,6 +132,12 @@ def _pairs(study: Study) -> dict[str, str]:
     compared = {study.state(m): m for m in (study.roles.contrast, study.roles.target) if m}
     pairs = {name: compared.get(study.tuned_state(name)) for name in _two(study, permuted=False)}
     return {name: model for name, model in pairs.items() if model}
+
+
+def _shared_recipes(study: Study) -> list[str]:
+    """Recipes that all compared pairs are trained with, one row of fig2 each."""
+    pairs = _pairs(study)
+    return [r for r in study.recipes if pairs and all(r in study.dictionaries[d].recipes for d in pairs)]
 
 
 def _nulls(study: Study) -> list[str]:

@@ -93,6 +93,7 @@ def make_benchmark(study: Study, task: str) -> Slice:
         "benchmark": benchmark.model_dump(),
         "chat": evaluation.renders_chat(benchmark),
         "prompts_per_half": evaluation.prompts_per_half,
+        "max_new_tokens": evaluation.max_new_tokens,
     }
 
 

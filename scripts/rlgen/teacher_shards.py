@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from transformers import PreTrainedTokenizerBase
+
 from rlgen.chat import render
 from rlgen.files import ArtifactError, atomic_path, canonical_json, digest, write_text
 from rlgen.math_answers import AnswerChecker
@@ -44,14 +46,13 @@ class Chunks:
         return None
 
 
-def write_shard(
-    output: Path, writer: Writer, problems: Sequence[Problem], cfg: WriteTrajectories, state: Path | None
-) -> None:
-    """Write one JSON row per completion of the shard's problems, `samples_per_prompt` for each, in their order.
+def shard_prompts(
+    problems: Sequence[Problem], cfg: WriteTrajectories, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[Problem], list[str]]:
+    """The shard's problems, and their prompts as the teacher reads them.
 
-    A killed job goes on at the first chunk that `state` lacks, to the same file. Raises ArtifactError where the shard
-    would be empty, or the writer's tokenizer has no chat template; ValueError for a prompt that does not fit: all
-    before anything is written.
+    Raises ArtifactError where there are none, where the tokenizer has no chat template, and for a prompt that does not
+    fit.
     """
     teacher, mine = cfg.teacher, list(problems[cfg.shard :: cfg.teacher.shards])
     if not mine:
@@ -60,8 +61,21 @@ def write_shard(
         )
     texts = [p.prompt for p in mine]
     if cfg.chat:
-        texts = [render(writer.tokenizer, [{"role": "user", "content": text}], True) for text in texts]
-    encode(writer.tokenizer, texts, teacher.max_new_tokens, teacher.max_model_len)  # refuses what does not fit
+        texts = [render(tokenizer, [{"role": "user", "content": text}], True) for text in texts]
+    encode(tokenizer, texts, teacher.max_new_tokens, teacher.max_model_len)
+    return mine, texts
+
+
+def write_shard(
+    output: Path, writer: Writer, problems: Sequence[Problem], cfg: WriteTrajectories, state: Path | None
+) -> None:
+    """Write one JSON row per completion of the shard's problems, `samples_per_prompt` for each, in their order.
+
+    A killed job goes on at the first chunk that `state` lacks, to the same file. Raises ArtifactError as
+    `shard_prompts` does, before anything is written.
+    """
+    teacher = cfg.teacher
+    mine, texts = shard_prompts(problems, cfg, writer.tokenizer)
     parts = [slice(first, first + teacher.batch_prompts) for first in range(0, len(mine), teacher.batch_prompts)]
     progress = Progress(f"trajectories, shard {cfg.shard}", len(mine), "problems")
     with tempfile.TemporaryDirectory() as scratch, AnswerChecker(cfg.threads, teacher.answer_timeout_s) as checker:

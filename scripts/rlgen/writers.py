@@ -66,7 +66,7 @@ class Writer(Protocol):
         """`n` completions of every prompt, in order; temperature 0 is greedy, and all n are then the same.
 
         A completion ends at the end of sequence, before the first of the `stop` texts, or after `max_new_tokens`.
-        Raises ValueError, before anything is written, for a prompt that leaves no room for `max_new_tokens`.
+        Raises ArtifactError, before anything is written, for a prompt that leaves no room for `max_new_tokens`.
         """
 
 
@@ -103,11 +103,11 @@ def _load(folder: Path, dtype: str, gpus: int) -> PreTrainedModel:
 def encode(
     tokenizer: PreTrainedTokenizerBase, prompts: list[str], max_new_tokens: int, max_model_len: int
 ) -> list[list[int]]:
-    """Token ids of the prompts. Raises ValueError naming the first one that leaves no room for a completion."""
+    """Token ids of the prompts. Raises ArtifactError naming the first one that leaves no room for a completion."""
     encoded = encode_prompts(tokenizer, prompts)
     for place, ids in enumerate(encoded):
         if len(ids) + max_new_tokens > max_model_len:
-            raise ValueError(
+            raise ArtifactError(
                 f"max_model_len: prompt {place} has {len(ids)} tokens and max_new_tokens is {max_new_tokens} (value "
                 f"{max_model_len}), expected at least {len(ids) + max_new_tokens}; it begins {prompts[place][:80]!r}"
             )

@@ -170,9 +170,10 @@ def test_the_sample_script_writes_what_later_jobs_read(tmp_path):
     (tmp_path / "training.jsonl").write_text(json.dumps(training) + "\n")
     benchmark = written("openbookqa", tmp_path).model_dump()
     cfg = {"task": "openbookqa", "role": "selection", "benchmark": benchmark, "chat": True, "prompts_per_half": 2}
+    cfg |= {"max_new_tokens": 12}
     run_script(
         "make_benchmark",
-        *("--cfg", json.dumps(cfg), "--tokenizer", tmp_path / "reference", "--training", tmp_path / "training.jsonl"),
+        *("--cfg", json.dumps(cfg), "--reference", tmp_path / "reference", "--training", tmp_path / "training.jsonl"),
         *("--samples", tmp_path / "s.jsonl", "--docs", tmp_path / "d.jsonl", "--counts", tmp_path / "counts.json"),
     )
     samples = read_samples([tmp_path / "s.jsonl"])

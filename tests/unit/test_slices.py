@@ -132,3 +132,8 @@ def test_pages_without_inputs_are_left_out_and_say_why():
     content = copy.deepcopy(DEFAULT)
     content["tasks"]["unseen"] = []
     assert page_slices.left_out(load(content)) == {"fig7": "no tasks are listed as unseen"}
+    content = copy.deepcopy(DEFAULT)
+    for name, recipe in (("base-rl", "batchtopk"), ("base-sft", "l1-own")):
+        content["dictionaries"][name]["recipes"] = [recipe]
+    content["procedures"] = {}
+    assert page_slices.left_out(load(content))["fig2"] == "no recipe is trained for all of base-rl, base-sft"

@@ -114,7 +114,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path):
     with pytest.raises(ArtifactError, match=r"shards: 1 problems \(value 2\), expected at most as many shards"):
         write_shard(tmp_path / "x.jsonl", writer, PROBLEMS[:1], cfg(shard=1), None)
     long = [*PROBLEMS, Problem("word " * 300, "1"), PROBLEMS[0]]
-    with pytest.raises(ValueError, match=r"max_model_len: prompt 3 has .*it begins '<\|im_start\|>user"):
+    with pytest.raises(ArtifactError, match=r"max_model_len: prompt 3 has .*it begins '<\|im_start\|>user"):
         write_shard(tmp_path / "x.jsonl", writer, long, cfg(shard=1), None)
     writer.tokenizer.chat_template = None
     with pytest.raises(ArtifactError, match="no chat template"):

@@ -203,7 +203,7 @@ def test_no_room_for_a_completion_is_refused_before_any_is_written(writer, monke
     tokens = len(writer.tokenizer(TEXTS[2])["input_ids"])
     writer.max_model_len = tokens + 11
     with pytest.raises(
-        ValueError,
+        ArtifactError,
         match=rf"prompt 1 has {tokens} tokens .*value {tokens + 11}\), expected at least {tokens + 12}; .*'Which",
     ):
         writer.write(["It", TEXTS[2]], 1, **HOW)
@@ -283,7 +283,7 @@ def test_vllm_writes_greedy_completions_once(folder, vllm):
 
 def test_vllm_refuses_a_prompt_without_room(folder, vllm):
     writer = open_writer("vllm", folder, "auto", 1, 14)
-    with pytest.raises(ValueError, match="prompt 2 has"):
+    with pytest.raises(ArtifactError, match="prompt 2 has"):
         writer.write(["It", "It", TEXTS[0]], 1, **HOW)
     assert writer.engine.calls == []
 

@@ -55,15 +55,15 @@ def planned(run: subprocess.CompletedProcess) -> dict[str, int]:
     return jobs
 
 
-def stale(folder: Path, *targets: str) -> dict[str, int]:
-    """What a dry run of the miniature study would do: rule -> number of jobs, without `all` and the total."""
-    jobs = planned(snakemake(folder, "-n", "--configfile", STUDY, "--", *(targets or ["all"])))
+def stale(folder: Path, *targets: str, study: str = STUDY) -> dict[str, int]:
+    """What a dry run of a study would do: rule -> number of jobs, without `all` and the total."""
+    jobs = planned(snakemake(folder, "-n", "--configfile", study, "--", *(targets or ["all"])))
     return {rule: n for rule, n in jobs.items() if rule not in ("all", "total")}
 
 
-def jobs_of(folder: Path) -> dict[str, Job]:
+def jobs_of(folder: Path, study: str = STUDY) -> dict[str, Job]:
     """Every output of the jobs behind `all` -> the job."""
-    run = snakemake(folder, "--detailed-summary", "--configfile", STUDY, "--", "all")
+    run = snakemake(folder, "--detailed-summary", "--configfile", study, "--", "all")
     assert run.returncode == 0, run.stdout
     _, found, rows = run.stdout.partition("output_file\tdate\trule")
     assert found, run.stdout
@@ -75,8 +75,8 @@ def digests(folder: Path) -> dict[str, str]:
     """Every artifact in a folder -> SHA-256: all results and copies of pages, but no records of how they were made."""
     files = [path for part in ("results", "figures") for path in (folder / part).rglob("*") if path.is_file()]
     names = {str(path.relative_to(folder)): path for path in files}
-    records = tuple(f"{RESULTS}/{name}/" for name in ("logs", "benchmarks", "manifests", ".jobs"))
-    kept = {n: p for n, p in names.items() if not n.startswith(records)}
+    records = {"logs", "benchmarks", "manifests", ".jobs"}  # results/{study}/logs/...
+    kept = {name: path for name, path in names.items() if not records & {*Path(name).parts[2:3]}}
     return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(kept.items())}
 
 

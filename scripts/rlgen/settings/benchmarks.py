@@ -61,6 +61,7 @@ class MakeBenchmark(Strict):
     benchmark: Benchmark
     chat: bool
     prompts_per_half: int = Field(ge=1)
+    max_new_tokens: int = Field(ge=1, description="with it, a prompt has to fit the reference's context")
 
 
 class EvaluateBenchmarks(Strict):
