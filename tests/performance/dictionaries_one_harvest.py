@@ -21,9 +21,9 @@ from rlgen.dictionary_step import Training
 from rlgen.dictionary_training import finished, train
 from rlgen.harvest import harvest, harvest_to
 from rlgen.pretraining import new_model
-from rlgen.settings.data import Stream
 from rlgen.settings.dictionaries import Recipe
 from rlgen.settings.models import Architecture
+from rlgen.settings.streams import OrganismStream
 from rlgen.shards import Shards
 from rlgen.stream import TokenStream
 
@@ -32,7 +32,7 @@ THREADS, STEPS, LENGTH, LAYER, REPETITIONS = 2, 8, 64, 0, 5
 STATES = ["base@1", "sft@5", "rl@5"]
 DICTIONARIES = [["base@1", "sft@5"], ["base@1", "rl@5"], ["base@1", "sft@5", "rl@5"]]
 RECIPE = Recipe(latents=S, k=K, batch_rows=B, steps=STEPS)
-STREAM = Stream(sampled_models=[], rows=(STEPS + 4) * B, shard_rows=4 * B, layer=LAYER)
+STREAM = OrganismStream(sampled_models=[], rows=(STEPS + 4) * B, shard_rows=4 * B, layer=LAYER)
 
 
 def token_stream(vocabulary: int) -> TokenStream:

@@ -11,10 +11,10 @@ from measure import Measurement, medians
 
 from rlgen.harvest import by_length, harvest_to, sequences_of
 from rlgen.residual import stopped_at
-from rlgen.settings.data import Stream
+from rlgen.settings.streams import OrganismStream
 
 MODELS, ROWS, REPETITIONS = 3, 16384, 5
-STREAM = Stream(sampled_models=[], rows=ROWS, shard_rows=ROWS // 2, layer=organism.LAYER)
+STREAM = OrganismStream(sampled_models=[], rows=ROWS, shard_rows=ROWS // 2, layer=organism.LAYER)
 
 
 def measurements() -> list[Measurement]:

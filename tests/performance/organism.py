@@ -13,8 +13,9 @@ from rlgen.models import save_checkpoint
 from rlgen.pretraining import new_model, train
 from rlgen.progress import Progress
 from rlgen.resume import Resume
-from rlgen.settings.data import OrganismData, Stream
+from rlgen.settings.data import OrganismData
 from rlgen.settings.models import Architecture, Pretrain
+from rlgen.settings.streams import OrganismStream
 from rlgen.stream import TokenStream, assemble, document_sequences
 
 DATA = OrganismData(families=list(testbed.FAMILIES))
@@ -40,7 +41,9 @@ def model() -> PreTrainedModel:
 def token_stream(rows: int) -> TokenStream:
     """Documents that hold at least so many rows."""
     rng = np.random.default_rng(0)
-    sequences = document_sequences(words(), DATA, Stream(sampled_models=[], layer=LAYER), "benchmark", rows, rng)
+    sequences = document_sequences(
+        words(), DATA, OrganismStream(sampled_models=[], layer=LAYER), "benchmark", rows, rng
+    )
     return assemble(sequences, words().pad_token_id, rng)
 
 

@@ -54,7 +54,7 @@ def assert_same(compiled, plain, rows_BMd, steps=1, l1=0.0, dead_D=NONE, rtol=1e
             first, second = plain.moments[name]
             for got, expected in zip(compiled.moments[name], (first, second), strict=True):
                 assert_near(name, got, expected, bound(expected, rtol))
-            # Adam divides the gradient by its own size, so a sum that cancels passes its whole rounding on to the weight.
+            # Adam divides the gradient by its own size, so a sum that cancels passes its rounding on to the weight.
             size = (second / (1 - BETA2**steps)).sqrt()
             turned = (bound(first, rtol) / (size + 1e-12)).clamp(max=2)
             weight = weights[name].detach()

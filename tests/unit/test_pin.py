@@ -317,9 +317,10 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_make_passes_the_study_on():
+    """Also under `make test`, whose settings reach every make below it."""
     for target, options in (("pin", ""), ("pin-check", " --check")):
         command = ["make", "-n", target, "STUDY=config/mine.yaml"]
-        alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # also under make test
+        alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         run = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=True)
         assert run.stdout.splitlines()[-1] == f".venv/bin/python scripts/pin.py{options} config/mine.yaml"
 
