@@ -7,14 +7,18 @@ every byte of it.
 """
 
 import ast
+import json
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from rlgen.files import digest
+from rlgen.files import atomic_path, digest
 
 PACKAGE = "rlgen"
 NATIVE = (".cpp", ".h")  # of what a module compiles: `step.cpp` and `step.h` belong to `step.py`
+READ = Path(".snakemake/sources_read.json")  # texts read before, in the working folder: parsing takes .4 s of a dry run
 
 
 def code_digest(script: str | Path) -> str:
@@ -50,15 +54,45 @@ def sources(script: str | Path) -> dict[str, Path]:
 
 @cache
 def _read(suffix: str, text: str) -> tuple[frozenset[str], str]:
-    """What a source text imports from the package, and the digest (16 characters) of what it means.
-
-    The tree of a Python text is read for both and not kept: there would be hundreds of thousands of objects.
-    """
+    """What a source text imports from the package, and the digest (16 characters) of what it means."""
     if suffix in NATIVE:
         return frozenset(), digest(text)[:16]
+    key, known = digest([_reader(), text]), _known()
+    if key not in known:
+        known[key] = _parsed(text)
+        _remember(known)
+    names, meaning = known[key]
+    return frozenset(names), meaning
+
+
+def _parsed(text: str) -> tuple[list[str], str]:
+    """Imports and digest of a Python text, by its tree, which is not kept: it has thousands of objects."""
     tree = ast.parse(text)
     names = _imports(tree)
-    return names, digest(ast.dump(_WithoutProse().visit(tree)))[:16]
+    return sorted(names), digest(ast.dump(_WithoutProse().visit(tree)))[:16]
+
+
+@cache
+def _reader() -> str:
+    """What reads: this module and the version of Python. Another one reads everything anew."""
+    return digest([sys.version, Path(__file__).read_text()])
+
+
+@cache
+def _known() -> dict[str, tuple[list[str], str]]:
+    """Digest of a text and its reader -> what was read; whatever is wrong with the file, texts are read anew."""
+    try:
+        found = json.loads(READ.read_text())
+        return {key: (names, meaning) for key, (names, meaning) in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def _remember(known: dict[str, tuple[list[str], str]]) -> None:
+    """Write down what was read. Of two processes the later one wins: what the other read will be read once more."""
+    if READ.parent.is_dir():
+        with suppress(OSError), atomic_path(READ) as partial:
+            partial.write_text(json.dumps(known))
 
 
 def _imports(tree: ast.Module) -> frozenset[str]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rlgen.code_digest import code_digest, sources
+from rlgen import code_digest as code_digest_module
+from rlgen.code_digest import code_digest, code_digests, sources
 
 RUN = """'A script.'
 from rlgen import a
@@ -111,3 +112,44 @@ def test_relative_imports_and_missing_scripts_are_refused(scripts):
         code_digest(scripts / "run.py")
     with pytest.raises(FileNotFoundError):
         code_digest(scripts / "absent.py")
+
+
+@pytest.fixture
+def forget(monkeypatch, tmp_path):
+    """Work in a folder of Snakemake's; the function forgets what this process has read."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake").mkdir()
+
+    def forget():
+        code_digest_module._read.cache_clear()
+        code_digest_module._known.cache_clear()
+
+    forget()
+    yield forget
+    forget()
+
+
+def test_a_text_that_was_read_before_is_not_parsed_again(scripts, forget, monkeypatch):
+    before = code_digests(scripts / "run.py")
+    forget()
+    monkeypatch.setattr(code_digest_module, "_parsed", None)
+    assert code_digests(scripts / "run.py") == before
+    (scripts / "rlgen/b.py").write_text(B.replace("2", "3"))
+    with pytest.raises(TypeError, match="not callable"):
+        code_digest(scripts / "run.py")
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"a": 1}', '{"a": [["rlgen"]]}'])
+def test_what_was_written_down_may_be_lost(scripts, forget, damage):
+    before = code_digests(scripts / "run.py")
+    code_digest_module.READ.write_text(damage)
+    forget()
+    assert code_digests(scripts / "run.py") == before
+
+
+def test_another_reader_reads_anew(scripts, forget, monkeypatch):
+    before = code_digests(scripts / "run.py")
+    forget()
+    monkeypatch.setattr(code_digest_module, "_reader", lambda: "of another Python")
+    monkeypatch.setattr(code_digest_module, "_parsed", lambda text: ([], "read anew"))
+    assert before["script"] != code_digests(scripts / "run.py")["script"] == "read anew"
