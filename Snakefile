@@ -17,6 +17,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
+include: "rules/source_files.smk"
 include: "rules/organism.smk" if study.organism else "rules/sources.smk"
 include: "rules/models.smk"
 include: "rules/behaviour.smk"

@@ -1,12 +1,6 @@
 # Edits of published models on benchmarks, with their controls and rivals.
 
 
-def behaviour_of(state, seed):
-    """Behaviour tables of a state's model, for the tasks that edited models answer."""
-    model = study.state(state).partition("@")[0]
-    return expand(BEHAVIOUR, model=model, seed=seed, tasks=study.tasks.groups())
-
-
 rule intervene_benchmarks:
     input:
         dictionary=lambda w: of_procedure(w.procedure, w.seed, "features.parquet"),

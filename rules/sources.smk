@@ -8,16 +8,6 @@ SOURCES = study.data.sources
 FIRST = SEEDS[0]  # published models and benchmarks are the same for all seeds
 
 
-def source_texts():
-    """Files of the sources that the token stream mixes."""
-    return [f"{RESULTS}/data/sources/{name}.jsonl" for name in study.stream.mix]
-
-
-def problems():
-    """The file of the problems that SFT and RL train on, where the study trains."""
-    return [f"{RESULTS}/data/sources/{study.data.problems}.jsonl"] if study.data.problems else []
-
-
 rule fetch_source:
     output:
         rows="<results>/data/sources/{source}.jsonl",

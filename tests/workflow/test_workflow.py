@@ -41,8 +41,9 @@ def test_one_figure_plans_its_ancestors_only(clone):
     assert "fig3_mas" in jobs and not {"intervene", "evaluate_model", "train_sft_more", "fig1_behaviour"} & set(jobs)
 
 
-def test_the_lint_finds_nothing():
-    run = snakemake(ROOT, "--lint")
+@pytest.mark.parametrize("study", ["config", "qwen3-4b", "bring-your-own"])
+def test_the_lint_finds_nothing(study):
+    run = snakemake(ROOT, "--lint", "--configfile", f"config/{study}.yaml")
     assert run.returncode == 0, run.stdout
 
 
