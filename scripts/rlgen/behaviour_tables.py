@@ -16,11 +16,12 @@ MEASURED = [metric for metric in METRICS if metric != "kl"]
 def accuracy_table(rows: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
     """Summary of one model's per-sample rows in one seed: one row per state, task (or role mean), half and metric.
 
-    `rows` holds model, state, checkpoint, steps_share, role, task, half, sample and the metrics' columns. Prompts are
-    resampled within a task, with the same draws for all models and states of a seed; tasks weigh the same in a mean.
+    `rows` holds model, state, checkpoint, steps_share, role, task, half, sample and the metrics' columns, of benchmarks
+    no format-blind one. Prompts are resampled within a task, with the same draws for all models and states of a seed;
+    tasks weigh the same in a mean.
     """
     states = rows[["model", "state", "checkpoint", "steps_share"]].drop_duplicates().sort_values("checkpoint")
-    parts = []
+    measured, parts = [metric for metric in MEASURED if METRICS[metric] in rows], []
     for (role, half), cell in rows.groupby(["role", "half"], sort=False):
         tasks = {task: group for task, group in cell.groupby("task", sort=False)}
         weights_DN = [
@@ -29,7 +30,7 @@ def accuracy_table(rows: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
             )
             for task, group in tasks.items()
         ]
-        for metric in MEASURED:
+        for metric in measured:
             values_NC = [
                 prompts_by_condition(group, "checkpoint", METRICS[metric]).to_numpy() for group in tasks.values()
             ]

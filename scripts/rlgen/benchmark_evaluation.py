@@ -118,7 +118,6 @@ def task_rows(
         rows["correct"] = [task.is_right(row) for row in logged]
     else:
         rows["correct"] = task.verdicts(range(len(logged)), [row["resps"][0] for row in logged])
-    rows["format_blind"] = rows["correct"]
     if task.by_choice:
         return rows | _choice_columns(tokenizer, task, logged)
     return rows | _text_columns(lm, tokenizer, task, logged, model)

@@ -23,7 +23,7 @@ from rlgen.models import save_checkpoint
 from rlgen.samples import read_samples, write_rows
 from rlgen.settings.benchmarks import Benchmark, BenchmarkEvaluation, EvaluateBenchmarks
 
-COLUMNS = ["task", "role", "half", "sample", "correct", "format_blind", "answer_logprob", "completion", "length"]
+COLUMNS = ["task", "role", "half", "sample", "correct", "answer_logprob", "completion", "length"]
 BATCH, NEW = 5, 12
 
 
@@ -43,7 +43,7 @@ def test_plain_and_hooked_model_agree_on_every_sample(architecture, chat, tmp_pa
     tasks = tasks_of(tmp_path, architecture, chat)
     table = plain(architecture, tasks)
     evaluator = BenchmarkEvaluator(tasks, tokenizer_of(architecture), BATCH, NEW, 8)
-    hooked = pd.DataFrame(evaluator.table(evaluator.score(model_of(architecture))))
+    hooked = pd.DataFrame(evaluator.table(evaluator.score(model_of(architecture)))).drop(columns="format_blind")
     assert list(table) == list(hooked) == COLUMNS and len(table) == sum(len(t.samples) for t in tasks)
     assert table["answer_logprob"].notna().all()
     pd.testing.assert_frame_equal(table, hooked, check_exact=False, atol=1e-4, rtol=0)
@@ -74,7 +74,7 @@ def test_the_right_answers_log_probability_by_hand(architecture, tmp_path):
             sums = torch.tensor([naive_sum(model, tokenizer, sample.prompt, c) for c in sample.choices])
             expected = float(sums.log_softmax(0)[sample.choices.index(sample.answer)])
             assert row.completion == sample.choices[int(sums.argmax())]
-            assert row.correct == (row.completion == sample.answer) == row.format_blind
+            assert row.correct == (row.completion == sample.answer)
         else:
             expected = naive_sum(model, tokenizer, f"{sample.prompt}{row.completion}\n\\boxed{{", sample.answer)
         assert row.answer_logprob == pytest.approx(expected, abs=1e-3)

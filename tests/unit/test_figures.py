@@ -153,6 +153,23 @@ def test_published_values_only_where_every_task_has_one():
     assert "published" not in words(draw("fig1_behaviour"))
 
 
+def test_benchmarks_are_read_one_way_only():
+    """They have no answers to choose from but their own: nothing is called blind to format."""
+    assert "format-blind" in words(draw("fig1_behaviour")) and "Greedy decoding" in words(draw("fig1_behaviour"))
+    table = synthetic_tables.accuracy()
+    table = table[table["metric"] != "format_blind"]
+    text = words(draw("fig1_behaviour", accuracy=table))
+    assert "ormat-blind" not in text and "as the benchmarks define them" in text
+    columns = draw_table1(table)
+    assert {"base", "sft", "rl"} < columns and not any("format-blind" in name for name in columns)
+
+
+def draw_table1(accuracy) -> set[str]:
+    """Columns of table 1."""
+    settings = tables.TasksPage.model_validate(synthetic_tables.PAGE | {"tasks": synthetic_tables.TASKS})
+    return set(tables.table1(settings, accuracy)[1].columns)
+
+
 def test_misspelt_setting_is_refused():
     with pytest.raises(ValueError, match="chanse"):
         fig1_behaviour.Settings.model_validate(synthetic_tables.PAGE | {"chanse": {}})

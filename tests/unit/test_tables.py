@@ -62,6 +62,8 @@ def test_accuracies_by_hand():
     certain = pick(table, state="rl@1", task="cnt", half="test", metric="accuracy")
     assert (certain["lo"], certain["value"], certain["hi"]) == (0, 0, 0)
     pd.testing.assert_frame_equal(table, accuracy_table(behaviour(), seed=3, draws=200))
+    one_way = accuracy_table(behaviour().drop(columns="format_blind"), seed=3, draws=200)
+    pd.testing.assert_frame_equal(one_way, table[table["metric"] != "format_blind"].reset_index(drop=True))
 
 
 def interventions() -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -194,6 +194,7 @@ def training() -> dict:
         "files": ["data/problems.jsonl"],
         "format": {"kind": "problem", "prompt": "{{ q }}", "answer": "{{ a }}"},
     }
+    del study["data"]["benchmarks"]["hendrycks_math500"]["options"]  # written, not chosen
     study["data"]["benchmarks"]["hendrycks_math500"]["metric"] = "math_verify"
     study["evaluation"]["chat"] = True
     return study | {

@@ -41,7 +41,9 @@ def draw(page: Settings, accuracy: pd.DataFrame, curves: pd.DataFrame) -> Figure
     _row_of_roles(top, roles, lambda ax, role: _finals(ax, page, finals[finals["role"] == role], role, seeds))
     _row_of_roles(middle, roles, lambda ax, role: _course(ax, page, rows[rows["role"] == role], seeds))
     _curves(bottom, page, curves, seeds)
-    handles = [*style.seed_handles(seeds), style.dot(style.GREY, "format-blind", hollow=True)]
+    handles, (how, blind) = style.seed_handles(seeds), _reading(rows)
+    if blind:
+        handles = [*handles, style.dot(style.GREY, "format-blind", hollow=True)]
     handles += [style.stroke(style.GREY, "mean over seeds")]
     if page.chance:
         handles += [style.stroke(style.GREY, "guessing", ":")]
@@ -56,11 +58,18 @@ def draw(page: Settings, accuracy: pd.DataFrame, curves: pd.DataFrame) -> Figure
         "Which post-training generalizes beyond the task it trained on?",
         _finding(finals, roles, models),
         page,
-        f"Greedy decoding, test half: {counts} prompts per seed; {style.count(seeds)}, never pooled. Vertical lines: "
-        "95 % bootstrap intervals over prompts within a seed. Format-blind: the likeliest of the task's own answers at "
-        "the answer position, after the model's own reasoning. Role values are means over the role's tasks.",
+        f"{how}, test half: {counts} prompts per seed; {style.count(seeds)}, never pooled. Vertical lines: "
+        f"95 % bootstrap intervals over prompts within a seed. {blind}Role values are means over the role's tasks.",
     )
     return figure
+
+
+def _reading(rows: pd.DataFrame) -> tuple[str, str]:
+    """How answers were read, and what format-blind means where they were read so too."""
+    if "format_blind" not in set(rows["metric"]):
+        return "Answers as the benchmarks define them (greedy, or the likeliest choice)", ""
+    where = "at the answer position, after the model's own reasoning"
+    return "Greedy decoding", f"Format-blind: the likeliest of the task's own answers {where}. "
 
 
 def _row_of_roles(part, roles: list[str], fill) -> None:

@@ -50,9 +50,9 @@ def table1(page: TasksPage, accuracy: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
             line = {"tasks": role.replace("_", "-"), "task": "mean" if task == "ALL" else task}
             line["n"] = "/".join(str(int(n)) for n in sorted(cells["n"].unique()))
             for model in models:
-                for metric, name in (("accuracy", model), ("format_blind", f"{model}, format-blind")):
+                for metric in sorted(rows["metric"].unique()):
                     own = cells[(cells["model"] == model) & (cells["metric"] == metric)]
-                    line[name] = _seeds(own)
+                    line[model if metric == "accuracy" else f"{model}, format-blind"] = _seeds(own)
             lines.append(line)
     return _sorted(tidy), pd.DataFrame(lines)
 
