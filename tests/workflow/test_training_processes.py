@@ -152,7 +152,9 @@ def test_killed_between_two_steps_it_ends_with_the_same_bytes(study, kind):
     assert not (study / name / "output/curves.csv").exists()
     assert trained(study, kind, name) == written
     log = (study / name / "log.txt").read_text()
-    assert log.count("continuing from step ") == 1 and "state not used" not in log
+    refused = [line for line in log.splitlines() if "state not used" in line]
+    # The kill may also come while the state after it is being written.
+    assert log.count("continuing from step ") == 1 and all(line.endswith("was not finished") for line in refused)
 
 
 @pytest.mark.drill
