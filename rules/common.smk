@@ -8,10 +8,10 @@ from snakemake.logging import logger
 
 from rlgen import engine_lock, page_slices, slices
 from rlgen import packages as pinned
-from rlgen.code_digest import code_digest
-from rlgen.config import ConfigError, load
+from rlgen.jobs.code import code_digest
+from rlgen.study.config import ConfigError, load
 from rlgen.files import ArtifactError, canonical_json
-from rlgen.job import clear_states
+from rlgen.jobs.run import clear_states
 
 try:
     study = load(dict(config))
@@ -29,6 +29,7 @@ if workflow.is_main_process:
         raise WorkflowError(str(error))
 
 SEEDS = study.seeds
+SCRIPTS = {path.stem: path for path in Path(workflow.basedir, "scripts").glob("*/*.py")}
 GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
 
 
@@ -74,7 +75,7 @@ def cfg(name, **fixed):
 @cache
 def code(script):
     """Digest of a script and of the library modules it imports: with it, an edit runs again what uses it."""
-    return code_digest(f"{workflow.basedir}/scripts/{script}.py")
+    return code_digest(SCRIPTS[script])
 
 
 @cache
@@ -91,7 +92,7 @@ def gpus(model):
 
 def job(script, environment, resumable=False, processes=1):
     """The start of a rule's command: its script, run as a job. It names files and is therefore no tracked setting."""
-    start = f"python scripts/job.py --script scripts/{script}.py --environment {environment} --results {RESULTS}"
+    start = f"python scripts/job.py --script {SCRIPTS[script].relative_to(workflow.basedir)} --environment {environment} --results {RESULTS}"
     start += f" --code {code(script)}" + " --resumable" * resumable
     start += f" --processes {processes}" if processes > 1 else ""
 
@@ -116,7 +117,7 @@ def asks(script, what, default):
 onstart:
     # Nothing runs yet. Only here is it known what will: when rules are read no job has been planned.
     if workflow.is_main_process and not study.organism:
-        from rlgen.estimates_plan import announcement, beyond_disk_limit
+        from rlgen.planning.plan import announcement, beyond_disk_limit
 
         if problem := beyond_disk_limit(workflow.dag):
             raise WorkflowError(problem)

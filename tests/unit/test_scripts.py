@@ -53,7 +53,7 @@ def test_scripts_and_library_know_nothing_of_the_whole_study_or_the_engine():
     for path in scripts():
         text = (ROOT / path).read_text()
         assert "snakemake" not in text.partition('"""')[2].partition('"""')[2], path
-        assert "rlgen.config " not in text or path.endswith("describe_config.py"), path
+        assert "rlgen.study.config " not in text or path.endswith("describe_config.py"), path
 
 
 def test_rules_pass_every_option_that_their_script_requires():

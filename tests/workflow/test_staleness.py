@@ -134,7 +134,7 @@ def test_another_version_of_a_package_is_announced_and_can_be_accepted(tree):
     said = snakemake(tree, "-n", "--configfile", STUDY, "--", "all").stdout
     assert f"matplotlib was 3.11.2, now 3.11.3: stale is what {sum(expected.values()) - 22} jobs" in said
     assert "make accept-packages" in said
-    call = [sys.executable, "scripts/accept_packages.py", "--results", RESULTS]
+    call = [sys.executable, "scripts/tools/accept_packages.py", "--results", RESULTS]
     run = subprocess.run(call, cwd=tree, env=environment(), capture_output=True, text=True)
     assert run.stdout.startswith("analysis: matplotlib 3.11.3 counts as 3.11.2"), run.stderr
     assert stale(tree) == {}
@@ -148,7 +148,7 @@ def test_why_tells_causes_in_words_and_what_follows(tree):
     add_line(tree, "figures/fig3_mas.py")
     edit(tree / "requirements.lock", "scipy==", "scipy==9")
     (tree / RESULTS / "activations/seed0/rl@3/shard001.safetensors").unlink()
-    call = [sys.executable, "scripts/why.py", "--configfile", STUDY]
+    call = [sys.executable, "scripts/tools/why.py", "--configfile", STUDY]
     run = subprocess.run(call, cwd=tree, env=environment(), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     told = {part.splitlines()[0]: part for part in run.stdout.split("\n\n")}
@@ -161,6 +161,6 @@ def test_why_tells_causes_in_words_and_what_follows(tree):
 
 
 def test_why_says_so_when_there_is_nothing_to_do(finished):
-    call = [sys.executable, "scripts/why.py", "--configfile", STUDY, "figures/fig3.pdf"]
+    call = [sys.executable, "scripts/tools/why.py", "--configfile", STUDY, "figures/fig3.pdf"]
     run = subprocess.run(call, cwd=finished, env=environment(), capture_output=True, text=True)
     assert run.stdout.startswith("Nothing to be done"), run.stdout + run.stderr

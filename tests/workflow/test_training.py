@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 from kills import SCRIPTS, contents, kill_after, moments, start
 
-from rlgen import tasks
-from rlgen.models import CHECKPOINT_FILES, load_model, save_checkpoint
+from rlgen.models.checkpoints import load_model, save_checkpoint
+from rlgen.names import CHECKPOINT_FILES
+from rlgen.organism import tasks
+from rlgen.organism.settings import OrganismData, Split
 from rlgen.resume import EVERY_S, STATE
-from rlgen.samples import Example, write_rows
-from rlgen.settings.data import OrganismData, Split
-from rlgen.settings.models import GRPO, SFT, Architecture, ContinuePretraining, Pretrain
-from rlgen.trainer_states import FILES
+from rlgen.tasks.samples import Example, write_rows
+from rlgen.training.settings import GRPO, SFT, Architecture, ContinuePretraining, Pretrain
+from rlgen.training.states import FILES
 
 COMMON = {"seed": 0, "threads": 1, "name": "trained"}
 DOCUMENTS = COMMON | {"study": "s", "data": OrganismData(families=["add", "par"], problems_per_document=2).model_dump()}

@@ -18,12 +18,12 @@ from kills import SCRIPTS, contents
 from safetensors.torch import load_file
 from tiny_models import tiny_checkpoint
 
-from rlgen.models import CHECKPOINT_FILES
-from rlgen.ranks import PROBLEM, STARTER
+from rlgen.jobs.launch import PROBLEM, STARTER
+from rlgen.names import CHECKPOINT_FILES
 from rlgen.resume import EVERY_S
-from rlgen.samples import Example, write_rows
-from rlgen.settings.models import GRPO, SFT, GRPOScale, Scale
-from rlgen.trainer_states import FILES
+from rlgen.tasks.samples import Example, write_rows
+from rlgen.training.settings import GRPO, SFT, GRPOScale, Scale
+from rlgen.training.states import FILES
 
 HERE = Path(__file__).parent
 SCALE = {"per_device_batch": 2, "max_length": 68, "max_cut_share": 0.2, "end_token": "<|im_end|>"}
@@ -77,7 +77,7 @@ def begin(study: Path, kind: str, name: str, **change) -> subprocess.Popen:
     (folder / "problem").unlink(missing_ok=True)
     cfg = cfg | change
     gpus = cfg["model"]["scale"]["gpus"]
-    launch = ["-m", "rlgen.ranks", "launch", str(gpus)] if gpus > 1 else []
+    launch = ["-m", "rlgen.jobs.launch", "launch", str(gpus)] if gpus > 1 else []
     call = [*(str(HERE / f"{word}.py") for word in before), str(SCRIPTS / f"{script}.py")]
     given = {"--parent": "parent", "--training": "examples.jsonl", "--output": f"{name}/output"}
     given |= {"--cfg": json.dumps(cfg), "--state": f"{name}/state"}

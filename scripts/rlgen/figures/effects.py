@@ -6,41 +6,40 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from pydantic import Field
 
 from rlgen.figures import style
-from rlgen.figures.page import Page
-from rlgen.settings.analysis import Procedure
-from rlgen.settings.published import Published
+from rlgen.figures.page import Settings
 
 COLUMNS = [
     "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "n", "metric", "value",
     "change", "change_lo", "change_hi", "seed", "subset",
 ]  # fmt: skip
+
+
 STEERING = "steering"
+
+
 UNEDITED = "none"
+
+
 RANDOM_DIRECTION = "direction"
+
+
 LANES = 0.62  # share of a row over which seeds spread
+
+
 SHIFT, SHIFT_IN_DOMAIN = "shift-selection", "shift-in_domain"
+
+
 SHIFT_MARKERS = {SHIFT: "D", SHIFT_IN_DOMAIN: "d"}
+
+
 RIVALS = {  # edits without a dictionary, each at its own dose
     SHIFT: ("mean shift, selection", style.SHIFT_COLOUR),
     SHIFT_IN_DOMAIN: ("mean shift, in-domain", style.SHIFT_COLOUR),
     "truth": ("planted truth", style.TRUTH_COLOUR),
     RANDOM_DIRECTION: ("random directions", style.GREY),
 }
-
-
-class Settings(Page):
-    """`procedures`: how features were chosen and which edits were made; `states`: the models shown, in order.
-
-    `published` values of these `tasks` are drawn where a study repeats a paper's.
-    """
-
-    procedures: dict[str, Procedure]
-    states: list[str]
-    published: Published | None = None
-    tasks: list[str] = Field(default_factory=list)
 
 
 class Line(NamedTuple):

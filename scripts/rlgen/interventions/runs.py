@@ -1,0 +1,96 @@
+"""Whole jobs of interventions: read what they need, run every state and edit, return one table."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from rlgen.activations.completions import Completions
+from rlgen.files import read_parquet
+from rlgen.interventions.controls import random_directions, role_shift
+from rlgen.interventions.edits import VectorEdits
+from rlgen.interventions.procedure import Chosen, ProcedureEffects, best_dose, same_model
+from rlgen.interventions.runner import Condition
+from rlgen.interventions.settings import Intervening, Steering
+from rlgen.interventions.subjects import Bench
+from rlgen.seeds import stream_seed
+
+if TYPE_CHECKING:
+    from rlgen.dictionaries.crosscoder import Crosscoder
+
+
+COLUMNS = ["procedure", "state", "edit", "set", "dose", "chosen", "task", "role", "half", "sample"]
+
+
+COLUMNS += ["correct", "format_blind", "answer_logprob", "kl", "delta_norm", "match_frequency", "match_norm"]
+
+
+def read_chosen(set_file: Path, features_file: Path) -> Chosen:
+    """The procedure's set with the statistics its controls are matched on."""
+    latents = json.loads(Path(set_file).read_text())["latents"]
+    features = read_parquet(features_file).sort_values("latent")
+    return Chosen(
+        np.array(sorted(latents), dtype=np.int64),
+        features["frequency"].to_numpy(),
+        features["alive"].to_numpy(),
+        features["nrn_l1"].to_numpy(),
+    )
+
+
+def run_procedure(
+    cfg: Intervening, crosscoder: "Crosscoder", chosen: Chosen, completions: Completions, bench: Bench
+) -> pd.DataFrame:
+    """Every edit of every running state of one procedure. An empty set gives an empty table with all columns."""
+    parts = []
+    for state, kinds in cfg.edits.items():
+        goal = bench.goal(cfg.reference if same_model(state, cfg.tuned) else cfg.tuned)
+        effects = ProcedureEffects(cfg, crosscoder, chosen, completions, bench.runner(state), state, goal)
+        parts += [effects.run(kind) for kind in kinds]
+    return _ordered(parts)
+
+
+def run_steering(cfg: Steering, truth_d: torch.Tensor | None, completions: Completions, bench: Bench) -> pd.DataFrame:
+    """Dictionary-free edits of every state: none, planted truth and mean shifts over doses, random directions.
+
+    Doses multiply a vector's own length; all point towards the target, and away from it in the target's own states.
+    """
+    vectors = {f"shift-{role}": (role_shift(completions, role), cfg.doses) for role in ("selection", "in_domain")}
+    if truth_d is not None:
+        vectors = {"truth": (truth_d, cfg.truth_doses)} | vectors
+    parts = [_steer_state(cfg, bench, state, vectors).assign(state=state) for state in cfg.states]
+    return _ordered([part.assign(procedure="steering") for part in parts])
+
+
+def _steer_state(
+    cfg: Steering, bench: Bench, state: str, vectors: dict[str, tuple[torch.Tensor, list[float]]]
+) -> pd.DataFrame:
+    """All steering of one running state; random directions share the first vector's length and chosen dose."""
+    away = same_model(state, cfg.target)
+    goal, runner = bench.goal(cfg.reference if away else cfg.target), bench.runner(state)
+    everything = list(range(len(bench.samples)))
+    none = runner.run([Condition("none", 0.0)], None, everything, goal)
+    parts = [none.assign(edit="none", chosen=True, delta_norm=0.0)]
+    for name, (vector_d, doses) in vectors.items():
+        conditions = [Condition(name, dose, {"delta_norm": dose * float(vector_d.norm())}) for dose in doses]
+        sign = -1.0 if away else 1.0
+        curve = runner.run(conditions, VectorEdits(sign * torch.tensor(doses)[:, None] * vector_d), everything, goal)
+        parts.append(curve.assign(edit=name, chosen=curve["dose"] == best_dose(curve, cfg.selection)))
+    first = parts[1][parts[1]["chosen"]].iloc[0]
+    rng = np.random.default_rng(stream_seed(cfg.seed, "steering-directions", state))
+    random_Cd = random_directions(cfg.random_directions, runner.model.config.hidden_size, first["delta_norm"], rng)
+    conditions = [Condition(f"direction-{i:02d}", first["dose"]) for i in range(len(random_Cd))]
+    test_half = [i for i, s in enumerate(bench.samples) if s.half == "test"]
+    random = runner.run(conditions, VectorEdits(random_Cd), test_half)
+    parts.append(random.assign(edit="direction", chosen=True, delta_norm=first["delta_norm"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _ordered(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table with all columns, in the order the conditions ran."""
+    table = (
+        pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
+    )
+    return table.reindex(columns=COLUMNS)
