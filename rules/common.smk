@@ -6,12 +6,14 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from rlgen import engine_lock, page_slices, slices
-from rlgen import packages as pinned
-from rlgen.jobs.code import code_digest
-from rlgen.study.config import ConfigError, load
 from rlgen.files import ArtifactError, canonical_json
+from rlgen.jobs import engine_lock
+from rlgen.jobs import packages as pinned
+from rlgen.jobs.code import code_digest
 from rlgen.jobs.run import clear_states
+from rlgen.study import pages as page_slices
+from rlgen.study import slices
+from rlgen.study.load import ConfigError, load
 
 try:
     study = load(dict(config))

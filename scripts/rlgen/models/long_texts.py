@@ -1,8 +1,8 @@
 """Greedy text of thousands of tokens under an edit: several ends of sequence, stop texts, a cache that grows.
 
 `rlgen.models.generation.generate` sets the cache aside for the longest completion beforehand, which suits texts of a
-dozen tokens. A model with 36 blocks and 8 key-value heads of width 128 holds 147 kB per token in bfloat16: 4,096 new tokens
-of 32 rows are 19 GB, before any is written. Here the cache follows the longest text so far.
+dozen tokens. A model with 36 blocks and 8 key-value heads of width 128 holds 147 kB per token in bfloat16: 4,096 new
+tokens of 32 rows are 19 GB, before any is written. Here the cache follows the longest text so far.
 """
 
 from dataclasses import dataclass

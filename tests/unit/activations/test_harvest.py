@@ -21,7 +21,8 @@ from rlgen.activations.settings import Harvested
 from rlgen.activations.shards import Shards
 from rlgen.activations.stream import TokenStream
 from rlgen.files import read_tensors
-from rlgen.models.checkpoints import residual, save_checkpoint
+from rlgen.models import residual
+from rlgen.models.checkpoints import save_checkpoint
 from rlgen.models.residual import residual_stream
 from rlgen.names import shard_name
 

@@ -12,7 +12,7 @@ from rlgen.activations import stream as stream_module
 from rlgen.activations.settings import OrganismStream
 from rlgen.activations.stream import TokenStream, assemble, drop_high_norms, row_mask
 from rlgen.files import ArtifactError, write_tensors
-from rlgen.models.checkpoints import residual
+from rlgen.models import residual
 from rlgen.models.residual import residual_stream
 from rlgen.organism.families import FAMILIES
 from rlgen.organism.language import Problem

@@ -13,7 +13,7 @@ from transformers import GPT2Config
 
 from rlgen.files import ArtifactError
 from rlgen.models.settings import Source
-from rlgen.sources.fetch import model_files
+from rlgen.sources import model_files
 from rlgen.sources.model_import import import_model
 
 

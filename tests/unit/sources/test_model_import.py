@@ -25,7 +25,7 @@ from rlgen.files import file_digest
 from rlgen.models.checkpoints import load_model, load_tokenizer
 from rlgen.models.settings import Source
 from rlgen.names import CHECKPOINT_FILES
-from rlgen.sources.fetch import model_files
+from rlgen.sources import model_files
 from rlgen.sources.model_import import ImportModel, import_checkpoints, import_model
 
 ROOT = Path(__file__).parents[3]

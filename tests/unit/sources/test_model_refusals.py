@@ -13,7 +13,7 @@ from tokenizers import normalizers, pre_tokenizers
 from transformers import Gemma2Config, GPT2Config, GraniteConfig, MistralConfig, T5Config
 
 from rlgen.files import ArtifactError
-from rlgen.sources.fetch import model_files, model_import
+from rlgen.sources import model_files, model_import
 from rlgen.sources.model_import import import_checkpoints, import_model
 
 SMALL = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 32}

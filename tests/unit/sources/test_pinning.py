@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlgen.files import ArtifactError
-from rlgen.organism.tasks import shipped
 from rlgen.sources.pinning import pin, pinned, unpinned
+from rlgen.tasks import shipped
 
 ROOT = Path(__file__).parents[3]
 STUDY = """\

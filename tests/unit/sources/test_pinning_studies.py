@@ -12,10 +12,10 @@ import yaml
 from hub_server import COMMIT, Hub, serving
 
 from rlgen.files import ArtifactError
-from rlgen.organism.tasks import shipped
 from rlgen.sources.pinning import pin
 from rlgen.sources.settings import Load
 from rlgen.study.load import load
+from rlgen.tasks import shipped
 from rlgen.tasks.settings import Benchmark
 
 ROOT = Path(__file__).parents[3]

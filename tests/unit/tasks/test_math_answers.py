@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlgen.organism.tasks import limited_processes
+from rlgen.tasks import limited_processes
 from rlgen.tasks.math_answers import (
     AnswerChecker,
     boxed_answer,
