@@ -1,4 +1,4 @@
-"""Names of files inside a checkpoint and a harvest, for rules and library alike."""
+"""Names of files inside a checkpoint, a dictionary and a harvest, for rules and library alike."""
 
 CHECKPOINT_FILES = (
     "model.safetensors",
@@ -7,6 +7,7 @@ CHECKPOINT_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
+DICTIONARY_FILES = ("sae_weights.safetensors", "cfg.json", "normalisation.safetensors")
 
 
 def shard_name(index: int) -> str:

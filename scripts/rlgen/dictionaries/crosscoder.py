@@ -21,8 +21,9 @@ import torch
 
 from rlgen.dictionaries.objectives import latent_norms
 from rlgen.files import ArtifactError, canonical_json, file_digest, read_tensors, write_json, write_tensors
+from rlgen.names import DICTIONARY_FILES
 
-WEIGHTS, CONFIG, NORMALISATION = "sae_weights.safetensors", "cfg.json", "normalisation.safetensors"
+WEIGHTS, CONFIG, NORMALISATION = DICTIONARY_FILES
 
 
 REMEDY = "delete the folder and train the dictionary again"

@@ -6,14 +6,43 @@ from rlgen.dictionaries.settings import Recipe
 from rlgen.organism.families import FAMILIES
 from rlgen.study.config import Study
 
+PAGES = {  # page -> what it shows; the script, the rule and the module of a page carry its name
+    "fig1_behaviour": "Accuracy of all models in and out of the trained domain",
+    "fig2_nrn": "Norm ratios of the pairs' features, with the null",
+    "fig3_mas": "Model affinity of the joint dictionary's features",
+    "fig4_dynamics": "Overlap of tuned-specific features over training",
+    "fig5_mediation": "Mediating features per task and their overlap against chance",
+    "fig6_selection": "Edits, controls and rivals on the selection tasks",
+    "fig7_unseen": "Edits on the unseen tasks and the dose curve",
+    "fig8_recovery": "Every procedure against the planted truth",
+    "table1_accuracies": "Accuracies",
+    "table2_interventions": "Effects of interventions",
+    "table3_dictionaries": "Quality of the dictionaries",
+}
 OBJECTIVES = {"batchtopk": "BatchTopK", "l1": "L1", "shared_latents": "BatchTopK, shared latents"}
 
 
 Slice = dict[str, Any]
 
 
+def number(page: str) -> str:
+    """The short name of a page, which its files carry: `fig3` of `fig3_mas`."""
+    return page.partition("_")[0]
+
+
+def files_of(page: str) -> list[str]:
+    """Names of a page's files."""
+    endings = ("pdf", "png") if page.startswith("fig") else ("csv", "tex")
+    return [f"{number(page)}.{ending}" for ending in endings]
+
+
 def left_out(study: Study) -> dict[str, str]:
     """Pages that the study cannot fill -> why."""
+    reasons = _reasons(study)
+    return {number(page): reasons[number(page)] for page in PAGES if number(page) in reasons}
+
+
+def _reasons(study: Study) -> dict[str, str]:
     reasons = {}
     if not study.trained_dictionaries():
         reasons |= dict.fromkeys(["table3"], "no dictionaries are listed")

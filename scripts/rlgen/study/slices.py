@@ -172,6 +172,10 @@ def build_mixed_stream(study: Study, seed: str, part: int) -> Slice:
     return {"seed": int(seed), "threads": study.threads, "part": int(part), "stream": stream_content(study)}
 
 
+def build_window_stream(study: Study, seed: str, window: str) -> Slice:
+    return build_mixed_stream(study, seed, int(window))
+
+
 def stream_content(study: Study) -> Slice:
     """What decides the rows of a stream over sources, and not how many of them lie on the disk at a time."""
     return study.stream.model_dump(exclude={"windows_on_disk", "disk_gb"})
