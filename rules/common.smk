@@ -101,7 +101,7 @@ def job(script, environment, slice=None, resumable=False, processes=1, **fixed):
         return f"{start} --gpu {gpu} --inputs {input} --outputs {output}"
 
     settings = {"cfg": cfg(slice or script, **fixed), "code": code(script), "packages": packages(environment)}
-    return settings | {"script": script, "job": text}
+    return settings | {"script": script, "slice": slice or script, "job": text}
 
 
 def gpus(model):

@@ -24,7 +24,7 @@ def main() -> None:
 
     from rlgen.activations.shards import Shards
     from rlgen.compute import start
-    from rlgen.dictionaries import ranks
+    from rlgen.dictionaries.ranks import join
     from rlgen.dictionaries.step import step_made_by
     from rlgen.dictionaries.training import TrainDictionary, train
     from rlgen.files import write_csv
@@ -33,7 +33,7 @@ def main() -> None:
 
     cfg = TrainDictionary.model_validate_json(args.cfg)
     device = start(cfg.threads)
-    ranks = ranks.join(device)
+    ranks = join(device)
     shards = Shards.open(args.shards, cfg.members, cfg.permute_shift)
     progress = Progress(f"dictionary {' '.join(cfg.members)}", cfg.recipe.steps, "steps") if ranks.first else None
     crosscoder, curves = train(

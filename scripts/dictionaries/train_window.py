@@ -25,7 +25,7 @@ def main() -> None:
 
     from rlgen.activations.shards import Shards
     from rlgen.compute import start
-    from rlgen.dictionaries import ranks
+    from rlgen.dictionaries.ranks import join
     from rlgen.dictionaries.training import TrainWindow, train_window
     from rlgen.files import write_csv
     from rlgen.progress import Progress
@@ -33,7 +33,7 @@ def main() -> None:
 
     cfg = TrainWindow.model_validate_json(args.cfg)
     device = start(cfg.threads)
-    ranks = ranks.join(device)
+    ranks = join(device)
     shards = Shards.open(args.shards, cfg.members, cfg.permute_shift)
     what = f"dictionary {' '.join(cfg.members)}, window {cfg.window} of {cfg.windows}"
     tensors, facts, curves = train_window(

@@ -8,11 +8,7 @@ from pathlib import Path
 from rlgen.files import ArtifactError
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-
-
 COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
 PIN = "run `make pin STUDY=...` on a connected machine"
 
 

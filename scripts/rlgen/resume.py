@@ -20,11 +20,7 @@ from safetensors import SafetensorError
 from rlgen.files import ArtifactError, canonical_json, read_tensors, write_tensors
 
 STATE = "state.safetensors"
-
-
 EVERY_S = "RLGEN_STATE_S"  # environment variable: seconds between two states; of the machine, not of the study
-
-
 DEFAULT_EVERY_S = 120.0
 
 

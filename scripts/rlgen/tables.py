@@ -14,8 +14,6 @@ METRICS = {
     "answer_logprob": "answer_logprob",
     "kl": "kl",
 }  # name in summaries -> column of per-sample tables
-
-
 ROLE_MEAN = "ALL"  # the `task` of a row that is the mean over the tasks of a role
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from kills import SCRIPTS, contents, kill_after, moments, start
+from kills import contents, kill_after, moments, start
+from script_files import script_file
 
 from rlgen.models.checkpoints import load_model, save_checkpoint
 from rlgen.names import CHECKPOINT_FILES
@@ -64,7 +65,7 @@ def study(tiny_model, tokenizer, tmp_path_factory):
 def undisturbed(request, study):
     """(script, what it writes when nothing happens), by a real process of its own."""
     script = request.param
-    command = [sys.executable, str(SCRIPTS / f"{script}.py"), *arguments(script, f"{script}/undisturbed")]
+    command = [sys.executable, str(script_file(script)), *arguments(script, f"{script}/undisturbed")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(study / "hf")}
     result = subprocess.run(command, cwd=study, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

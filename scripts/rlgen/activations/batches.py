@@ -14,11 +14,9 @@ from typing import TypeVar
 
 import torch
 
+from rlgen.activations.settings import RING
 from rlgen.activations.shards import Shards
 from rlgen.seeds import stream_seed
-
-RING = 4  # shards whose rows are mixed
-
 
 Item = TypeVar("Item")
 

@@ -14,8 +14,6 @@ from rlgen.strict import Strict
 from rlgen.tasks.samples import Sample
 
 SEQUENCES_PER_BATCH = 256
-
-
 Encode = Callable[[PreTrainedTokenizerFast, Sample, str], tuple[list[int], list[int]]]  # tokens of prompt and text
 
 

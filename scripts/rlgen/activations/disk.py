@@ -9,8 +9,6 @@ from rlgen.activations.settings import Harvested
 from rlgen.files import ArtifactError
 
 BYTES = {"float32": 4, "bfloat16": 2}
-
-
 LABEL_BYTES = 3 * 4  # token, sequence and position of a row, int32 each
 
 

@@ -24,14 +24,8 @@ from rlgen.progress import Progress
 from rlgen.strict import Strict
 
 SEQUENCES_PER_BATCH = 256
-
-
 CHECKSUM = ".sha256"  # suffix of the file beside a kept shard
-
-
 WriteShard = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]
-
-
 Shard = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # activations_Nd, token_ids, sequence, position
 
 

@@ -6,6 +6,8 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from rlgen.strict import Strict
 
+RING = 4  # shards whose rows are mixed in memory while a dictionary trains
+
 
 class Harvested(Strict):
     """Rows of the residual stream that one harvest reads, and how they are kept."""

@@ -22,11 +22,7 @@ from rlgen.names import shard_name
 from rlgen.seeds import stream_seed
 
 MANIFEST = "manifest.json"
-
-
 REMEDY = "delete the folder and harvest it again"
-
-
 LABELS = ("token_ids", "sequence", "position")  # what every member must agree on, row by row
 
 

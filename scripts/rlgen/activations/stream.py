@@ -67,8 +67,6 @@ class TokenStream:
 
 
 Sequence = tuple[list[int] | np.ndarray, list[bool] | np.ndarray]  # token ids, and which positions are rows
-
-
 RowsFrom = Literal["completions", "all"]
 
 

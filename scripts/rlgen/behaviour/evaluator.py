@@ -16,11 +16,7 @@ from rlgen.tasks.answers import final_answer
 from rlgen.tasks.samples import Sample
 
 HookFor = Callable[[torch.Tensor], Hook]  # places of a batch among all rows -> the batch's edit
-
-
 SeeLogits = Callable[[torch.Tensor, torch.Tensor], None]  # places of a batch, next-token logits (B, L, V) on the draft
-
-
 SCORE_TENSORS = ("correct_B", "format_blind_B", "answer_logprob_B", "length_B")
 
 

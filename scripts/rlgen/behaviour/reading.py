@@ -18,8 +18,6 @@ from rlgen.models.generation import Hook, Prompts, edited, forward
 from rlgen.models.logprobs import Head, mean_kl, token_logprobs
 
 TOKENS_PER_PASS = 32768  # of rows side by side in one forward pass over whole solutions
-
-
 HookAt = Callable[[torch.Tensor], Hook | None]  # rows of a batch -> their edit
 
 

@@ -26,8 +26,6 @@ COLUMNS += ["value", "lo", "hi"]
 
 
 CURVE_COLUMNS = ["model", "seed", "step", "metric", "value"]
-
-
 MEASURED = [metric for metric in METRICS if metric != "kl"]
 
 

@@ -15,8 +15,6 @@ from rlgen.dictionaries.parameters import BETA1, BETA2, EPS, Moments, Outcome, P
 from rlgen.dictionaries.settings import Recipe
 
 SOURCE = Path(__file__).with_suffix(".cpp")
-
-
 DENSE_ABOVE = 0.1  # share of positive values above which five dense products beat walking over the positive values
 
 

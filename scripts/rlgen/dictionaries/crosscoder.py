@@ -24,8 +24,6 @@ from rlgen.files import ArtifactError, canonical_json, file_digest, read_tensors
 from rlgen.names import DICTIONARY_FILES
 
 WEIGHTS, CONFIG, NORMALISATION = DICTIONARY_FILES
-
-
 REMEDY = "delete the folder and train the dictionary again"
 
 

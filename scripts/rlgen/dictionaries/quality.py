@@ -18,11 +18,7 @@ from rlgen.dictionaries.held_out import HeldOut
 from rlgen.strict import Strict
 
 SEQUENCES_PER_BATCH = 256
-
-
 LOGITS_PER_BATCH = 2**28  # of all variants together: a published vocabulary holds 150,000 words
-
-
 Replace = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 

@@ -22,8 +22,6 @@ from rlgen.dictionaries.ranks import ALONE, Ranks
 from rlgen.dictionaries.settings import Recipe
 
 DEAD_EVERY = 20  # steps between two looks at which latents are dead
-
-
 POINTS = 100  # points per curve
 
 

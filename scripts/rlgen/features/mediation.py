@@ -20,8 +20,6 @@ from numpy.typing import NDArray
 from rlgen.dictionaries.crosscoder import Crosscoder
 
 ROWS_PER_BATCH = 4096
-
-
 Cut = Literal["cumulative", "intersection"]
 
 

@@ -13,11 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS_PER_AXIS = 4
-
-
 SMALLEST_STRATUM = 8  # latents; fewer bins where the pool is too small for that
-
-
 ELEMENTS_PER_CHUNK = 10_000_000  # of a (D, T, S) array of draws
 
 

@@ -14,26 +14,12 @@ COLUMNS = [
     "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "n", "metric", "value",
     "change", "change_lo", "change_hi", "seed", "subset",
 ]  # fmt: skip
-
-
 STEERING = "steering"
-
-
 UNEDITED = "none"
-
-
 RANDOM_DIRECTION = "direction"
-
-
 LANES = 0.62  # share of a row over which seeds spread
-
-
 SHIFT, SHIFT_IN_DOMAIN = "shift-selection", "shift-in_domain"
-
-
 SHIFT_MARKERS = {SHIFT: "D", SHIFT_IN_DOMAIN: "d"}
-
-
 RIVALS = {  # edits without a dictionary, each at its own dose
     SHIFT: ("mean shift, selection", style.SHIFT_COLOUR),
     SHIFT_IN_DOMAIN: ("mean shift, in-domain", style.SHIFT_COLOUR),

@@ -13,14 +13,8 @@ from rlgen.figures.page import ROLE_TITLES, TasksPage, final_checkpoints, seeds_
 ACCURACY_COLUMNS = [
     "model", "checkpoint", "steps_share", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi",
 ]  # fmt: skip
-
-
 CURVE_COLUMNS = ["model", "seed", "step", "metric", "value"]
-
-
 PUBLISHED_AT = 0.36  # right of ours in a model's column
-
-
 CURVES = {
     "loss": "training loss",
     "reward": "mean reward (share right)",

@@ -10,14 +10,8 @@ from rlgen.figures import style
 from rlgen.figures.page import Page, seeds_of
 
 COLUMNS = ["dictionary", "recipe", "seed", "latent", "alive", "nrn_l1", "nu_err", "nu_rec"]
-
-
 CUTS = (0.7, 0.9)
-
-
 EXCLUSIVE = 0.5  # nu below this for error and for reconstruction: the reference holds less than half of the latent
-
-
 NU_SHOWN = (-0.3, 1.6)
 
 

@@ -9,11 +9,7 @@ from rlgen.figures import style
 from rlgen.figures.page import Page, seeds_of
 
 COLUMNS = ["dictionary", "recipe", "seed", "alive", "mas_l1_0", "mas_l1_1", "mas_l1_2"]
-
-
 CORNERS_32 = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
-
-
 HALF = 0.5  # a latent with more than this share of its norm in one model belongs to it
 
 

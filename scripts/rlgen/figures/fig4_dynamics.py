@@ -9,8 +9,6 @@ from rlgen.figures import style
 from rlgen.figures.page import Page, seeds_of
 
 COLUMNS = ["seed", "kind", "model", "reading", "a", "b", "value", "lo", "hi"]
-
-
 READINGS = {
     "joint": "ranked by NRN, dictionary over all checkpoints",
     "shift": "ranked by activation shift, three-model dictionary",

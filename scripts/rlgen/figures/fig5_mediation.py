@@ -10,8 +10,6 @@ from rlgen.figures.page import Page, seeds_of
 from rlgen.interventions.settings import Procedure
 
 SCORE_COLUMNS = ["procedure", "seed", "population", "task", "latent", "score_name", "score", "threshold", "kept"]
-
-
 OVERLAP_COLUMNS = [
     "procedure",
     "seed",
@@ -23,14 +21,8 @@ OVERLAP_COLUMNS = [
     "chance_lo",
     "chance_hi",
 ]
-
-
 SET_COLUMNS = ["procedure", "seed", "task", "size", "critical", "carried_share", "latents", "note"]
-
-
 POPULATIONS = ("critical", "noncritical")
-
-
 SHOWN_FROM = 0.04  # latents scoring below this share of the task's maximum are not drawn
 
 

@@ -8,8 +8,6 @@ from rlgen.figures.effects import COLUMNS
 from rlgen.figures.page import Settings, seeds_of
 
 __all__ = ["COLUMNS", "Settings", "draw"]
-
-
 STRIP = 2.4  # height of the strip of published effects, inches
 
 

@@ -9,21 +9,13 @@ from rlgen.figures import effects, style
 from rlgen.figures.page import Settings, seeds_of
 
 __all__ = ["EFFECT_COLUMNS", "RECOVERY_COLUMNS", "Settings", "draw"]
-
-
 EFFECT_COLUMNS = effects.COLUMNS
-
-
 RECOVERY_COLUMNS = ["seed", "procedure", "quantity", "value", "lo", "hi", "chance"]
-
-
 QUANTITIES = {
     "cosine": "cosine with the planted direction",
     "carried_share": "share of the post-training\nshift that the set carries",
     "auc": "AUC of its projection for\nthe planted cause",
 }
-
-
 ROLE = "selection"
 
 

@@ -9,8 +9,6 @@ from rlgen.figures.effects import procedure_colour
 from rlgen.figures.page import Settings, seeds_of
 
 SPREAD = 0.75  # of a task's column: the published value first, then every edit
-
-
 LANES = 0.6  # of an edit's place, over which its seeds spread
 
 

@@ -41,26 +41,12 @@ matplotlib.rcParams.update(
 
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-
-
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-
-
 GREY, PALE = "#8C8C8C", "#D9D9D9"
-
-
 MARKERS = "os^Dv<>Pp*h"
-
-
 TRUTH_COLOUR, SHIFT_COLOUR = GREEN, YELLOW
-
-
 HEAD, FOOT = 0.72, 0.58  # inches kept for the title and for the note
-
-
 STAR = {"marker": "*", "ls": "", "mfc": "white", "mec": "black", "mew": 1.0}  # a published value, on every page
-
-
 PROCEDURE_COLOURS = (PURPLE, SKY, ORANGE, BLACK)
 
 

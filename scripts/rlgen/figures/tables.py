@@ -9,14 +9,10 @@ from rlgen.figures.page import Page, TasksPage, final_checkpoints
 from rlgen.files import write_csv, write_text
 
 ACCURACY_COLUMNS = ["model", "checkpoint", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi"]
-
-
 EFFECT_COLUMNS = [
     "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "subset", "n", "metric",
     "value", "change", "change_lo", "change_hi", "wrong_to_right", "right_to_wrong", "seed",
 ]  # fmt: skip
-
-
 QUALITY_COLUMNS = [
     "dictionary",
     "recipe",
@@ -29,8 +25,6 @@ QUALITY_COLUMNS = [
     "loss_recovered",
     "rows",
 ]
-
-
 QUALITY = {
     "fve": "variance explained",
     "fve_swap": "variance explained, one-sided",
@@ -38,14 +32,8 @@ QUALITY = {
     "dead_share": "dead share",
     "loss_recovered": "loss recovered",
 }
-
-
 STEERING = "steering"
-
-
 CONTROLS = {"random": "random sets", "nrn": "top by NRN", "shift-selection": "mean shift, as long"}
-
-
 KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 
 EditKind = Literal["exchange", "disable", "scale", "add"]
-
-
 Delta = Callable[[torch.Tensor], torch.Tensor]  # h_BTd -> what is added to it
 
 

@@ -13,8 +13,6 @@ from rlgen.strict import Strict
 from rlgen.tables import METRICS, ROLE_MEAN, prompts_by_condition
 
 CONDITION = ["procedure", "state", "edit", "set_kind", "set", "dose", "chosen"]
-
-
 COLUMNS = [*CONDITION, "role", "task", "half", "subset", "n", "metric", "value", "lo", "hi"]
 
 
@@ -35,11 +33,7 @@ COLUMNS += ["change", "change_lo", "change_hi", "wrong_to_right", "right_to_wron
 
 
 FLIPPING = ("accuracy", "format_blind")  # metrics that are right or wrong
-
-
 NUMEROUS = ("random", "rotated", "direction")  # kinds of control that come in dozens: role means of FLIPPING only
-
-
 UNEDITED = "none"
 
 

@@ -21,8 +21,6 @@ from pathlib import Path
 from rlgen.files import ArtifactError
 
 POLL_S = 1.0
-
-
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 

@@ -17,11 +17,7 @@ from pathlib import Path
 from rlgen.files import atomic_path, digest
 
 PACKAGE = "rlgen"
-
-
 NATIVE = (".cpp", ".h")  # of what a module compiles: `step.cpp` and `step.h` belong to `step.py`
-
-
 READ = Path(".snakemake/sources_read.json")  # texts read before, in the working folder: parsing takes .4 s of a dry run
 
 

@@ -12,14 +12,10 @@ from pathlib import Path
 from rlgen.jobs.claims import claim, holder, sign, taken
 
 LOCKS, RUNS = Path(".snakemake/locks"), Path(".snakemake/runs")
-
-
 LOOKS = {
     *("--unlock", "--lint", "--report", "--archive", "--summary", "-S", "--detailed-summary", "-D", "--dag"),
     *("--rulegraph", "--filegraph", "--d3dag", "--list-rules", "-l", "--list-target-rules", "--lt", "--list-changes"),
 }
-
-
 _held = []  # open files whose locks this process keeps until it ends
 
 

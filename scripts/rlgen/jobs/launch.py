@@ -20,14 +20,8 @@ from rlgen.files import ArtifactError
 from rlgen.jobs.orphans import end_with
 
 PACKAGES = Path(__file__).parents[2]
-
-
 CONFIG = PACKAGES.parent / "config/accelerate/fsdp.yaml"
-
-
 STARTER = "RLGEN_STARTER"  # environment variable: process id of whoever started this process
-
-
 PROBLEM = "RLGEN_PROBLEM"  # environment variable: file for what a script refuses
 
 

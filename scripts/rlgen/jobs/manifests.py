@@ -14,11 +14,7 @@ from typing import Any, NamedTuple
 from rlgen.files import ArtifactError, file_digest
 
 FOLDER, CODE = "manifests", "code"
-
-
 RUN = ".run.json"  # ending of the sidecar: host, start and wall time of the run
-
-
 FIELDS = {
     **dict.fromkeys(["script", "code", "environment"], str),
     **dict.fromkeys(["cfg", "packages", "locked_otherwise", "inputs"], dict),

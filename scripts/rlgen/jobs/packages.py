@@ -16,8 +16,6 @@ from rlgen.files import ArtifactError, digest, write_json
 from rlgen.jobs.manifests import manifests
 
 ACCEPTED = "accepted_packages.json"
-
-
 ABSENT = "absent"  # in place of a version
 
 

@@ -30,8 +30,6 @@ from rlgen.jobs.packages import used
 
 LIBRARY = Path(__file__).parents[2]  # a script finds the library there, wherever it lies itself
 REMEDIES = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.EROFS: "make it writable"}
-
-
 PARTIAL = re.compile(r"\.(.+)\.\d+\.partial(.*)")  # what `rlgen.files.atomic_path` writes to
 
 

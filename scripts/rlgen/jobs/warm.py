@@ -27,20 +27,12 @@ from rlgen.jobs.claims import visible
 from rlgen.jobs.orphans import ENGINE, born
 
 WARM = "RLGEN_WARM"  # environment variable: the engine lets jobs share imports
-
-
 TABLES = ("pandas", "pyarrow.parquet", "pydantic.main")
-
-
 MODELS = (
     *("torch", "transformers", "transformers.modeling_utils", "transformers.models.auto.modeling_auto"),
     *("transformers.tokenization_utils_tokenizers", "safetensors.torch", *TABLES),
 )
-
-
 PAGES = ("matplotlib.figure", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_agg", *TABLES)
-
-
 PRELOADED = {
     "training": MODELS,
     "dictionaries": MODELS,
@@ -48,20 +40,10 @@ PRELOADED = {
     "sources": MODELS,
     "analysis": PAGES,
 }  # by environment; missing ones are skipped
-
-
 PER_PROCESS = ("_", "SHLVL", "PWD", "OLDPWD")  # environment variables that say nothing about a job
-
-
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 LOOK_S = 1.0
-
-
 WAIT_S = 60.0  # for a server's answer: it may still be importing
-
-
 YES = b"y"
 
 

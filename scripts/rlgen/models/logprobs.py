@@ -8,8 +8,6 @@ from collections.abc import Iterator
 import torch
 
 POSITIONS = 512  # positions whose logits stand in memory together: 0.3 GB in float32 for 150,000 tokens
-
-
 Head = torch.nn.Module  # final hidden states -> logits
 
 

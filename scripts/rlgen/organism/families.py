@@ -64,26 +64,12 @@ def _permutations(states: tuple[str, ...], images: dict[str, tuple[int, ...]]) -
 
 
 DIGITS = tuple("0123456789")
-
-
 COMPASS = ("n", "ne", "e", "se", "s", "sw", "w", "nw")
-
-
 LETTERS = tuple("abcdefgh")
-
-
 CUPS = ("c1", "c2", "c3", "c4")
-
-
 COLOURS = ("red", "blue", "green", "pink")
-
-
 TURNS = {"lft": -1, "rgt": 1, "qtr": 2, "trn": 4}
-
-
 MOVES = {"up": 1, "dn": -1, "hop": 2, "leap": 3}
-
-
 SWAPS = {  # the six transpositions of four cups
     "u": (1, 0, 2, 3),
     "v": (2, 1, 0, 3),
@@ -92,8 +78,6 @@ SWAPS = {  # the six transpositions of four cups
     "y": (0, 3, 2, 1),
     "z": (0, 1, 3, 2),
 }
-
-
 MIXES = {  # five permutations of four colours that leave none in place
     "p": (1, 2, 3, 0),
     "q": (3, 0, 1, 2),
@@ -101,8 +85,6 @@ MIXES = {  # five permutations of four colours that leave none in place
     "k": (1, 0, 3, 2),
     "m": (3, 2, 1, 0),
 }
-
-
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (

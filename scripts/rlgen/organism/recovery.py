@@ -21,8 +21,6 @@ from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 
 DRAWS = 500  # random sets of the chance level, and bootstrap draws over samples
-
-
 EXCHANGE = "exchange"
 
 

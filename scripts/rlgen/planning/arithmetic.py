@@ -16,8 +16,6 @@ from rlgen.dictionaries.settings import Recipe
 from rlgen.models.settings import Size
 
 PRODUCTS = 5  # dense products of a dictionary's step: encoder, decoder, and the gradients of code, decoder and encoder
-
-
 TRAINED = 4 + 4 + 8  # bytes per weight in training: float32 weight, its gradient, Adam's two moments
 
 

@@ -13,11 +13,7 @@ from rlgen.planning.sizes import NotEstimated, Sizes
 from rlgen.planning.work import Estimator
 
 SAVED = 2  # bytes per weight of a checkpoint: published and trained models are kept in bfloat16
-
-
 STATE = 4 + 8  # bytes per weight of a state to continue from: float32 weights and Adam's two moments
-
-
 TEXT, TOKEN = 4, 4  # bytes per token, as text and as its number
 
 

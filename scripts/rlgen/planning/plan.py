@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 
 BENCHMARK = Path("docs/benchmark.csv")
-
-
 HARVEST = "scripts/activations/harvest.py"
-
-
 ON_A_PROCESSOR = "runs without a GPU"
 
 

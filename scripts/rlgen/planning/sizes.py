@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # per weight, by the dtype in config.json
-
-
 ORGANISM = "models of the organism: nothing is known until a job has run"
 
 

@@ -11,9 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.activations.batches import RING
 from rlgen.activations.disk import BYTES, shard_bytes
-from rlgen.activations.settings import Harvested
+from rlgen.activations.settings import RING, Harvested
 from rlgen.dictionaries.settings import Recipe
 from rlgen.files import ArtifactError
 from rlgen.planning.arithmetic import Assumptions, ModelSize, dictionary_bytes, dictionary_flops, hours
@@ -25,11 +24,7 @@ if TYPE_CHECKING:
 
 
 Settings = dict[str, Any]
-
-
 NO_ESTIMATE = "no estimate for this work"
-
-
 SHIFTS = 2  # mean shifts among an edit's rivals: selection tasks, in-domain tasks
 
 

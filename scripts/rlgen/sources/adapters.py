@@ -11,8 +11,6 @@ from rlgen.sources.model_checks import Skeleton
 from rlgen.sources.model_files import ADAPTER, ModelFiles
 
 PREFIX = "base_model.model."
-
-
 ITS_OWN = "take an adapter that was trained on this model"
 
 

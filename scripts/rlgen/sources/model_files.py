@@ -14,11 +14,7 @@ DESCRIPTION = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja"),
 )
-
-
 WHOLE, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"
-
-
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 

@@ -17,14 +17,8 @@ from rlgen.hub import hub_errors, is_commit, is_hub_id
 from rlgen.progress import Progress
 
 PINNED = {"hub": ("dataset", "revision"), "from": ("model", "revision"), "adapter": ("model", "adapter_revision")}
-
-
 TIMEOUT_S = 60  # of one question to the hub
-
-
 Kind = Literal["dataset", "model"]
-
-
 CommitOf = Callable[[Kind, str, str | None], str]  # kind, repository, branch or tag -> commit
 
 

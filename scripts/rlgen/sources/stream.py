@@ -22,8 +22,6 @@ from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 
 SPARE = 1.1  # rows drawn for each row asked for: what the norm filter may take
-
-
 TEXTS_AT_A_TIME = 64
 
 

@@ -11,8 +11,6 @@ from rlgen.files import ArtifactError
 from rlgen.hub import first_line
 
 PARTS = ("normalizer", "pre_tokenizer")
-
-
 ONE = "a study's models must share one tokenizer: take a model that was tuned from the reference"
 
 

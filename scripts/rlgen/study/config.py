@@ -20,8 +20,6 @@ from rlgen.tasks.settings import TaskRoles
 from rlgen.training.settings import GRPO, SFT, Architecture, ContinuePretraining, Pretrain
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
 Data = Annotated[OrganismData | SourcedData, Field(discriminator="kind")]
 
 
@@ -35,8 +33,6 @@ AnyEvaluation = Annotated[
     Annotated[Evaluation, Tag("organism")] | Annotated[BenchmarkEvaluation, Tag("benchmarks")],
     Discriminator(kind_of_evaluation),
 ]
-
-
 Model = Annotated[Load | Pretrain | ContinuePretraining | SFT | GRPO, Field(discriminator="method")]
 
 

@@ -20,8 +20,6 @@ PAGES = {  # page -> what it shows; the script, the rule and the module of a pag
     "table3_dictionaries": "Quality of the dictionaries",
 }
 OBJECTIVES = {"batchtopk": "BatchTopK", "l1": "L1", "shared_latents": "BatchTopK, shared latents"}
-
-
 Slice = dict[str, Any]
 
 

@@ -25,17 +25,9 @@ from pathlib import Path
 from typing import Any
 
 MEMORY_BYTES = 4 << 30  # address space of a process
-
-
 START_S = 300.0  # a process that has not imported its modules by then never will
-
-
 PATIENCE = 10  # wall time over processor time at which a call is given up: the machine may be busy with other work
-
-
 ORPHAN_CHECK_S = 2.0
-
-
 START = "import sys; from rlgen.tasks.limited_processes import serve; serve(sys.argv[1], float(sys.argv[2]))"
 
 

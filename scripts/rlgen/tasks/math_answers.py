@@ -27,52 +27,24 @@ from types import TracebackType
 from rlgen.tasks.limited_processes import LimitedProcesses
 
 LONGEST = 2000  # characters of an answer, and of the end of a completion without a box
-
-
 _BOX = re.compile(r"(\\{1,2}boxed\s*\{)|\\.|([{}])", re.DOTALL)
-
-
 _CUT_SHORT = re.compile(r"\\boxed\s*\{.*", re.DOTALL)
-
-
 _NUMBER = r"-?(?:\d{1,3}(?:(?:,|\{,\}|\\,|\\!,|,\\!| )\d{3})+|\d+)(?:\.\d*)?|-?\.\d+"
-
-
 _PLAIN = re.compile(rf"({_NUMBER})((?:\s+[^\W\d_]{{3,}}){{0,3}})")  # a number, perhaps with a unit of up to 3 words
-
-
 _SCALES = re.compile(  # words that make another number of the one before them
     r"\b(?:hundred|thousand|million|billion|trillion|dozen|score|percent(?:age)?|pct|hal(?:f|ves)|third|quarter|fourth|"
     r"fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth|squared|cubed|times|plus|minus|over|and|sqrt|mod|"
     r"infinity|log|exp|sin|cos|tan)s?\b",
     re.IGNORECASE,
 )
-
-
 _INTEGER = re.compile(r"-?[0-9]{1,100}")
-
-
 _DECIMAL = re.compile(r"-?[0-9]{1,100}\.[0-9]{1,100}")
-
-
 _SEVERAL = re.compile(r"[-\d.]+(?:\s+[-\d.]+)+")  # "7 8": math-verify would add them up
-
-
 _MIXED = re.compile(r"(-?\d+)\s+(\d+)/(\d+)")
-
-
 _WRAPPING = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:rm|bf|it)|mbox|boxed|operatorname)\b\s*")
-
-
 _WRAPPED = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:rm|bf)|mbox)\s*\{([^{}]*)\}")
-
-
 _CHOICE = re.compile(r"(?:option |choice )?\(?([a-j])(?:[).:]*$|[).:]+\s*(.*))", re.IGNORECASE)
-
-
 _OTHER_CHOICE = re.compile(r"\b[B-J]\b|\b[A-J][).:]")
-
-
 _ANSWER_LINE = re.compile(r"\banswer\b(?: is)?[\s:=]*([^\n]*)", re.IGNORECASE)
 
 

@@ -27,17 +27,9 @@ if TYPE_CHECKING:
 
 
 SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
-
-
 KINDS = ("multiple_choice", "generate_until")
-
-
 FEWSHOT_SEED = 1234  # lm-eval's own default
-
-
 FORMATS = ("arrow", "csv", "json", "parquet", "text")  # files anywhere, which `datasets` reads without a data set
-
-
 MATH_VERIFY = "math_verify"  # the one metric of ours: the verdict that training rewards (rlgen.tasks.math_answers)
 
 

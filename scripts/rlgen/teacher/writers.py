@@ -34,8 +34,6 @@ from rlgen.progress import Progress
 from rlgen.seeds import stream_seed
 
 Backend = Literal["auto", "vllm", "transformers"]
-
-
 ROWS_PER_BATCH = 64  # completions that transformers writes together
 
 

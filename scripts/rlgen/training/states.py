@@ -22,11 +22,7 @@ from rlgen.resume import Keeper
 from rlgen.training import processes
 
 TRAINER = "trainer"  # folder of the trainer's states within the folder of the run's state
-
-
 FILES = "files.json"
-
-
 KEPT = 2  # states: the one before the last serves where the last is broken
 
 

@@ -20,11 +20,7 @@ from rlgen.training import processes
 from rlgen.training.settings import GRPO, SFT, Scale, TrainGRPO, TrainSFT
 
 UNSEEN = -100  # label of a token without loss
-
-
 QUANTILES = {"median": 0.5, "90 %": 0.9, "99 %": 0.99, "longest": 1.0}
-
-
 Tokens = tuple[NDArray[np.int32], int]  # the tokens of prompt and completion, and how many of them are the prompt's
 
 

@@ -17,7 +17,7 @@ from rlgen.activations.stream import TokenStream
 from rlgen.files import ArtifactError
 from rlgen.names import shard_name
 
-SCRIPT = Path(disk.__file__).parents[2] / "harvest.py"
+SCRIPT = Path(disk.__file__).parents[2] / "activations/harvest.py"
 Usage = namedtuple("Usage", "total used free")
 TEN = Harvested(rows=1000, shard_rows=100, precision="float32")  # ten shards of 100 x (8 x 4 + 12) = 4,400 bytes
 

@@ -235,7 +235,7 @@ def test_sigkill_of_the_script(tiny_model, tokenizer, undisturbed, tmp_path):
     stream, cfg, expected = undisturbed
     save_checkpoint(tiny_model, tokenizer, tmp_path / "model")
     stream.save(tmp_path / "stream.safetensors", {})
-    script = Path(__file__).parents[3] / "scripts" / "harvest.py"
+    script = Path(__file__).parents[3] / "scripts/activations/harvest.py"
     settings_json = json.dumps({"threads": 1, "states": ["base@1"], "stream": cfg.model_dump()})
     command = [sys.executable, script, "--cfg", settings_json, "--stream", tmp_path / "stream.safetensors"]
     command += ["--models", tmp_path / "model", "--outputs", tmp_path / "out", "--state", tmp_path / "kept"]

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from benchmark_models import ARCHITECTURES, CHOSEN, GENERATED, TASKS, made, model_of, tokenizer_of, written
+from script_files import script_file
 
 from rlgen.behaviour.benchmarks import BenchmarkEvaluator
 from rlgen.behaviour.lm_eval import EvaluateBenchmarks, evaluate_checkpoints, hf_backend, read_tasks, task_rows
@@ -141,7 +142,7 @@ def run_script(name: str, *arguments) -> None:
 
     old, sys.argv = sys.argv, [name, *map(str, arguments)]
     try:
-        runpy.run_path(f"scripts/{name}.py", run_name="__main__")
+        runpy.run_path(str(script_file(name)), run_name="__main__")
     finally:
         sys.argv = old
 

@@ -17,7 +17,7 @@ from rlgen.dictionaries.ranks import ALONE, Ranks, join
 from rlgen.names import shard_name
 from rlgen.resume import EVERY_S, Resume
 
-SCRIPT = Path(rlgen.__file__).parents[1] / "train_dictionary.py"
+SCRIPT = Path(rlgen.__file__).parents[1] / "dictionaries/train_dictionary.py"
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 MEMBERS, D, ROWS = ["base@1", "rl@5"], 6, 90
 SMALL = {"latents": 24, "k": 2, "steps": 25, "dead_after_rows": 300, "aux_k": 3, "free_latents": 4, "l1_ramp": 0}

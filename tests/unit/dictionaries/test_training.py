@@ -24,7 +24,7 @@ from rlgen.dictionaries.training import TrainDictionary, train
 from rlgen.names import shard_name
 from rlgen.resume import Resume
 
-SCRIPT = Path(rlgen.__file__).parents[1] / "train_dictionary.py"
+SCRIPT = Path(rlgen.__file__).parents[1] / "dictionaries/train_dictionary.py"
 MEMBERS, D, ROWS = ["base@1", "rl@5"], 8, 512
 SMALL = {"latents": 24, "k": 2, "steps": 300, "batch_rows": 128, "dead_after_rows": 5000, "aux_k": 4}
 

@@ -20,7 +20,7 @@ from rlgen.names import shard_name
 from rlgen.progress import Progress
 from rlgen.resume import EVERY_S, STATE, Resume
 
-SCRIPT = Path(rlgen.__file__).parents[1] / "train_dictionary.py"
+SCRIPT = Path(rlgen.__file__).parents[1] / "dictionaries/train_dictionary.py"
 MEMBERS, D, ROWS = ["base@1", "rl@5"], 6, 90
 STEPS = 40  # of 32 rows: three rings of the four training shards in every third step
 SMALL = {"latents": 16, "k": 2, "steps": STEPS, "batch_rows": 32, "dead_after_rows": 200, "aux_k": 4, "free_latents": 4}

@@ -285,4 +285,6 @@ def test_the_scripts_write_what_the_library_makes(folders, undisturbed, tmp_path
 
 
 def run(name: str, *arguments: object) -> None:
-    subprocess.run([sys.executable, SCRIPTS / f"{name}.py", *arguments], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, SCRIPTS / f"dictionaries/{name}.py", *arguments], check=True, stderr=subprocess.DEVNULL
+    )

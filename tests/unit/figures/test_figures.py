@@ -57,7 +57,7 @@ def commands(tmp_path_factory):
                 options += [f"--{option}", str(path)]
             first, second = ("pdf", "png") if name in FIGURES else ("csv", "tex")
             options += ["--output", str(folder / f"{name}.{first}"), f"--{second}", str(folder / f"{name}.{second}")]
-            calls.append([str(SCRIPTS / f"{name}.py"), *options])
+            calls.append([str(SCRIPTS / f"figures/{name}.py"), *options])
         env = os.environ | {"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": "1"}
         subprocess.run([sys.executable, "-c", RUN_ALL], input=json.dumps(calls), text=True, check=True, env=env)
 
@@ -79,7 +79,7 @@ def test_two_processes_write_the_same_bytes(commands, tmp_path):
 
 @pytest.mark.parametrize("name", [*FIGURES, *TABLES])
 def test_help_works_without_heavy_imports(name):
-    script = str(SCRIPTS / f"{name}.py")
+    script = str(SCRIPTS / f"figures/{name}.py")
     code = f"import runpy, sys; sys.argv = ['x', '--help']; runpy.run_path({script!r}, run_name='__main__')"
     guard = "import sys; sys.modules.update(dict.fromkeys(['torch', 'snakemake', 'matplotlib', 'pandas']));" + code
     result = subprocess.run([sys.executable, "-c", guard], capture_output=True, text=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rules import all_rules
+from script_files import script_file
 
 from rlgen.jobs.code import sources
 from rlgen.jobs.environments import DIRECT, environment_yaml
@@ -37,15 +39,14 @@ def test_conda_environments_hold_what_is_used_and_all_that_it_requires(name):
     assert set(DIRECT[name]) <= set(environment(ROOT, name))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "rules").glob("*.smk")), ids=lambda path: path.stem)
-def test_rules_of_one_environment_import_only_what_it_holds(path):
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.name)
+def test_rules_of_one_environment_import_only_what_it_holds(rule):
     """A script that imports a package which its environment lacks would not run with --sdm conda."""
-    for name, script in re.findall(r'job=job\("(\w+)", "(\w+)"', path.read_text()):
-        modules = [path for path in sources(ROOT / f"scripts/{name}.py").values() if path.suffix == ".py"]
-        imported = {word for module in modules for word in imports(module.read_text())}
-        distributions = {"yaml": "pyyaml"}
-        known = {distributions.get(word, word).replace("_", "-") for word in imported}
-        assert known & set(locked()) <= set(environment(ROOT, script)), name
+    modules = [path for path in sources(script_file(rule.script)).values() if path.suffix == ".py"]
+    imported = {word for module in modules for word in imports(module.read_text())}
+    distributions = {"yaml": "pyyaml"}
+    known = {distributions.get(word, word).replace("_", "-") for word in imported}
+    assert known & set(locked()) <= set(environment(ROOT, rule.environment))
 
 
 def imports(text: str) -> set[str]:
@@ -55,10 +56,8 @@ def imports(text: str) -> set[str]:
     return {word.split(".")[0] for word in plain | {n.module for n in nodes if isinstance(n, ast.ImportFrom)}}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "rules").glob("*.smk")), ids=lambda path: path.stem)
-def test_rules_use_environments_that_exist(path):
-    for name in re.findall(r"envs/(\w+)\.yaml", path.read_text()):
-        assert (ROOT / "envs" / f"{name}.yaml").is_file()
+def test_rules_use_environments_that_exist():
+    assert {rule.environment for rule in all_rules()} <= {path.stem for path in (ROOT / "envs").glob("*.yaml")}
 
 
 def test_direct_requirements_are_locked():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,13 +81,9 @@ def test_this_projects_code_is_read_anew_for_every_job(project, engine):
     package = project.root / "scripts/rlgen"
     library = package.resolve()
     package.unlink()
-    package.mkdir()
-    for path in library.iterdir():
-        (package / path.name).symlink_to(path)
-    (package / "job.py").unlink()
-    (package / "job.py").write_text(
-        (library / "job.py").read_text() + "\n\ndef run(job, rest):\n    return os.getppid() % 100 + 1\n"
-    )
+    shutil.copytree(library, package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (package / "jobs/run.py").open("a") as module:
+        module.write("\n\ndef run(job, rest):\n    return os.getppid() % 100 + 1\n")
     assert project.run("out", OUT, **warm(engine)).status == server % 100 + 1  # edited, and a fork of the same
 
 

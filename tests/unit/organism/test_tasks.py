@@ -91,7 +91,7 @@ def test_the_script_writes_a_task_without_machine_paths(tmp_path):
     cfg = {"study": "s", "task": "let", "role": "selection", "split": Split().model_dump()}
     cfg["evaluation"] = Evaluation(prompts_per_half=5).model_dump()
     files = ["--samples", str(tmp_path / "tasks" / "let.jsonl"), "--task", "tasks/let.yaml"]
-    command = [sys.executable, str(SCRIPTS / "make_task.py"), "--cfg", json.dumps(cfg), *files]
+    command = [sys.executable, str(SCRIPTS / "data/make_task.py"), "--cfg", json.dumps(cfg), *files]
     subprocess.run(command, cwd=tmp_path, check=True)
     samples = read_samples([tmp_path / "tasks" / "let.jsonl"])
     task = yaml.safe_load((tmp_path / "tasks" / "let.yaml").read_text())

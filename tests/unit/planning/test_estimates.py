@@ -24,7 +24,8 @@ from rlgen.planning.measured import Timed, correction, dictionary_rates
 from rlgen.planning.sizes import NotEstimated, read_size
 from rlgen.planning.timings import seconds
 from rlgen.planning.work import Estimator
-from rlgen.study import config, slices
+from rlgen.study import slices
+from rlgen.study.load import load
 
 ROOT = Path(__file__).parents[3]
 SMALL = ModelSize(blocks=4, hidden_size=8, parameters=1000)
@@ -119,7 +120,7 @@ STUDY = {
 
 @pytest.fixture(scope="module")
 def study():
-    return config.load(STUDY)
+    return load(STUDY)
 
 
 @pytest.fixture
@@ -258,7 +259,7 @@ def test_disk_by_hand(estimator):
 
 def test_a_size_that_is_missing_is_named_and_nothing_is_made_up(tmp_path):
     without = STUDY | {"models": STUDY["models"] | {"base": {"method": "load", "from": "owner/base"}}}
-    estimator = Estimator(config.load(without), PLAIN, tmp_path)
+    estimator = Estimator(load(without), PLAIN, tmp_path)
     with pytest.raises(NotEstimated, match=r"models\.base\.size is missing \(blocks, hidden_size, parameters\)"):
         work(estimator, "train_grpo", model="rl", seed="0")
     parts = {part.name: part for part in disk.parts(estimator)}
@@ -372,7 +373,7 @@ def every_branch():
     content["interventions"]["leave_out"] = []
     content["recipes"]["top"]["precision"] = "float32"
     del content["data"]["benchmarks"]["piqa"]["options"]
-    return config.load(content)
+    return load(content)
 
 
 def outcomes(study, assumed):

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rules import STUDIES, all_rules
+from rules import rules as rules_of
+from script_files import script_file
 
 from rlgen.files import canonical_json
 from rlgen.study import pages, slices
@@ -39,30 +42,21 @@ SOURCED_JOB = {
     "shard": "15",
     "procedure": "contribution",
 }
-SOURCED_RULES = re.findall(
-    r'\bcfg\(\s*"(\w+)"',
-    "".join((ROOT / f"rules/{name}.smk").read_text() for name in ("sources", "windows", "benchmark_interventions")),
-)
-SCRIPTS = {"harvest_window": "harvest", "import_teacher": "import_model"}  # rules named otherwise than their script
 SETTINGS = re.compile(r"([\w.]+)\.model_validate_json\(args\.cfg\)")
+OF_SCRIPT = {rule.slice: rule.script for rule in all_rules()}  # settings -> the script that obeys them
+OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()}
 
 
-def rules() -> list[str]:
-    """Rules that pass settings, read from the rule files."""
-    text = "".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-    return sorted(set(re.findall(r'\bcfg\(\s*"(\w+)"', text)))
-
-
-def slice_of(study, rule: str) -> dict:
+def slice_of(study, name: str) -> dict:
     """A rule's slice for one example job."""
-    function = getattr(slices, rule, None) or getattr(pages, rule)
-    job = SOURCED_JOB if study is SOURCED else JOB | {"model": MODELS.get(rule, "rl")}
+    function = getattr(slices, name, None) or getattr(pages, name)
+    job = SOURCED_JOB if study is SOURCED else JOB | {"model": MODELS.get(name, "rl")}
     return function(study, **{name: job[name] for name in list(signature(function).parameters)[1:]})
 
 
-def settings_class(rule: str):
+def settings_class(name: str):
     """The class with which a script validates its settings."""
-    text = (ROOT / "scripts" / f"{SCRIPTS.get(rule, rule)}.py").read_text()
+    text = script_file(OF_SCRIPT[name]).read_text()
     name = SETTINGS.search(text)[1]
     if "." in name:  # a page: fig1_behaviour.Settings
         module, name = name.split(".")
@@ -72,10 +66,10 @@ def settings_class(rule: str):
     return getattr(importlib.import_module(module), name)
 
 
-@pytest.mark.parametrize("rule", rules())
+@pytest.mark.parametrize("rule", sorted(OF_SCRIPT))
 def test_scripts_accept_what_their_rule_passes(rule):
     settings = settings_class(rule)
-    study = SOURCED if rule in SOURCED_RULES else STUDY
+    study = STUDY if rule in OF_ORGANISM else SOURCED
     accepted = settings.model_validate_json(canonical_json(slice_of(study, rule)))
     defaulted = set(settings.model_fields) - accepted.model_fields_set - {"chance", "published", "tasks", "size"}
     assert not defaulted, "a script falls back on its own defaults"
@@ -110,7 +104,7 @@ def changed(path: str, value: object):
 )
 def test_a_field_reaches_the_rules_that_obey_it_and_no_others(path, value, stale):
     study = changed(path, value)
-    found = {rule for rule in {*rules()} - {*SOURCED_RULES} if slice_of(study, rule) != slice_of(STUDY, rule)}
+    found = {rule for rule in OF_ORGANISM if slice_of(study, rule) != slice_of(STUDY, rule)}
     assert {re.sub(r"^(fig\d|table\d)_.*", r"\1", rule) for rule in found} == stale
 
 

@@ -256,7 +256,7 @@ def test_a_shard_that_the_teacher_does_not_have_is_refused():
 
 
 def run(script: str, *arguments: str | Path) -> subprocess.CompletedProcess:
-    call = [sys.executable, ROOT / "scripts" / script, *arguments]
+    call = [sys.executable, ROOT / "scripts/data" / script, *arguments]
     return subprocess.run(list(map(str, call)), capture_output=True, text=True)
 
 
