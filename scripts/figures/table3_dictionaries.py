@@ -1,24 +1,15 @@
 """Write table 3: quality of all dictionaries on held-out rows."""
 
-import argparse
-from pathlib import Path
+from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
     """Read tidy tables, write them as CSV and LaTeX."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="settings of the page (JSON): study, roles, tasks")
-    parser.add_argument(
-        "--quality", type=Path, required=True, nargs="+", help="quality, one table per dictionary (CSV)"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="table to write (.csv), every number")
-    parser.add_argument("--tex", type=Path, required=True, help="the same as LaTeX (.tex), seeds side by side")
-    args = parser.parse_args()
+    args = page_arguments(__doc__, "tex", quality="quality, one table per dictionary (CSV)")
 
     from rlgen.figures import page, tables
 
-    settings = page.Page.model_validate_json(args.cfg)
-    quality = page.read_all(args.quality, tables.QUALITY_COLUMNS)
+    settings, quality = read_page(args, page.Page, quality=tables.QUALITY_COLUMNS)
     note = "Cells: mean over seeds (every seed), held-out rows."
     tables.write(*tables.table3(settings, quality), args.output, args.tex, settings, note)
 

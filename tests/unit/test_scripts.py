@@ -55,8 +55,9 @@ def test_scripts_and_library_know_nothing_of_the_whole_study_or_the_engine():
 def test_rules_pass_every_option_that_their_script_requires(rule):
     script = script_file(rule.script).read_text()
     if "page_arguments(" in script:  # a page: its tables are its options
-        known = required = {f"--{name.replace('_', '-')}" for name in re.findall(r"(\w+)=\"", script)}
-        known |= {"--cfg", "--output", "--png", "--tex"}
+        (second,) = re.findall(r"(?<=\")(?:png|tex)(?=\",)", script)
+        names = ["cfg", "output", second, *re.findall(r"(\w+)=\"", script)]
+        known = required = {f"--{name}" for name in names}
     else:
         calls = re.findall(r"add_argument\((.*?)\)\n", script, flags=re.S)
         known = set(re.findall(r'"(--[\w-]+)"', script))
