@@ -196,7 +196,7 @@ def _ready(
 ) -> Iterator[torch.Tensor]:
     """Normalised batches, in page-locked memory where a GPU will fetch them without stopping the processor."""
     for rows_BMd in batches:
-        rows_BMd = rows_BMd.sub_(mean_Md).div_(scale_M[:, None]).to(dtype)
+        rows_BMd = rows_BMd.float().sub_(mean_Md).div_(scale_M[:, None]).to(dtype)
         yield rows_BMd.pin_memory() if device.type == "cuda" else rows_BMd
 
 
