@@ -34,6 +34,16 @@ def test_bfloat16_rows_move_float32_weights_as_float32_rows_do(objective):
         assert 0 < error < 0.2  # bfloat16 keeps 8 bits; where values are near the cut others are kept
 
 
+def test_the_auxiliary_loss_multiplies_in_the_rows_precision(monkeypatch):
+    """At the paper's size dead latents are as many as live ones: products in float32 would take most of a step."""
+    recipe, seen, product = Recipe(**SMALL, objective="batchtopk"), set(), torch.Tensor.__matmul__
+    monkeypatch.setattr(torch.Tensor, "__matmul__", lambda a, b: seen.add((a.dtype, b.dtype)) or product(a, b))
+    parameters = Parameters(64, 3, 16, 64, True, 0.5, 0)
+    rows_BMd = torch.randn(128, 3, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
+    outcome = PlainStep(recipe, parameters, Moments.zero(parameters)).losses(rows_BMd, 0.0, torch.tensor([1, 5, 9]))
+    assert seen == {(torch.bfloat16, torch.bfloat16)} and outcome.loss > outcome.reconstruction_loss
+
+
 def test_training_reads_its_rows_in_the_precision_of_the_recipe(tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr("rlgen.dictionaries.training.Training.advance", lambda self, rows_BMd: see(self, rows_BMd))
