@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from rlgen import digests
 from rlgen.files import ArtifactError, canonical_json
 from rlgen.jobs import engine_lock
 from rlgen.jobs import packages as pinned
@@ -31,6 +32,8 @@ if workflow.is_main_process:
         notes = engine_lock.enter(sys.argv[1:], workflow.output_settings.dryrun)
         for note in [*notes, *pinned.announcement(Path(workflow.basedir), Path(at.results))]:
             logger.warning(note)
+        if not workflow.output_settings.dryrun:
+            os.environ.update(digests.begin(Path(at.results)))  # its jobs inherit it, on clusters too
     except (engine_lock.StillRunning, ArtifactError) as error:
         raise WorkflowError(str(error))
 

@@ -131,7 +131,7 @@ else:
                 "<benchmarks>/write_trajectories/seed{seed}_{shard}.tsv"
             conda:
                 "../envs/benchmarks.yaml"
-            threads: study.threads
+            threads: study.threads * max(1, study.data.teacher.gpus * GPU)  # vLLM runs a process per GPU
             resources:
                 **asks("write_trajectories", gpu=study.data.teacher.gpus * GPU, mem_mb=2000, runtime=60),
             params:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -142,16 +142,19 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mappin
         partial.write_bytes(data)
 
 
-def read_tensors(path: str | Path, framework: Literal["pt", "np"] = "pt") -> tuple[dict[str, Any], dict[str, str]]:
+def read_tensors(
+    path: str | Path, framework: Literal["pt", "np"] = "pt", only: Sequence[str] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Read a safetensors file into (tensors by name, metadata); torch tensors, or numpy arrays with `framework="np"`.
 
+    `only` names the tensors that are read; all without it.
     Raises ArtifactError naming the file when it is missing, cut short or not a safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework=framework) as file:
-            names = file.keys()
+            names = file.keys() if only is None else only
             return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise ArtifactError(path, f"not a whole safetensors file ({_first_line(error)})") from error

@@ -17,7 +17,8 @@ from transformers import PreTrainedModel
 from rlgen.activations.settings import Harvested
 from rlgen.activations.shards import write_manifest, write_shard
 from rlgen.activations.stream import TokenStream
-from rlgen.files import file_digest, write_text
+from rlgen.digests import digest_of
+from rlgen.files import write_text
 from rlgen.models.residual import residual_stream, sequences_per_pass
 from rlgen.names import shard_name
 from rlgen.progress import Progress
@@ -126,7 +127,7 @@ def harvest_kept(
     def write(index: int, *tensors: torch.Tensor) -> None:
         path = kept / shard_name(index)
         write_shard(path, *tensors, fingerprint)
-        write_text(path.with_suffix(CHECKSUM), file_digest(path) + "\n")
+        write_text(path.with_suffix(CHECKSUM), digest_of(path) + "\n")
 
     if missing:
         harvest(load(), stream, settings.layer, settings.rows, settings.shard_rows, write, missing)
@@ -151,7 +152,7 @@ def _is_whole(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        if path.with_suffix(CHECKSUM).read_text().strip() == file_digest(path):
+        if path.with_suffix(CHECKSUM).read_text().strip() == digest_of(path):
             return True
     except OSError:  # killed between the shard and its checksum
         pass

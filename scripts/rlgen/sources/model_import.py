@@ -13,7 +13,8 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlgen.files import ArtifactError, file_digest
+from rlgen.digests import digest_of
+from rlgen.files import ArtifactError
 from rlgen.hub import first_line
 from rlgen.models.checkpoints import save_checkpoint
 from rlgen.models.settings import Size, Source
@@ -172,7 +173,7 @@ def facts(found: Candidate, model: PreTrainedModel, output: Path) -> dict[str, A
         "adapter": adapter and adapter.name,
         "adapter_revision": adapter and adapter.revision,
         "adapter_fingerprint": adapter and adapter.fingerprint(),
-        "sha256": file_digest(output / "model.safetensors"),
+        "sha256": digest_of(output / "model.safetensors"),
         "architecture": skeleton.architecture,
         "dtype": str(model.dtype).removeprefix("torch."),
         "blocks": skeleton.blocks,

@@ -102,6 +102,10 @@ class GRPOScale(Scale):
         "server: a vLLM server that is running already",
     )
     vllm_memory_share: float = Field(0.3, gt=0, lt=1, description="of a GPU's memory, for vLLM beside the trainer")
+    vllm_sleep: bool = Field(
+        False,
+        description="vLLM beside the trainer frees its memory while gradients are computed: its share may be large",
+    )
     vllm_host: str = Field("127.0.0.1", description="of the server")
     vllm_port: int = Field(8000, ge=1, le=65535, description="of the server")
     check_workers: int = Field(4, ge=1, description="processes that check answers, beside every training process")
