@@ -152,8 +152,12 @@ for page, reason in LEFT_OUT.items():
 
 
 def options_of(tables):
-    """The part of a page's command that names its tables."""
-    return " ".join(f"--{table} {{input.{table}}}" for table in tables)
+    """The part of a page's command that names its tables; no tracked setting.
+
+    A parameter, because the engine works out a rule's `shell` anew for each job, when a loop over rules has long ended.
+    """
+    names = list(tables)
+    return lambda wildcards, input: " ".join(f"--{table} {input[table]}" for table in names)
 
 
 def shown(folder):
