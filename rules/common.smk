@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from rlgen.files import ArtifactError, canonical_json
-from rlgen.jobs import engine_lock
+from rlgen.jobs import engine_lock, records
 from rlgen.jobs import packages as pinned
 from rlgen.jobs.code import code_digest
 from rlgen.jobs.run import clear_states
