@@ -37,6 +37,11 @@ include: "rules/figures.smk"
 report: "report/workflow.rst"
 
 
+if workflow.is_main_process:
+    for note in records.restore(workflow.rules, Path(at.results)):
+        logger.warning(note)
+
+
 localrules:
     all,
     figures,

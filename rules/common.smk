@@ -9,13 +9,15 @@ from snakemake.logging import logger
 
 from rlgen import digests
 from rlgen.files import ArtifactError, canonical_json
-from rlgen.jobs import engine_lock
+from rlgen.jobs import engine_lock, records
 from rlgen.jobs import packages as pinned
 from rlgen.jobs.code import code_digest
 from rlgen.jobs.run import clear_states
 from rlgen.study import pages, slices
+from rlgen.study.config import check_known
 from rlgen.study.load import ConfigError, load
 from rlgen.study.paths import Paths
+from rlgen.study.places import absent
 
 try:
     study = load(dict(config))
@@ -26,6 +28,16 @@ at = Paths(study)
 SEEDS = study.seeds
 GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
 SCRIPTS = {path.stem: path for path in Path(workflow.basedir, "scripts").glob("*/*.py")}
+
+for name in study.machine.requests:
+    try:
+        check_known(name, "script", sorted(SCRIPTS))
+    except ValueError as error:
+        raise WorkflowError(f"machine.requests: {error}")
+
+if workflow.output_settings.dryrun and workflow.is_main_process:
+    for note in absent(study):
+        logger.warning(note)
 
 if workflow.is_main_process:
     try:
@@ -152,6 +164,9 @@ onstart:
 LEFT_OUT = pages.left_out(study)
 for page, reason in LEFT_OUT.items():
     logger.info(f"{page} is left out: {reason}")
+for target in sys.argv[1:]:
+    if (page := Path(target).stem) in LEFT_OUT:
+        raise WorkflowError(f"{target} is left out: {LEFT_OUT[page]}")
 
 
 def named_tables(wildcards, input):

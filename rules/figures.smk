@@ -26,6 +26,9 @@ TABLES = {
     "table3_dictionaries": {"quality": at.summaries(study.dictionaries, "quality.csv")},
 }
 
+if problems := list(pages.unlisted([name for name, path in SCRIPTS.items() if path.parent.name == "figures"], TABLES)):
+    raise WorkflowError("\n".join(problems))
+
 
 for page in [name for name in TABLES if name.startswith("fig")]:
 

@@ -24,8 +24,12 @@ def main() -> None:
         parser.error(f"--gpus: {args.gpus}, expected 1 or more")
     from rlgen.planning.plan import Plan
     from rlgen.planning.report import report
-    from rlgen.planning.why import planned
+    from rlgen.planning.why import CONFIG, planned
+    from rlgen.study.load import load
+    from rlgen.study.places import absent
 
+    missing = "\n".join(f"missing: {line}" for line in absent(load(args.configfile or CONFIG)))
+    print(missing, end="\n\n" if missing else "")
     print(report(Plan(planned(args.target, args.configfile), assumed), args.gpus))
 
 

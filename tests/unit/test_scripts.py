@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rules import all_rules
+from rules import STUDIES, all_rules, workflow
 from script_files import script_file
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +42,13 @@ def test_every_rule_has_its_script_and_every_script_its_rule():
     called = {rule.script for rule in all_rules()} | {"draw_problems"}  # without a teacher: no study here trains so
     by_hand = {Path(path).stem for path in scripts() if "/tools/" in path or path == "scripts/job.py"}
     assert called | by_hand == {Path(path).stem for path in scripts()} and not called & by_hand
+
+
+@pytest.mark.parametrize("config", STUDIES)
+def test_commands_use_no_name_of_the_rule_files(config):
+    """The engine works a command out anew for each job: a loop's variable has its last value by then."""
+    late = {rule.name: rule.run_func.__code__.co_names for rule in workflow(config).rules if rule.run_func}
+    assert {name: names for name, names in late.items() if set(names) - {"shell"}} == {}
 
 
 def test_scripts_and_library_know_nothing_of_the_whole_study_or_the_engine():

@@ -1,15 +1,18 @@
 """What a change makes stale, on the finished miniature study: each row of the table in docs/freshness.md."""
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from base64 import urlsafe_b64encode
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
-from snakemake_runs import RESULTS, STUDY, Job, environment, snakemake, stale
+from snakemake_runs import RESULTS, STUDY, Job, environment, manifests, planned, snakemake, stale
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +66,47 @@ def test_touching_every_file_makes_nothing_stale(tree):
         for path in [tree / part, *(tree / part).rglob("*")]:
             os.utime(path)
     assert stale(tree) == {}
+
+
+@pytest.mark.parametrize("engine", ["with", "without"])
+def test_a_copy_with_new_dates_runs_nothing_however_large_its_files_are(tree, engine):
+    """As `cp -r` leaves it. No file is small enough here for the engine to compare it by its content."""
+    if engine == "without":
+        shutil.rmtree(tree / ".snakemake")
+    for path in sorted((tree / "results").rglob("*"), reverse=True):  # what was made last comes first
+        os.utime(path)
+    call = ("-n", "--max-checksum-file-size", "0", "--configfile", STUDY, "--", "all")
+    again = snakemake(tree, *call)
+    assert planned(again) == {} and "with the same content: dated back" in again.stdout
+    large = tree / RESULTS / "models/base/seed0/checkpoint1/model.safetensors"
+    large.write_bytes(large.read_bytes()[::-1])
+    assert {"train_sft_sft", "harvest_base", "fig2_nrn"} <= set(planned(snakemake(tree, *call)))
+
+
+def test_results_without_the_engines_records_are_compared_with_their_manifests(tree):
+    shutil.rmtree(tree / ".snakemake")
+    said = snakemake(tree, "-n", "--configfile", STUDY, "--", "all")
+    assert planned(said) == {} and "records of 215 files were missing: restored from their manifests" in said.stdout
+    shutil.rmtree(tree / ".snakemake")
+    edit(tree / STUDY, "free_latents: 8, latents: 32, k: 4", "free_latents: 8, latents: 32, k: 5")
+    assert stale(tree) == pages(BELOW_DEDICATED)
+    shutil.rmtree(tree / ".snakemake")
+    edit(tree / STUDY, "free_latents: 8, latents: 32, k: 5", "free_latents: 8, latents: 32, k: 4")
+    add_line(tree, "figures/fig3_mas.py")
+    assert stale(tree) == {"fig3_mas": 1, "copy_page": 2}
+
+
+def test_restored_records_are_those_that_the_engine_had(tree):
+    files = [name for manifest in manifests(tree).values() for name in manifest["outputs"]]
+    before = [_record(tree, name) for name in files]
+    shutil.rmtree(tree / ".snakemake")
+    assert stale(tree) == {}
+    assert [_record(tree, name) for name in files] == before and len(set(files)) == len(files) > 200
+
+
+def _record(tree: Path, name: str) -> tuple:
+    found = json.loads((tree / ".snakemake/metadata" / urlsafe_b64encode(name.encode()).decode()).read_text())
+    return found["rule"], found["input"], found["params"], found["record_format_version"]
 
 
 def test_order_of_keys_comments_prose_and_settings_of_the_machine_make_nothing_stale(tree):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rlgen.files import ArtifactError
 
+LOCKS = ".jobs/locks"  # in a study's results: one lock per job, named like its log
 POLL_S = 1.0
 ALLOCATION = "SLURM_JOB_ID"
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}

@@ -1,9 +1,9 @@
 """Manifests: what every artifact was made of, so that a result can be traced and a broken file is named before use.
 
 One JSON file per job in `results/{study}/manifests/`, named like the job's log. It holds what decides the outputs'
-bytes and nothing else: script, settings, code digest, package versions, seed, SHA-256 of every input and output. Host
-and wall time lie in a file beside it (`.run.json`), which nothing reads as data. `code/` holds, per code digest, the
-modules behind it.
+bytes and nothing else: script, settings, code digest, package versions, seed, SHA-256 of every input and output. Host,
+wall time and the outputs' dates lie in a file beside it (`.run.json`), which nothing reads as data. `code/` holds, per
+code digest, the modules behind it.
 """
 
 import json
@@ -15,7 +15,7 @@ from rlgen.digests import digest_of, digests_of
 from rlgen.files import ArtifactError
 
 FOLDER, CODE = "manifests", "code"
-RUN = ".run.json"  # ending of the sidecar: host, start and wall time of the run
+RUN = ".run.json"  # ending of the sidecar: host, start and wall time of the run, dates of what it wrote
 FIELDS = {
     **dict.fromkeys(["script", "code", "environment"], str),
     **dict.fromkeys(["cfg", "packages", "locked_otherwise", "inputs"], dict),
@@ -67,6 +67,22 @@ def outputs(paths: Iterable[str]) -> dict[str, dict]:
     except OSError as error:
         problem = f"the job ended without it ({error.strerror})"
         raise ArtifactError(error.filename, problem, "run the job again") from error
+
+
+def noted(manifest: Path) -> tuple[dict[str, int], list[str] | None]:
+    """What lies beside a manifest about its run's files.
+
+    Returns the dates (ns) of the outputs when they were written, and the inputs that its rule names again, once per
+    further time; {} and None where that was not noted.
+    """
+    try:
+        found = json.loads(manifest.with_suffix(RUN).read_text())
+        dates, again = found["written_ns"], found["inputs_again"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, None
+    if not isinstance(dates, dict) or not isinstance(again, list):
+        return {}, None
+    return {name: date for name, date in dates.items() if isinstance(date, int)}, list(map(str, again))
 
 
 def whole(entries: dict[str, dict], names: Iterable[str]) -> bool:

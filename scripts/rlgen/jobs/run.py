@@ -17,12 +17,13 @@ import socket
 import sys
 import time
 import traceback
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlgen.files import ArtifactError, digest, write_json
 from rlgen.jobs import launch, manifests
-from rlgen.jobs.claims import claim, graphics
+from rlgen.jobs.claims import LOCKS, claim, graphics
 from rlgen.jobs.code import code_digests
 from rlgen.jobs.differences import differences
 from rlgen.jobs.orphans import follow_engine
@@ -59,7 +60,7 @@ class Job:
 
     @property
     def lock(self) -> Path:
-        return self.results / ".jobs/locks" / f"{self.name}.lock"
+        return self.results / LOCKS / f"{self.name}.lock"
 
     @property
     def states(self) -> Path:
@@ -122,13 +123,16 @@ def _run_claimed(job: Job, arguments: list[str]) -> None:
         launch.run(job.script, arguments, job.processes)
     else:
         _run_script(job.script, arguments)
-    write_json(job.manifest, facts | {"outputs": manifests.outputs(job.outputs)})
+    outputs = manifests.outputs(job.outputs)
     facts_of_run = {
         "host": socket.gethostname(),
         "start": time.strftime("%F %T %z", time.localtime(started)),
         "wall_s": round(time.time() - started, 1),
+        "written_ns": {name: os.stat(name).st_mtime_ns for name in job.outputs},
+        "inputs_again": sorted((Counter(job.inputs) - Counter(set(job.inputs))).elements()),
     } | _used()
-    write_json(sidecar, facts_of_run)
+    write_json(sidecar, facts_of_run)  # first: dates that no manifest goes with say nothing
+    write_json(job.manifest, facts | {"outputs": outputs})
 
 
 def _used() -> dict[str, float]:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from rlgen.jobs import manifests, packages
 from rlgen.jobs.differences import SHOWN, changed, code_changed, packages_changed
+from rlgen.study import pages
+from rlgen.study.load import ConfigError, load
 
 if TYPE_CHECKING:
     from snakemake.dag import DAG
     from snakemake.jobs import Job
 
 
+CONFIG = Path("config/config.yaml")  # the default study
 HARVEST, TRAIN, FINISH = "harvest_window_", "train_window", "finish_dictionary"  # names of rules/windows.smk
 
 
@@ -26,6 +29,7 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
     Raises SystemExit where the workflow itself refuses, after it has said why.
     """
     from snakemake.api import SnakemakeApi
+    from snakemake.exceptions import MissingInputException, MissingRuleException
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
     quiet = OutputSettings(dryrun=True, log_level_override="ERROR")
@@ -35,9 +39,34 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
             workflow = api.workflow(ResourceSettings(cores=1), config, snakefile=Path("Snakefile"))
             workflow.dag(DAGSettings(targets=set(targets))).execute_workflow(executor="dryrun")
         except Exception as error:
+            missing = isinstance(error, MissingRuleException | MissingInputException)
+            if told := _not_of_the_study(targets, configfile, missing):
+                raise SystemExit(f"error: {told}") from None
             api.print_exception(error)
             raise SystemExit(1) from None
         return workflow._workflow.dag  # the API shows a plan but does not hand it out
+
+
+def _not_of_the_study(targets: list[str], configfile: Path | None, missing: bool) -> str | None:
+    """What is wrong with targets that the study does not have, in a line; None where something else is wrong.
+
+    `missing`: the engine found no rule for one of them.
+    """
+    try:
+        study = load(configfile or CONFIG)
+    except ConfigError:
+        return None
+    names, left_out = {pages.number(page): page for page in pages.PAGES}, pages.left_out(study)
+    for target in targets:
+        page = Path(target).stem
+        if page in left_out:
+            return f"{target}: left out of study {study.study}: {left_out[page]}"
+        if missing and page in names and target not in (files := [f"figures/{f}" for f in pages.files_of(names[page])]):
+            return f"{target}: no file of study {study.study}, expected {' or '.join(files)}"
+    if missing and len(targets) == 1:
+        expected = "expected one of its files, such as figures/fig1.pdf, or a rule (snakemake --list-rules)"
+        return f"{targets[0]}: no file of study {study.study}, {expected}"
+    return None
 
 
 def explain(dag: "DAG") -> str:

@@ -24,6 +24,9 @@ TAKEN = {  # names that a folder or a rule already has
 
 def problems(study: "Study") -> Iterator[str]:
     """Cross-field problems, each as `field: what is wrong, expected what`."""
+    if unknown := next(_task_problems(study), None):  # alone: half of what follows would ask for that task, too
+        yield unknown
+        return
     for field, names in TAKEN.items():
         for name in set(names) & set(getattr(study, field)):
             yield f"{field}.{name}: the name '{name}' is taken, expected another one"
@@ -51,6 +54,15 @@ def problems(study: "Study") -> Iterator[str]:
     yield from _unknown("features.course_recipe", recipe, "recipe", study.recipes)
     if recipe in study.recipes:
         yield from _dynamics_problems(study, recipe)
+
+
+def _task_problems(study: "Study") -> Iterator[str]:
+    """Tasks with a role must be known to the data, which is where one is added."""
+    place = "data.families" if study.organism else "data.benchmarks"
+    for role, tasks in study.tasks:
+        for task in tasks:
+            for problem in _unknown(f"tasks.{role}", task, "task", study.data.tasks):
+                yield f"{problem}; a new one is added to {place}"
 
 
 def _dynamics_problems(study: "Study", recipe: str) -> Iterator[str]:
@@ -96,6 +108,7 @@ def _organism_problems(study: "Study") -> Iterator[str]:
         yield from _unknown("stream.sampled_models", model, "model", study.models)
     families = study.data.families
     unknown = [problem for name in families for problem in _unknown("data.families", name, "family", FAMILIES)]
+    unknown = [f"{problem}; a new one is added in scripts/rlgen/organism/families.py" for problem in unknown]
     yield from unknown
     if len(set(families)) < len(families):
         yield f"data.families: {', '.join(families)} names a family twice, expected distinct families"

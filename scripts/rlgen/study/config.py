@@ -1,9 +1,11 @@
 """A study: everything a config file says, checked as a whole before any job is planned."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from rlgen.activations.settings import Stream
 from rlgen.behaviour.settings import BenchmarkEvaluation, Evaluation
@@ -78,14 +80,6 @@ class Study(Strict):
         if len(set(seeds)) < len(seeds) or min(seeds) < 0:
             raise ValueError("expected distinct integers from 0 up")
         return seeds
-
-    @field_validator("tasks")
-    @classmethod
-    def _are_families(cls, tasks: TaskRoles, info: ValidationInfo) -> TaskRoles:
-        if "data" in info.data:
-            for task in tasks.role_of():
-                check_known(task, "task", info.data["data"].tasks)
-        return tasks
 
     @field_validator("data")
     @classmethod
@@ -199,4 +193,10 @@ def _check_name(name: str) -> None:
 
 def check_known(name: str, what: str, known: Any) -> None:
     if name not in known:
-        raise ValueError(f"unknown {what} '{name}', expected one of {', '.join(known)}")
+        raise ValueError(f"unknown {what} '{name}', expected one of {', '.join(known)}{nearest(name, known)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`, nearest: seeds` for a misspelt name; nothing where no known one is like it."""
+    found = difflib.get_close_matches(name, [str(one) for one in known], n=1)
+    return f", nearest: {found[0]}" if found else ""

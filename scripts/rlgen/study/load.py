@@ -1,12 +1,13 @@
 """From a config file to a checked study, or to one line per problem."""
 
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from rlgen.study.checks import problems
-from rlgen.study.config import Study
+from rlgen.study.config import Study, nearest
 
 
 class ConfigError(Exception):
@@ -44,7 +45,9 @@ def _explain(error: dict) -> list[str]:
                 del place[4:5]
     field = ".".join(place)
     if error["type"] == "extra_forbidden":
-        return [f"{field}: unknown field (value {error['input']!r}); expected one of the fields in config/README.md"]
+        like = nearest(place[-1], _fields(error["loc"][:-1]))
+        value = f"unknown field (value {error['input']!r})"
+        return [f"{field}: {value}; expected one of the fields in config/README.md{like}"]
     if error["type"] == "missing":
         return [f"{field}: missing; expected a value, see config/README.md"]
     text = error["msg"].removeprefix("Value error, ")
@@ -52,3 +55,25 @@ def _explain(error: dict) -> list[str]:
         return text.split("\n")
     value = f" (value {error['input']!r})" if isinstance(error["input"], str | int | float | bool | None) else ""
     return [f"{field}: {text[0].lower()}{text[1:]}{value}"]
+
+
+def _fields(place: tuple) -> list[str]:
+    """Names of the fields at a place in a study (of pydantic's errors), of all settings models that may stand there."""
+    kinds = {Study}
+    for part in place:
+        inner = {field for kind in kinds for field in _inner(kind, part)}
+        kinds = inner or kinds  # what tells kinds of entries apart is part of the place, and is no field
+    return [info.alias or name for kind in kinds for name, info in kind.model_fields.items()]
+
+
+def _inner(kind: type[BaseModel], part: str | int) -> set[type[BaseModel]]:
+    """Settings models behind one field of a settings model, through lists and names of the study's own."""
+    names = {info.alias or name: info for name, info in kind.model_fields.items()}
+    return _models(names[part].annotation) if part in names else set()
+
+
+def _models(annotation: Any) -> set[type[BaseModel]]:
+    """All settings models that a type names."""
+    if get_origin(annotation) is None:
+        return {annotation} if isinstance(annotation, type) and issubclass(annotation, BaseModel) else set()
+    return {model for inner in get_args(annotation) for model in _models(inner)}

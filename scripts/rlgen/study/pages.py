@@ -1,5 +1,6 @@
 """What each figure and table may know of the study, and which of them a study has no inputs for."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rlgen.dictionaries.settings import Recipe
@@ -32,6 +33,24 @@ def files_of(page: str) -> list[str]:
     """Names of a page's files."""
     endings = ("pdf", "png") if page.startswith("fig") else ("csv", "tex")
     return [f"{number(page)}.{ending}" for ending in endings]
+
+
+def unlisted(scripts: Iterable[str], tables: Iterable[str]) -> Iterator[str]:
+    """One line per place that lacks a page which another place has: a page takes all of them.
+
+    `scripts` are the names in scripts/figures/, `tables` the pages whose tables the rules name.
+    """
+    sliced = {name for name in {*scripts, *tables, *PAGES} if name in globals()}
+    places = {
+        "scripts/figures/": set(scripts),
+        "TABLES in rules/figures.smk": set(tables),
+        "PAGES in scripts/rlgen/study/pages.py": set(PAGES),
+        "the slices of scripts/rlgen/study/pages.py": sliced,
+    }
+    for name in sorted(set.union(*places.values())):
+        where = [place for place, names in places.items() if name not in names]
+        if where:
+            yield f"page {name} is missing in {', '.join(where)}"
 
 
 def left_out(study: Study) -> dict[str, str]:

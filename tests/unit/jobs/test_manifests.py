@@ -40,7 +40,9 @@ def test_a_manifest_tells_all_that_decides_the_outputs_and_nothing_of_the_run(pr
 def test_host_and_time_lie_beside_and_are_no_manifest(project):
     project.make()
     sidecar = project.results / "manifests/make.run.json"
-    assert set(json.loads(sidecar.read_text())) == {"host", "start", "wall_s", "cpu_s", "peak_mb"}
+    facts = json.loads(sidecar.read_text())
+    assert set(facts) == {"host", "start", "wall_s", "cpu_s", "peak_mb", "written_ns", "inputs_again"}
+    assert facts["written_ns"] == {"results/s/data.txt": (project.results / "data.txt").stat().st_mtime_ns}
     assert [path for path, _ in manifests.manifests(project.results)] == [project.manifest("make")]
     sidecar.write_text("anything")
     assert project.copy().status == 0

@@ -12,12 +12,12 @@ TASKS = "hendrycks_math500, aime24, aime25, openbookqa, commonsense_qa, headqa_e
 GENERAL = PAPER["data"]["sources"]["general"]
 ALL_SELECTION = PAPER["tasks"]["selection"]
 MIXED_UP = [  # one kind of study with a part of the other
-    (PAPER, {"data": ORGANISM["data"]}, "tasks: unknown task 'hendrycks_math500', expected one of add, max"),
+    (PAPER, {"data": ORGANISM["data"]}, "tasks.in_domain: unknown task 'hendrycks_math500', expected one of add, max"),
     (PAPER, {"stream": ORGANISM["stream"]}, "stream.mix: missing, expected the sources that the token stream mixes"),
     (PAPER, {"evaluation": ORGANISM["evaluation"]}, "evaluation.backend: missing, expected transformers or vllm"),
     (PAPER, {"evaluation": REMOVE}, "evaluation.backend: missing, expected transformers or vllm"),
     (PAPER, {"data__kind": "hub"}, "data: input tag 'hub' found using 'kind' does not match any of the expected tags"),
-    (ORGANISM, {"data": PAPER["data"]}, f"tasks: unknown task 'add', expected one of {TASKS}"),
+    (ORGANISM, {"data": PAPER["data"]}, f"tasks.in_domain: unknown task 'add', expected one of {TASKS}"),
     (
         ORGANISM,
         {"stream": PAPER["stream"] | {"layer": 2}},
@@ -92,6 +92,11 @@ BAD = [
         "data.sources.general: expected exactly one of hub and fil",
     ),
     ({"data__sources__general": {"hub": "a/b"}}, "data.sources.general.format: missing; expected a value"),
+    (
+        {"data__sources__general__format__colum": "x"},
+        "data.sources.general.format.colum: unknown field (value 'x'); "
+        "expected one of the fields in config/README.md, nearest: column",
+    ),
     ({"data__sources__general__format__colum": "x"}, "data.sources.general.format.colum: unknown field (value 'x')"),
     (
         {"data__sources__reasoning__format__roles": {}},
@@ -107,7 +112,7 @@ BAD = [
         {"data__benchmarks__sciq": {"revision": "a", "files": {"test": "b"}}},
         "data.benchmarks.sciq: expected either rev",
     ),
-    ({"tasks__unseen": ["logiqa", "chess"]}, f"tasks: unknown task 'chess', expected one of {TASKS}"),
+    ({"tasks__unseen": ["logiqa", "chess"]}, f"tasks.unseen: unknown task 'chess', expected one of {TASKS}"),
     (
         {"interventions__leave_out": ["aime26"]},
         f"interventions.leave_out: unknown task 'aime26', expected one of {TASKS}",

@@ -1,0 +1,47 @@
+"""What a study takes from this machine's disks: folders of models and files of data that are not there."""
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlgen.hub import HUB_ID
+from rlgen.models.settings import Source
+from rlgen.study.config import Study
+
+FOLDER = "no such folder, expected a checkpoint folder (config.json, *.safetensors, tokenizer)"
+
+
+def absent(study: Study) -> Iterator[str]:
+    """Lines `field: path: what is missing`, for a plan or dry run: the job that needs it would stop.
+
+    What may name a repository of the hub is left to the hub. Nothing is said of what an earlier run has fetched.
+    """
+    if study.organism:
+        return
+    for field, source in _models(study):
+        for key, origin in (("from", source.origin), ("adapter", source.adapter)):
+            if origin is not None and not HUB_ID.fullmatch(origin) and not Path(origin).expanduser().is_dir():
+                yield f"{field}.{key}: {origin}: {FOLDER}"
+    for field, patterns in _files(study):
+        for pattern in patterns:
+            if not glob.glob(str(Path(pattern).expanduser()), recursive=True):
+                yield f"{field}: {pattern}: no such file"
+
+
+def _models(study: Study) -> Iterator[tuple[str, Source]]:
+    """(field, where it comes from) of every published model."""
+    for name in study.made_by("load"):
+        yield f"models.{name}", study.models[name]
+        for i, source in enumerate(study.models[name].earlier):
+            yield f"models.{name}.earlier.{i}", source
+    if study.data.teacher is not None:
+        yield "data.teacher", study.data.teacher
+
+
+def _files(study: Study) -> Iterator[tuple[str, list[str]]]:
+    """(field, paths or patterns) of everything that is read from local files."""
+    for name, source in study.data.sources.items():
+        yield f"data.sources.{name}.files", source.files
+    for name, benchmark in study.data.benchmarks.items():
+        for split, path in (benchmark.files or {}).items():
+            yield f"data.benchmarks.{name}.files.{split}", [path]
