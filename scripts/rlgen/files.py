@@ -29,9 +29,12 @@ class ArtifactError(RuntimeError):
         super().__init__(str(path) if problem is None else f"{path}: {problem}; {remedy}")
 
 
-def canonical_json(value: Any) -> str:
-    """The one text of a JSON value: sorted keys, no spaces, shortest exact floats. NaN raises ValueError."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+def canonical_json(value: Any, only_ascii: bool = False) -> str:
+    """The one text of a JSON value: sorted keys, no spaces, shortest exact floats. NaN raises ValueError.
+
+    With `only_ascii` other characters are escaped: a command line is written and read in the locale's encoding.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=only_ascii, allow_nan=False)
 
 
 def digest(value: Any) -> str:

@@ -151,7 +151,7 @@ def _is_whole(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        if path.with_suffix(CHECKSUM).read_text().strip() == file_digest(path):
+        if path.with_suffix(CHECKSUM).read_text(encoding="utf-8").strip() == file_digest(path):
             return True
     except OSError:  # killed between the shard and its checksum
         pass

@@ -36,7 +36,7 @@ class BuildMixedStream(Strict):
 
 def texts(path: Path, tokenizer: PreTrainedTokenizerFast, part: int, parts: int) -> Iterator[str]:
     """The texts of one part of a source's file (JSONL), conversations through the tokenizer's chat template."""
-    with path.open() as lines:
+    with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(islice(lines, part, None, parts)):
             try:
                 row = json.loads(line)

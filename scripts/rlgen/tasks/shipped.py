@@ -208,10 +208,10 @@ def read_documents(path: str | Path) -> "Dataset":
         if path.suffix == ".parquet":
             rows = pyarrow.parquet.read_table(path).to_pylist()
         elif path.suffix == ".json":
-            rows = json.loads(path.read_text())
+            rows = json.loads(path.read_text(encoding="utf-8"))
         else:
             # not splitlines, which also splits at separators that may stand inside a JSON text
-            rows = [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
+            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
         if not rows:
             raise ValueError("no documents")
         return datasets.Dataset.from_list(rows)
