@@ -103,7 +103,7 @@ told["facts"] = fetch(cfg.source, folder / "rows.jsonl", cfg.name)
 told["rows"] = file_digest(folder / "rows.jsonl")
 documents = read_documents(folder / "in.jsonl")
 write_text(folder / "texts.jsonl", json.dumps({"text": documents[0]["q"]}, ensure_ascii=False))
-told["texts"] = list(texts(folder / "texts.jsonl", None, 0, 1))
+told["texts"] = list(texts(folder / "texts.jsonl", None, 0, 0, 1))
 told["code"] = code_digest(folder / "script.py")
 print(ascii(told))
 """
