@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.files import ArtifactError
+from rlgen.files import ArtifactError, all_finite
 from rlgen.hub import check_pinned, first_line, hub_errors
 from rlgen.tasks.math_answers import AnswerChecker
 from rlgen.tasks.samples import Sample
@@ -184,8 +184,9 @@ def choices_and_answer(task: "ConfigurableTask", doc: dict, prompt: str, chat: b
         return continuations, continuations[place]
     if task.config.doc_to_choice is not None and isinstance(target, int):
         target = task.doc_to_choice(doc)[target]
-    answer = str(target[0] if isinstance(target, list) else target)
-    if not answer.strip():
+    target = target[0] if isinstance(target, list) else target
+    answer = str(target)
+    if not answer.strip() or not all_finite(target):
         raise ArtifactError(f"benchmark {task.config.task}: a document without an answer ({str(doc)[:200]})")
     return (), answer
 
@@ -208,15 +209,20 @@ def read_documents(path: str | Path) -> "Dataset":
         if path.suffix == ".parquet":
             rows = pyarrow.parquet.read_table(path).to_pylist()
         elif path.suffix == ".json":
-            rows = json.loads(path.read_text(encoding="utf-8"))
+            rows = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
         else:
             # not splitlines, which also splits at separators that may stand inside a JSON text
-            rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+            lines = path.read_text(encoding="utf-8").split("\n")
+            rows = [json.loads(line, parse_constant=_no_number) for line in lines if line.strip()]
         if not rows:
             raise ValueError("no documents")
         return datasets.Dataset.from_list(rows)
     except (OSError, ValueError, TypeError, AttributeError) as error:  # pyarrow's errors are ValueErrors, too
         raise ArtifactError(path, f"not a file of documents ({error})", "expected JSONL, JSON or Parquet") from error
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number that JSON has")
 
 
 def _requests(task: "ConfigurableTask", doc: dict, prompt: str, chat: bool) -> list:
