@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlgen.files import ArtifactError, all_finite
-from rlgen.hub import check_pinned, first_line, hub_errors
+from rlgen.hub import check_pinned, first_line, hub_errors, loading_script
 from rlgen.tasks.math_answers import AnswerChecker
 from rlgen.tasks.samples import Sample
 from rlgen.tasks.settings import Benchmark
@@ -59,6 +59,9 @@ def shipped_task(name: str, benchmark: Benchmark) -> "ConfigurableTask":
     except ArtifactError:
         raise
     except Exception as error:  # the hub's client, datasets and the task's own code raise whatever they like
+        if script := loading_script(error):
+            problem = f"its data set {source} holds the loading script {script}, which `datasets` does not run"
+            raise ArtifactError(f"benchmark {name}", problem, "give `files` in the data set's own format") from error
         raise ArtifactError(
             f"benchmark {name}: its documents ({source}) cannot be loaded ({first_line(error)}); "
             "expected a network, or that revision in the hub's cache, or `files` in the data set's own format"
