@@ -77,14 +77,13 @@ shell.prefix(f"set -euo pipefail; export {' '.join(f'{name}={value}' for name, v
 
 
 def cfg(name, **fixed):
-    """All settings that the named rule obeys, as one canonical JSON text."""
+    """All settings that the named rule obeys, as one canonical JSON text in ASCII."""
     slice_of = getattr(slices, name, None) or getattr(pages, name)
 
     def text(wildcards):
         known = fixed | dict(wildcards.items())
-        return canonical_json(
-            slice_of(study, **{k: v for k, v in known.items() if k in signature(slice_of).parameters})
-        )
+        asked = {name: value for name, value in known.items() if name in signature(slice_of).parameters}
+        return canonical_json(slice_of(study, **asked), only_ascii=True)
 
     return text
 

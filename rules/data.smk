@@ -165,13 +165,13 @@ else:
                 "{params.job} --log {log} -- --cfg {params.cfg:q} --trajectories {input}"
                 " --output {output.training} --report {output.report}"
 
-    elif study.data.problems:
+    if study.data.problems:
 
         rule draw_problems:
             input:
                 at.problems(),
             output:
-                at.training("{seed}"),
+                at.prompts("{seed}"),
             log:
                 "<logs>/draw_problems/seed{seed}.log",
             benchmark:

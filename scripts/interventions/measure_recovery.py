@@ -36,7 +36,7 @@ def main() -> None:
     columns = (cfg.procedures, args.dictionaries, args.sets, args.completions, cfg.readouts)
     for name, dictionary, set_file, completions, readout in zip(*columns, strict=True):
         chosen = read_chosen(set_file, dictionary / "features.parquet")
-        carried = json.loads(set_file.read_text())["carried_share"]
+        carried = json.loads(set_file.read_text(encoding="utf-8"))["carried_share"]
         sets[name] = (Crosscoder.load(dictionary), chosen, Completions.load(completions), readout, carried)
     write_csv(args.output, recovery_table(truth, sets, cfg.seed))
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -29,9 +31,21 @@ class ArtifactError(RuntimeError):
         super().__init__(str(path) if problem is None else f"{path}: {problem}; {remedy}")
 
 
-def canonical_json(value: Any) -> str:
-    """The one text of a JSON value: sorted keys, no spaces, shortest exact floats. NaN raises ValueError."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+def canonical_json(value: Any, only_ascii: bool = False) -> str:
+    """The one text of a JSON value: sorted keys, no spaces, shortest exact floats. NaN raises ValueError.
+
+    With `only_ascii` other characters are escaped: a command line is written and read in the locale's encoding.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=only_ascii, allow_nan=False)
+
+
+def all_finite(value: Any) -> bool:
+    """Whether a value, with all that lists and mappings in it hold, is free of NaN and infinity."""
+    if isinstance(value, Mapping):
+        return all(map(all_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(all_finite, value))
+    return not isinstance(value, float | Decimal) or math.isfinite(value)
 
 
 def digest(value: Any) -> str:

@@ -152,7 +152,7 @@ def _is_whole(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        if path.with_suffix(CHECKSUM).read_text().strip() == digest_of(path):
+        if path.with_suffix(CHECKSUM).read_text(encoding="utf-8").strip() == digest_of(path):
             return True
     except OSError:  # killed between the shard and its checksum
         pass

@@ -233,7 +233,7 @@ def _check_fingerprint(fingerprint: dict) -> None:
 def _read_manifest(folder: Path) -> dict:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         _check_fingerprint(manifest["fingerprint"])
         return {key: manifest[key] for key in ("fingerprint", "d", "shards")}
     except (OSError, ValueError, KeyError, TypeError) as error:

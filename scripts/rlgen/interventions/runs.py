@@ -30,7 +30,7 @@ COLUMNS += ["correct", "format_blind", "answer_logprob", "kl", "delta_norm", "ma
 
 def read_chosen(set_file: Path, features_file: Path) -> Chosen:
     """The procedure's set with the statistics its controls are matched on."""
-    latents = json.loads(Path(set_file).read_text())["latents"]
+    latents = json.loads(Path(set_file).read_text(encoding="utf-8"))["latents"]
     features = read_parquet(features_file).sort_values("latent")
     return Chosen(
         np.array(sorted(latents), dtype=np.int64),

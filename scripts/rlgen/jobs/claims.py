@@ -30,7 +30,7 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 def claim(path: Path, what: str) -> Iterator[None]:
     """Hold `path` for this process alone; waits, and says for whom, while another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
+    with open(path, "a+", encoding="utf-8") as file:
         if not taken(file):
             print(f"waiting: {what} in use by {holder(path)}", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -62,7 +62,7 @@ def sign(file) -> None:
 def holder(path: Path) -> str:
     """Who holds a lock, in words."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         return f"process {found['pid']} on {found['host']} since {found['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
@@ -111,7 +111,7 @@ def _first_free(allowed: list[str], n: int, held: ExitStack) -> list[str]:
         found = []
         for name in allowed:
             path = Path(tempfile.gettempdir()) / f"rlgen-gpu-{owner}-{name.replace('/', '-')}.lock"
-            file = mine.enter_context(path.open("a+"))
+            file = mine.enter_context(path.open("a+", encoding="utf-8"))
             if taken(file):
                 found.append(name)
                 sign(file)

@@ -44,7 +44,7 @@ def manifests(results: Path) -> Iterable[tuple[Path, dict]]:
 def read(path: Path, of_a_job_done: bool = True) -> dict | None:
     """A manifest, or what is noted beside the state of an unfinished job; None where there is none to be read."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     kinds = FIELDS | ({"outputs": dict} if of_a_job_done else {})

@@ -1,8 +1,10 @@
 """The token stream over sources: their texts cut into sequences, mixed by shares (docs/method.md, section 3).
 
-A stream that is harvested in windows has a part that is held out and one per window. Text i of a source belongs to part
-i mod n, so parts share no text and each is built by itself. A *row* is every token but the first of a sequence: that
-one is the tokenizer's <bos> or, where there is none, takes its place as the position that all others attend to.
+A stream that is harvested in windows has a part that is held out and one per window. A source's texts are put into an
+order of the seed's own, text i of which belongs to part i mod n: so parts share no text, each is built by itself, and
+each draws from all of a source, which is often published kind by kind. A *row* is every token but the first of a
+sequence: that one is the tokenizer's <bos> or, where there is none, takes its place as the position that all others
+attend to.
 """
 
 import json
@@ -11,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.activations.settings import SourcedStream
@@ -25,6 +28,9 @@ SPARE = 1.1  # rows drawn for each row asked for: what the norm filter may take
 TEXTS_AT_A_TIME = 64
 
 
+BLOCK_BYTES, NEW_LINE = 1 << 24, ord("\n")
+
+
 class BuildMixedStream(Strict):
     """Settings of one part of a stream over sources: the whole, or the held-out part 0 and the windows from 1."""
 
@@ -34,17 +40,30 @@ class BuildMixedStream(Strict):
     stream: SourcedStream
 
 
-def texts(path: Path, tokenizer: PreTrainedTokenizerFast, part: int, parts: int) -> Iterator[str]:
-    """The texts of one part of a source's file (JSONL), conversations through the tokenizer's chat template."""
-    with path.open() as lines:
-        for number, line in enumerate(islice(lines, part, None, parts)):
+def texts(path: Path, tokenizer: PreTrainedTokenizerFast, seed: int, part: int, parts: int) -> Iterator[str]:
+    """The texts of one part of a source's file (JSONL), in the seed's order; conversations through the template."""
+    starts = line_starts(path)
+    order = np.random.default_rng(stream_seed(seed, "source-texts", path.stem)).permutation(len(starts))
+    with path.open("rb") as lines:
+        for number in order[part::parts]:
+            lines.seek(starts[number])
             try:
-                row = json.loads(line)
+                row = json.loads(lines.readline())
                 text = row["text"] if "text" in row else render(tokenizer, row["messages"], add_generation_prompt=False)
             except (ValueError, KeyError, TypeError) as error:
-                at = part + number * parts + 1
-                raise ArtifactError(path, f"line {at} is no text or conversation ({error!r})") from error
+                raise ArtifactError(path, f"line {number + 1} is no text or conversation ({error!r})") from error
             yield text
+
+
+def line_starts(path: Path) -> NDArray[np.int64]:
+    """Where the lines of a file start, in bytes."""
+    starts, read = [np.zeros(1, dtype=np.int64)], 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            starts.append(np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == NEW_LINE) + read + 1)
+            read += len(block)
+    found = np.concatenate(starts)
+    return found[:-1] if found[-1] == read else found  # nothing starts behind the last line's end
 
 
 def cut(texts: Iterator[str], tokenizer: PreTrainedTokenizerFast, tokens: int) -> Iterator[Sequence]:
@@ -64,7 +83,7 @@ def drawn(path: Path, rows: int, tokenizer: PreTrainedTokenizerFast, cfg: BuildM
     """Sequences of a source until they hold `rows` rows. Raises ArtifactError where its part holds fewer."""
     found, parts = 0, parts_of(cfg)
     progress = Progress(f"tokens of {path.stem}", rows, "rows")
-    for sequence in cut(texts(path, tokenizer, cfg.part, parts), tokenizer, cfg.stream.sequence_tokens):
+    for sequence in cut(texts(path, tokenizer, cfg.seed, cfg.part, parts), tokenizer, cfg.stream.sequence_tokens):
         yield sequence
         found += len(sequence[0]) - 1
         progress.update(found)

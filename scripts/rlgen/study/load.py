@@ -17,7 +17,7 @@ class ConfigError(Exception):
 def load(source: dict | str | Path) -> Study:
     """The study of a config file, or of its parsed content. Raises ConfigError with one line per problem."""
     try:
-        content = source if isinstance(source, dict) else yaml.safe_load(Path(source).read_text())
+        content = source if isinstance(source, dict) else yaml.safe_load(Path(source).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{source}: cannot be read as YAML ({error})") from error
     if not isinstance(content, dict):

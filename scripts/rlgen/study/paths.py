@@ -35,8 +35,14 @@ class Paths:
         return [] if self.study.organism else [f"{self.results}/data/tasks/{task}.docs.jsonl" for task in tasks]
 
     def training(self, seed: int | str) -> str:
-        """Problems and solutions that SFT and RL train on."""
+        """Problems and solutions that SFT trains on, and RL where no teacher leaves problems out."""
         return f"{self.results}/data/training/seed{seed}.jsonl"
+
+    def prompts(self, seed: int | str) -> str:
+        """Problems that RL trains on: all of them, also those that the teacher could not solve."""
+        if self.study.organism or not self.study.data.teacher:
+            return self.training(seed)
+        return f"{self.results}/data/problems/seed{seed}.jsonl"
 
     def source(self, name: str) -> str:
         """Published rows of one source."""

@@ -30,10 +30,15 @@ def make_task(study: Study, task: str) -> Slice:
 
 def _examples(study: Study) -> int:
     """As many training examples as the longest training takes."""
-    sizes = [
-        m.examples if isinstance(m, SFT) else m.prompts for m in study.models.values() if isinstance(m, SFT | GRPO)
-    ]
-    return max(sizes, default=1)
+    return max([_sft_examples(study), _grpo_prompts(study)])
+
+
+def _sft_examples(study: Study) -> int:
+    return max((model.examples for model in study.models.values() if isinstance(model, SFT)), default=1)
+
+
+def _grpo_prompts(study: Study) -> int:
+    return max((model.prompts for model in study.models.values() if isinstance(model, GRPO)), default=1)
 
 
 def make_training_set(study: Study, seed: str) -> Slice:
@@ -77,10 +82,14 @@ def write_trajectories(study: Study, seed: str, shard: str) -> Slice:
 
 
 def collect_trajectories(study: Study, seed: str) -> Slice:
-    return {"seed": int(seed), "examples": _examples(study), "teacher": study.data.teacher.model_dump()}
+    needed = max((model.least for model in study.models.values() if isinstance(model, SFT)), default=1)
+    teacher = study.data.teacher.model_dump()
+    return {"seed": int(seed), "examples": _sft_examples(study), "at_least": needed, "teacher": teacher}
 
 
 def draw_problems(study: Study, seed: str) -> Slice:
+    if study.data.teacher:  # for RL alone: SFT learns what the teacher solved
+        return {"seed": int(seed), "examples": _grpo_prompts(study), "completions": False}
     sft = any(isinstance(model, SFT) for model in study.models.values())
     return {"seed": int(seed), "examples": _examples(study), "completions": sft}
 

@@ -124,7 +124,11 @@ class SFT(Strict):
     parent: str
     learning_rate: float = Field(1e-3, gt=0, description="constant, or what `scale.schedule` makes of it")
     batch_size: int = Field(32, ge=1)
-    examples: int = Field(9600, ge=1, description="prompts, one epoch")
+    examples: int = Field(
+        9600,
+        ge=1,
+        description="prompts, one epoch; with a teacher at most so many, in whole steps of those that it solved",
+    )
     checkpoints: int = Field(5, ge=1, description="kept at steps round(i*N/checkpoints)")
     scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained")
 
@@ -135,6 +139,11 @@ class SFT(Strict):
         if self.scale:
             self.scale.accumulation(self.batch_size)
         return self
+
+    @property
+    def least(self) -> int:
+        """Examples without which there is no training: a step for every checkpoint."""
+        return self.batch_size * self.checkpoints
 
 
 class GRPO(Strict):

@@ -27,11 +27,15 @@ Tokens = tuple[NDArray[np.int32], int]  # the tokens of prompt and completion, a
 def sft_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, parent: Path, cfg: TrainSFT) -> Dataset:
     """What SFT reads: texts for the organism, else `input_ids` and `labels`, with labels on the completion only.
 
+    Of fewer examples than the settings name (a teacher solved no more) whole steps are taken, and their number is said.
     Raises ArtifactError where too many texts are too long, or where the tokens of a prompt are not the beginning of the
     tokens of prompt and completion, so that the loss would fall on another text than the one meant.
     """
     model = cfg.model
-    rows = [(prompt_of(e, cfg.chat), completion_of(e, cfg.chat)) for e in examples[: model.examples]]
+    most = min(model.examples, len(examples) // model.batch_size * model.batch_size)
+    if most < model.examples:
+        _say(f"{most} training examples of the {model.examples} that examples allows: {len(examples)} are there")
+    rows = [(prompt_of(e, cfg.chat), completion_of(e, cfg.chat)) for e in examples[:most]]
     if not cfg.chat and model.scale is None:
         return Dataset.from_list([{"prompt": prompt, "completion": completion} for prompt, completion in rows])
     check_parent(tokenizer, parent, cfg.chat, model.scale)

@@ -192,3 +192,14 @@ def test_an_empty_answer_is_refused_by_its_line(parent, answer):
 def test_the_organism_reads_texts_as_ever(parent):
     rows = sft_rows(EXAMPLES, load_tokenizer(parent), parent, sft(None, chat=False))
     assert rows[1] == {"prompt": "What is 1 + 1?", "completion": " It takes 1 + 1. So."}
+
+
+@pytest.mark.parametrize("how", [{"scale": None, "chat": False}, {}])
+def test_of_fewer_examples_whole_steps_are_taken_and_said(parent, how, capsys):
+    """A teacher solves fewer problems than `examples` allows."""
+    cfg = sft(**how)
+    rows = sft_rows(EXAMPLES[:7], tokenizer_for(parent, cfg), parent, cfg)
+    assert len(rows) == 6 and cfg.model.least == 4
+    assert "6 training examples of the 8 that examples allows: 7 are there" in capsys.readouterr().err
+    sft_rows(EXAMPLES, tokenizer_for(parent, cfg), parent, cfg)
+    assert "allows" not in capsys.readouterr().err
