@@ -9,10 +9,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--cfg",
         required=True,
-        help="JSON: score, cut, cut_share, readout, critical, tasks, random_draws, seed, threads",
+        help="JSON: score, cut, cut_share, cut_count, readout, critical, tasks, random_draws, seed, threads",
     )
     parser.add_argument("--dictionary", required=True, type=Path, help="folder with dictionary and features.parquet")
     parser.add_argument("--completions", required=True, type=Path, help="activations on completions (safetensors)")
+    parser.add_argument("--attribution", type=Path, help="scores by cause (Parquet), where the procedure needs them")
+    parser.add_argument("--joint", type=Path, help="ranking of all tasks together (Parquet), where it needs one")
     parser.add_argument(
         "--scores", required=True, type=Path, help="Parquet, one row per population, task, score and latent"
     )
@@ -26,7 +28,14 @@ def main() -> None:
     from rlgen.activations.completions import Completions
     from rlgen.compute import start
     from rlgen.dictionaries.held_out import load_crosscoder
-    from rlgen.features.selection import ScoreFeatures, gather_evidence, mediating_set, overlap_table, score_table
+    from rlgen.features.selection import (
+        ByCause,
+        ScoreFeatures,
+        gather_evidence,
+        mediating_set,
+        overlap_table,
+        score_table,
+    )
     from rlgen.files import read_parquet, write_csv, write_json, write_parquet
 
     cfg = ScoreFeatures.model_validate_json(args.cfg)
@@ -34,7 +43,9 @@ def main() -> None:
     crosscoder = load_crosscoder(args.dictionary, device)
     features = read_parquet(args.dictionary / "features.parquet")
     alive = features["alive"].to_numpy()
-    evidence = gather_evidence(crosscoder, Completions.load(args.completions), alive, cfg)
+    joint = read_parquet(args.joint) if args.joint else None
+    by_cause = ByCause(read_parquet(args.attribution), joint) if args.attribution else None
+    evidence = gather_evidence(crosscoder, Completions.load(args.completions), alive, cfg, by_cause)
     write_parquet(args.scores, score_table(evidence, alive, cfg))
     write_json(args.set, mediating_set(evidence, alive, cfg))
     write_csv(args.overlap, overlap_table(evidence, features, crosscoder.free_S.cpu().numpy(), cfg))

@@ -49,7 +49,9 @@ class Exchange:
 
     def change(self, h_Nd: torch.Tensor, gate_F: torch.Tensor) -> torch.Tensor:
         """sum_F g_k f_k(h) (d_k^goal - d_k^running), (N, d)."""
-        return torch.cat([self.code(part) @ (gate_F[:, None] * self.direction_Fd) for part in h_Nd.split(ROWS_PER_PRODUCT)])
+        return torch.cat(
+            [self.code(part) @ (gate_F[:, None] * self.direction_Fd) for part in h_Nd.split(ROWS_PER_PRODUCT)]
+        )
 
     def pull(self, h_Nd: torch.Tensor, slope_Nd: torch.Tensor, row_N: torch.Tensor, rows: int) -> torch.Tensor:
         """sum over a row's positions of f_k(h) <slope, d_k^goal - d_k^running>: its slope by the gates, (rows, F)."""
@@ -98,7 +100,10 @@ class Pair:
     ) -> Outcome:
         """KL of one batch under the exchange with these gates, once per variant of its scale; slopes where asked for."""
         forced = Forced.of([self.texts[i] for i in samples]).to(self.running.device)
-        place_BT = torch.arange(forced.ids_BT.shape[1], device=forced.ids_BT.device) <= (forced.start_B + forced.length_B)[:, None]
+        place_BT = (
+            torch.arange(forced.ids_BT.shape[1], device=forced.ids_BT.device)
+            <= (forced.start_B + forced.length_B)[:, None]
+        )
         edited_BT = place_BT if self.everywhere else forced.completion_BT
         row_N = edited_BT.nonzero(as_tuple=True)[0]
         kept = {}
@@ -130,6 +135,8 @@ class Pair:
         """The goal's final hidden states on its texts (B, T, d), computed once and kept on the CPU."""
         if any(i not in self._goal_hidden for i in samples):
             hidden_BTd = self.goal.model(input_ids=forced.ids_BT, use_cache=False).last_hidden_state
-            self._goal_hidden |= {i: h_Td[: sum(map(len, self.texts[i]))].cpu() for i, h_Td in zip(samples, hidden_BTd, strict=True)}
+            self._goal_hidden |= {
+                i: h_Td[: sum(map(len, self.texts[i]))].cpu() for i, h_Td in zip(samples, hidden_BTd, strict=True)
+            }
         states = [self._goal_hidden[i] for i in samples]
         return torch.nn.utils.rnn.pad_sequence(states, batch_first=True).to(forced.ids_BT.device)

@@ -21,7 +21,7 @@ from rlgen.features.exchange import Exchange, Pair
 from rlgen.progress import Progress
 
 TEMPERATURE, LOW, HIGH = 2 / 3, -0.1, 1.1  # of the hard-concrete distribution, as published
-OPEN_AT_FIRST = 2.0  # log-odds
+FIRST_LOG_ODDS = 0.0  # open at first, all gates share a small dose and the wrong ones stay
 GATE_RATE, DOSE_RATE = 0.1, 0.02  # of Adam
 
 
@@ -59,7 +59,7 @@ def learn_gates(
     """Gates over the latents that all directions share. `dose` is where the dose begins."""
     generator = torch.Generator().manual_seed(seed)
     device = directions[0].exchange.direction_Fd.device
-    log_odds_F = torch.full((len(directions[0].exchange.pool_F),), OPEN_AT_FIRST, device=device, requires_grad=True)
+    log_odds_F = torch.full((len(directions[0].exchange.pool_F),), FIRST_LOG_ODDS, device=device, requires_grad=True)
     log_dose = torch.tensor(float(np.log(dose)), device=device, requires_grad=True)
     optimizer = torch.optim.Adam([{"params": [log_odds_F], "lr": GATE_RATE}, {"params": [log_dose], "lr": DOSE_RATE}])
     progress, order = Progress("gates", steps, "steps"), []

@@ -154,7 +154,9 @@ def test_small_parts_give_what_one_batch_gives(models, monkeypatch, everywhere):
 def test_the_change_is_the_one_that_edits_make(running, readout, threshold):
     crosscoder, latents = random_crosscoder(3, threshold=threshold), [0, 2, 5]
     h_Nd = torch.randn(6, crosscoder.d, generator=torch.Generator().manual_seed(0))
-    change_Nd = Exchange(crosscoder, running, readout, torch.tensor(latents)).change(h_Nd, torch.tensor([1.0, 0.5, 2.0]))
+    change_Nd = Exchange(crosscoder, running, readout, torch.tensor(latents)).change(
+        h_Nd, torch.tensor([1.0, 0.5, 2.0])
+    )
     mask_CS = torch.zeros(1, crosscoder.n_latents)
     mask_CS[0, latents] = torch.tensor([1.0, 0.5, 2.0])
     direction_Sd = directions(crosscoder, "exchange", towards_tuned=running == 0)

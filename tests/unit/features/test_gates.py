@@ -44,7 +44,7 @@ def test_a_gate_is_shut_and_open_as_often_as_it_says():
     uniform_F = torch.rand(20000, generator=torch.Generator().manual_seed(0))
     for log_odds in (-2.0, 0.0, 1.5):
         gate_F = hard_concrete(torch.full_like(uniform_F, log_odds), uniform_F)
-        assert 0 <= gate_F.min() and gate_F.max() <= 1
+        assert gate_F.min() >= 0 and gate_F.max() <= 1
         open_share = Gates(np.array([log_odds]), 1.0).open_F[0]
         assert (gate_F > 0).float().mean().item() == pytest.approx(open_share, abs=0.01)
         full = 1 - 1 / (1 + np.exp(-(TEMPERATURE * np.log((1 - LOW) / (HIGH - 1)) - log_odds)))
