@@ -131,7 +131,9 @@ rule score_features:
         **asks("score_features", gpu=0, mem_mb=2000, runtime=30),
     params:
         **job("score_features", "dictionaries"),
-        by_cause=lambda w, input: " ".join(f"--{name} {input[name]}" for name in ("attribution", "joint") if input[name]),
+        by_cause=lambda w, input: " ".join(
+            f"--{name} {input[name]}" for name in ("attribution", "joint") if input[name]
+        ),
     message:
         "Mediating features by {wildcards.procedure}, seed {wildcards.seed}"
     shell:

@@ -1,4 +1,4 @@
-"""How much of the distance between two models the exchange of each latent removes, task by task (docs/method.md, section 7)."""
+"""How much of the distance between two models each latent's exchange removes (docs/method.md, section 7)."""
 
 import argparse
 from pathlib import Path

@@ -28,14 +28,7 @@ def main() -> None:
     from rlgen.activations.completions import Completions
     from rlgen.compute import start
     from rlgen.dictionaries.held_out import load_crosscoder
-    from rlgen.features.selection import (
-        ByCause,
-        ScoreFeatures,
-        gather_evidence,
-        mediating_set,
-        overlap_table,
-        score_table,
-    )
+    from rlgen.features.selection import ScoreFeatures, gather_evidence, mediating_set, overlap_table, score_table
     from rlgen.files import read_parquet, write_csv, write_json, write_parquet
 
     cfg = ScoreFeatures.model_validate_json(args.cfg)
@@ -43,9 +36,8 @@ def main() -> None:
     crosscoder = load_crosscoder(args.dictionary, device)
     features = read_parquet(args.dictionary / "features.parquet")
     alive = features["alive"].to_numpy()
-    joint = read_parquet(args.joint) if args.joint else None
-    by_cause = ByCause(read_parquet(args.attribution), joint) if args.attribution else None
-    evidence = gather_evidence(crosscoder, Completions.load(args.completions), alive, cfg, by_cause)
+    by_cause = [read_parquet(path) if path else None for path in (args.attribution, args.joint)]
+    evidence = gather_evidence(crosscoder, Completions.load(args.completions), alive, cfg, *by_cause)
     write_parquet(args.scores, score_table(evidence, alive, cfg))
     write_json(args.set, mediating_set(evidence, alive, cfg))
     write_csv(args.overlap, overlap_table(evidence, features, crosscoder.free_S.cpu().numpy(), cfg))

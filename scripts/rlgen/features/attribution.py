@@ -1,12 +1,12 @@
 """Attribution: how much of the distance between two models the exchange of each latent removes.
 
-Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) of KL(goal || running + exchange) along the straight path
-from no exchange to the exchange of every latent of the pool at dose a, in gates per sample and latent:
+Integrated gradients (Sundararajan et al. 2017, arXiv 1703.01365) of KL(goal || running + exchange) along the straight
+path from no exchange to the exchange of every latent of the pool at dose a, in gates per sample and latent:
 
     A_bk = - integral_0^a  sum_n f_k(h_n) <dKL_b/dh'_n at scale t, d_k^goal - d_k^running>  dt
 
-Summed over latents it is KL(0) - KL(a) of the sample up to the error of the quadrature: Gauss-Legendre with three nodes,
-which is three forward-backward passes however many latents there are.
+Summed over latents it is KL(0) - KL(a) of the sample up to the error of the quadrature: Gauss-Legendre with three
+nodes, which is three forward-backward passes however many latents there are.
 
 Shapes: I samples, B of them in a batch, D doses, F latents of the pool, N edited positions of a batch.
 """

@@ -1,12 +1,12 @@
 """Exchanging latents in one model towards another, both forced on texts: distance and slopes, in bounded memory.
 
-The running model's stream h at one block becomes h + a * sum_k g_k f_k(h) (d_k^goal - d_k^running), with f_k its one-sided
-readout, d_k the decoders in raw units, g_k a gate per latent and a a scale per sample. The change is made in float32
-whatever the model's type. Nothing below the block is differentiated, and what lies above is differentiated by the
-stream alone: slopes by gates follow from one product, so that their number costs nothing.
+The running model's stream h at one block becomes h + a * sum_k g_k f_k(h) (d_k^goal - d_k^running), with f_k its
+one-sided readout, d_k the decoders in raw units, g_k a gate per latent and a a scale per sample. The change is made in
+float32 whatever the model's type. Nothing below the block is differentiated, and what lies above is differentiated by
+the stream alone: slopes by gates follow from one product, so that their number costs nothing.
 
-Shapes: I samples, B of them in a batch, W variants of the edit side by side, T positions, N edited positions of a batch,
-S latents, F of them in the pool, d width of the residual stream.
+Shapes: I samples, B of them in a batch, W variants of the edit side by side, T positions, N edited positions of a
+batch, S latents, F of them in the pool, d width of the residual stream.
 """
 
 from collections.abc import Iterator, Sequence
@@ -98,7 +98,7 @@ class Pair:
     def run(
         self, samples: Sequence[int], exchange: Exchange, gate_F: torch.Tensor, scale_WB: torch.Tensor, slopes: bool
     ) -> Outcome:
-        """KL of one batch under the exchange with these gates, once per variant of its scale; slopes where asked for."""
+        """KL of one batch under the exchange with these gates, once per variant of its scale; slopes where asked."""
         forced = Forced.of([self.texts[i] for i in samples]).to(self.running.device)
         place_BT = (
             torch.arange(forced.ids_BT.shape[1], device=forced.ids_BT.device)

@@ -1,6 +1,6 @@
 """Mediating features: which latents carry what a tuned model does right and its reference does wrong.
 
-Scores of a latent on a set of samples that need no model, and the cuts that turn scores into a set. (docs/method.md, 7.)
+Scores of a latent on a set of samples that need no model, and cuts that turn scores into a set. (docs/method.md, 7.)
 
     activation     E[f_k(h_tuned) - f_k(h_reference)], each model read alone                                    (paper)
     contribution   c_k = E[z_k] <d_k^tuned - d_k^reference, s> / ||s||, s = E[h_tuned - h_reference], z the joint code

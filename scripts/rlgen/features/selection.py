@@ -6,7 +6,7 @@ Shapes: T selection tasks, S latents, I samples, N token positions, d width of t
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -59,13 +59,6 @@ class ScoreFeatures(Strict):
         return self.cut_count if self.cut == "top" else self.cut_share
 
 
-class ByCause(NamedTuple):
-    """Scores that needed models: attribution per task, and a joint score where the procedure asks for one."""
-
-    attribution: pd.DataFrame  # population, task, latent, attribution
-    joint: pd.DataFrame | None  # population, latent, score
-
-
 @dataclass
 class Evidence:
     """What one population of samples says about every latent, task by task."""
@@ -82,9 +75,14 @@ def gather_evidence(
     completions: Completions,
     alive_S: NDArray[np.bool_],
     cfg: ScoreFeatures,
-    by_cause: ByCause | None = None,
+    attribution: pd.DataFrame | None = None,
+    joint: pd.DataFrame | None = None,
 ) -> dict[str, Evidence]:
-    """Population ("critical", "noncritical") -> evidence. Raises ValueError for a task the completions do not hold."""
+    """Population ("critical", "noncritical") -> evidence. Raises ValueError for a task the completions do not hold.
+
+    Scores by cause need models and come as tables over alive latents: attribution has columns population, task, latent,
+    attribution; joint, where tasks are ranked together, population, latent, score.
+    """
     missing = [task for task in cfg.tasks if task not in completions.tasks]
     if missing:
         raise ValueError(f"tasks {', '.join(missing)}: no completions, which hold {', '.join(completions.tasks)}")
@@ -103,13 +101,13 @@ def gather_evidence(
             "size": size_GS[groups],
         }
         joint_S = None
-        if by_cause is not None:
-            rows = by_cause.attribution[by_cause.attribution["population"] == population]
+        if attribution is not None:
+            rows = attribution[attribution["population"] == population]
             score_TS["attribution"] = np.stack(
                 [_by_latent(rows[rows["task"] == task], "attribution", alive_S) for task in cfg.tasks]
             )
-            if by_cause.joint is not None:
-                joint_S = _by_latent(by_cause.joint[by_cause.joint["population"] == population], "score", alive_S)
+        if joint is not None:
+            joint_S = _by_latent(joint[joint["population"] == population], "score", alive_S)
         found[population] = Evidence(
             np.array([len(np.unique(sample_N[weight_N > 0])) for weight_N in weights_GN[groups]]),
             parts[groups],
