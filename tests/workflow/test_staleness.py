@@ -29,7 +29,8 @@ BELOW_DICTIONARIES |= {
     "measure_dynamics": 1,
     "summarise_dynamics": 1,
 }
-BELOW_DICTIONARIES |= {"score_features": 4, "summarise_mediation": 1, "intervene": 3}
+BELOW_DICTIONARIES |= {"attribute_features": 2, "choose_together": 2, "score_features": 6}
+BELOW_DICTIONARIES |= {"summarise_mediation": 1, "intervene": 4}
 BELOW_DICTIONARIES |= {"measure_recovery": 1, "summarise_recovery": 1}
 # Below the dictionary of the procedure `dedicated`, which edits nothing.
 BELOW_DEDICATED = {"train_dictionary": 1, "measure_dictionary": 1, "summarise_dictionary": 1, "fig2_nrn": 1}
@@ -136,8 +137,8 @@ def test_a_line_of_the_crosscoder_trains_dictionaries_and_no_model(tree):
 def test_a_line_that_only_interventions_use_runs_interventions(tree):
     add_line(tree, "interventions/procedure.py")
     add_line(tree, "interventions/controls.py")
-    assert {"intervene": 3, "steer": 1}.items() <= stale(tree).items()
-    assert stale(tree) == pages({"intervene": 3, "steer": 1, "measure_recovery": 1, "summarise_recovery": 1} | EFFECTS)
+    assert {"intervene": 4, "steer": 1}.items() <= stale(tree).items()
+    assert stale(tree) == pages({"intervene": 4, "steer": 1, "measure_recovery": 1, "summarise_recovery": 1} | EFFECTS)
 
 
 def test_the_sparsity_of_one_dictionary_trains_that_dictionary(tree):
@@ -164,7 +165,7 @@ def test_one_more_seed_runs_its_own_jobs_the_aggregates_and_the_pages(tree, jobs
 def test_one_more_unseen_task_runs_its_behaviour_and_the_interventions(tree):
     edit(tree / STUDY, "unseen: [par]", "unseen: [par, let]")
     expected = {"make_task": 1, "evaluate_model": 4, "summarise_behaviour": 1, "fig1_behaviour": 1}
-    expected |= {"table1_accuracies": 1, "intervene": 3, "steer": 1} | EFFECTS
+    expected |= {"table1_accuracies": 1, "intervene": 4, "steer": 1} | EFFECTS
     assert stale(tree) == pages(expected)
 
 

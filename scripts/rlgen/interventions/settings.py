@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from rlgen.names import LISTED_BY
 from rlgen.strict import Strict
 
 
@@ -44,10 +45,16 @@ class Procedure(Strict):
 
     dictionary: str = Field(description="a pair: reference first")
     recipe: str
-    score: Literal["activation", "contribution"] = "contribution"
-    cut: Literal["intersection", "cumulative"] = "cumulative"
+    score: Literal["activation", "contribution", "size", "attribution", "elimination", "gates"] = Field(
+        "contribution", description="attribution and what follows run both models; the last two rank all tasks at once"
+    )
+    cut: Literal["intersection", "cumulative", "top"] = "cumulative"
     cut_share: float = Field(
         0.8, gt=0, lt=1, description="intersection: share of a task's maximum; cumulative: share of the positive sum"
+    )
+    cut_count: int | None = Field(None, ge=1, description="top: number of features")
+    gate_penalty: float = Field(
+        0.03, gt=0, description="gates: price of an open gate, in units of the distance between the models"
     )
     readout: Literal["swap", "own"] = "swap"
     critical: Literal["gained", "lost"] = Field(
@@ -61,6 +68,21 @@ class Procedure(Strict):
     @classmethod
     def _by_state(cls, edits: dict) -> dict:
         return dict(sorted(edits.items()))  # the order of keys in a config means nothing
+
+    @property
+    def list_score(self) -> str:
+        """The score that every task's own list is made by."""
+        return LISTED_BY.get(self.score, self.score)
+
+    @property
+    def by_cause(self) -> bool:
+        """Whether the score needs the models."""
+        return self.list_score == "attribution"
+
+    @property
+    def joint(self) -> bool:
+        """Whether all tasks are ranked at once."""
+        return self.score in LISTED_BY
 
 
 class Interventions(Strict):

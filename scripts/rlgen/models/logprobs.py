@@ -33,8 +33,8 @@ def token_logprobs(
 def mean_kl(
     goal_head: Head, goal_BTd: torch.Tensor, head: Head, hidden_BTd: torch.Tensor, mask_BT: torch.Tensor
 ) -> torch.Tensor:
-    """Mean over a text's positions of KL(goal || model), nats, float32 (B,)."""
-    kl_BT = torch.zeros(mask_BT.shape, device=hidden_BTd.device)
+    """Mean over a text's positions of KL(goal || model), nats (B,), in float32 at least."""
+    kl_BT = torch.zeros(mask_BT.shape, dtype=_precise(hidden_BTd.dtype), device=hidden_BTd.device)
     for rows_M, columns_M in _slices(mask_BT):
         goal_MV = _logprobs(goal_head, goal_BTd[rows_M, columns_M])
         other_MV = _logprobs(head, hidden_BTd[rows_M, columns_M])
@@ -42,8 +42,35 @@ def mean_kl(
     return kl_BT.sum(1) / mask_BT.sum(1)
 
 
+def kl_and_slope(
+    goal_head: Head, goal_BTd: torch.Tensor, head: Head, hidden_BTd: torch.Tensor, mask_BT: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean over a text's positions of KL(goal || model), nats (B,), and its gradient by the hidden states (B, T, d).
+
+    0 for a text without positions. Logits and their gradients stand in memory for a bounded number of positions.
+    """
+    share_B = 1 / mask_BT.sum(1).clamp(min=1)
+    kl_BT = torch.zeros(mask_BT.shape, dtype=_precise(hidden_BTd.dtype), device=hidden_BTd.device)
+    slope_BTd = torch.zeros_like(hidden_BTd)
+    for rows_M, columns_M in _slices(mask_BT):
+        with torch.no_grad():
+            goal_MV = _logprobs(goal_head, goal_BTd[rows_M, columns_M])
+        with torch.enable_grad():
+            hidden_Md = hidden_BTd[rows_M, columns_M].detach().requires_grad_()
+            kl_M = (goal_MV.exp() * (goal_MV - _logprobs(head, hidden_Md))).sum(-1) * share_B[rows_M]
+        (slope_BTd[rows_M, columns_M],) = torch.autograd.grad(kl_M.sum(), hidden_Md)
+        kl_BT[rows_M, columns_M] = kl_M.detach()
+    return kl_BT.sum(1), slope_BTd
+
+
+def _precise(dtype: torch.dtype) -> torch.dtype:
+    """float32, or float64 for a model that is in float64."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 def _logprobs(head: Head, hidden_Md: torch.Tensor) -> torch.Tensor:
-    return head(hidden_Md).float().log_softmax(-1)
+    logits_MV = head(hidden_Md)
+    return logits_MV.to(_precise(logits_MV.dtype)).log_softmax(-1)
 
 
 def _slices(mask_BT: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

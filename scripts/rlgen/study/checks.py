@@ -252,6 +252,7 @@ def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Ite
         yield from _distinct(f"{field}.edits.{state}", kinds, "an edit")
     if not unknown and len({study.state(state) for state in procedure.edits}) < len(procedure.edits):
         yield f"{field}.edits: {', '.join(procedure.edits)} names a state twice, expected distinct states"
+    yield from _cut_problems(field, procedure)
     yield from _unknown(f"{field}.dictionary", procedure.dictionary, "dictionary", study.dictionaries)
     entry = study.dictionaries.get(procedure.dictionary)
     if entry is None:
@@ -263,3 +264,13 @@ def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Ite
         yield f"{field}.dictionary: {procedure.dictionary} reads {len(entry.members)} states, expected a pair"
     elif not list(_bad_state(study, field, entry.members[-1])) and "@" in study.label(entry.members[-1]):
         yield f"{field}.dictionary: {procedure.dictionary} ends with {entry.members[-1]}, expected a last checkpoint"
+
+
+def _cut_problems(field: str, procedure: Procedure) -> Iterator[str]:
+    """A number of features belongs to one cut, and scores that rank all tasks at once know no other."""
+    if procedure.cut == "top" and procedure.cut_count is None:
+        yield f"{field}.cut_count: missing, expected the number of features that cut 'top' keeps"
+    if procedure.cut != "top" and procedure.cut_count is not None:
+        yield f"{field}.cut_count: {procedure.cut_count} with cut '{procedure.cut}', expected none, or cut 'top'"
+    if procedure.joint and procedure.cut != "top":
+        yield f"{field}.cut: '{procedure.cut}' with score '{procedure.score}', expected 'top'"

@@ -182,6 +182,25 @@ class Paths:
 
     # Features, interventions, pages.
 
+    def tuned_of(self, procedure: str, seed: int | str) -> list[str]:
+        """Files of the model that a procedure explains."""
+        return self.checkpoint(self.study.tuned_state(self.study.procedures[procedure].dictionary), seed)
+
+    def tuned_behaviour(self, procedure: str, seed: int | str, tasks: str) -> str:
+        """Answers of the model that a procedure explains."""
+        state = self.study.tuned_state(self.study.procedures[procedure].dictionary)
+        return self.behaviour(state.partition("@")[0], seed, tasks)
+
+    def attribution(self, procedure: str, seed: int | str, tasks: str = "known") -> list[str]:
+        """Scores by cause, where a procedure's score needs them."""
+        folder = f"{self.results}/features/mediation/{procedure}/seed{seed}"
+        return [f"{folder}/attribution/{tasks}.parquet"] * self.study.procedures[procedure].by_cause
+
+    def joint(self, procedure: str, seed: int | str) -> list[str]:
+        """The ranking of all tasks together, where a procedure's score is one."""
+        folder = f"{self.results}/features/mediation/{procedure}/seed{seed}"
+        return [f"{folder}/together.parquet"] * self.study.procedures[procedure].joint
+
     def of_mediation(self, name: str) -> list[str]:
         """One file of every procedure and seed."""
         pairs = [(procedure, seed) for procedure in self.study.procedures for seed in self.study.seeds]

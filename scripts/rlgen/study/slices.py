@@ -284,10 +284,38 @@ def score_features(study: Study, procedure: str, seed: str) -> Slice:
         "score": settings.score,
         "cut": settings.cut,
         "cut_share": settings.cut_share,
+        "cut_count": settings.cut_count,
         "readout": settings.readout,
         "critical": settings.critical,
         "tasks": study.tasks.selection,
         "random_draws": study.features.random_draws,
+    }
+
+
+def attribute_features(study: Study, procedure: str, seed: str) -> Slice:
+    settings, organism = study.procedures[procedure], study.organism
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "reference": study.label(study.roles.reference),
+        "tuned": study.label(study.tuned_state(settings.dictionary)),
+        "layer": study.stream.layer,
+        "positions": study.interventions.positions,
+        "readout": settings.readout,
+        "critical": settings.critical,
+        "doses": study.interventions.doses,
+        "completion_tokens": None if organism else study.evaluation.completion_tokens,
+        "batch_size": None if organism else study.evaluation.batch_size,
+    }
+
+
+def choose_together(study: Study, procedure: str, seed: str) -> Slice:
+    settings = study.procedures[procedure]
+    return attribute_features(study, procedure, seed) | {
+        "score": settings.score,
+        "cut_count": settings.cut_count,
+        "gate_penalty": settings.gate_penalty,
+        "tasks": study.tasks.selection,
     }
 
 

@@ -62,6 +62,15 @@ def test_every_study_of_the_project_is_valid(path):
         ({"dictionaries__base-rl__recipes": ["topk"]}, "dictionaries.base-rl.recipes: unknown recipe 'topk'"),
         ({"procedures__published__dictionary": "base-dpo"}, "published.dictionary: unknown dictionary 'base-dpo'"),
         ({"procedures__forgetting__recipe": "l1-own"}, "procedures.forgetting.recipe: 'l1-own' is not trained for"),
+        (
+            {"procedures__elimination__cut_count": REMOVE},
+            "procedures.elimination.cut_count: missing, expected the number",
+        ),
+        ({"procedures__contribution__cut_count": 5}, "contribution.cut_count: 5 with cut 'cumulative', expected none"),
+        (
+            {"procedures__contribution__score": "gates"},
+            "contribution.cut: 'cumulative' with score 'gates', expected 'top'",
+        ),
         ({"procedures__contribution__dictionary": "base-sft-rl"}, "reads 3 states, expected a pair"),
         ({"dictionaries__base-sft__members": ["base", "sft@2"]}, "ends with sft@2, expected a last checkpoint"),
         ({"procedures__published__edits": {"dpo": ["add"]}}, "procedures.published.edits: unknown model 'dpo'"),

@@ -28,6 +28,7 @@ JOB = {
     "seed": "1",
 }
 MODELS = {"pretrain": "base", "continue_pretraining": "more", "train_sft": "sft"}
+PROCEDURES = {"choose_together": "elimination"}
 SOURCED = load(ROOT / "config/qwen3-4b.yaml")
 SOURCED_JOB = {
     "task": "openbookqa",
@@ -51,6 +52,7 @@ def slice_of(study, name: str) -> dict:
     """A rule's slice for one example job."""
     function = getattr(slices, name, None) or getattr(pages, name)
     job = SOURCED_JOB if study is SOURCED else JOB | {"model": MODELS.get(name, "rl")}
+    job = job | {"procedure": PROCEDURES.get(name, job["procedure"])}
     return function(study, **{name: job[name] for name in list(signature(function).parameters)[1:]})
 
 
@@ -95,6 +97,8 @@ def changed(path: str, value: object):
         ("recipes.l1.steps", 40, {"train_dictionary"}),
         ("models.rl.prompts", 640, {"train_grpo"}),
         ("procedures.forgetting.cut_share", 0.5, {"score_features", "fig5", "fig6", "fig7", "fig8", "table2"}),
+        ("procedures.elimination.gate_penalty", 0.1, {"choose_together", "fig5", "fig6", "fig7", "fig8", "table2"}),
+        ("procedures.elimination.cut_count", 8, {"choose_together", "fig5", "fig6", "fig7", "fig8", "table2"}),
         (
             "interventions.bootstrap",
             500,
@@ -131,3 +135,12 @@ def test_pages_without_inputs_are_left_out_and_say_why():
         content["dictionaries"][name]["recipes"] = [recipe]
     content["procedures"] = {}
     assert pages.left_out(load(content))["fig2"] == "no recipe is trained for all of base-rl, base-sft"
+
+
+def test_scores_by_cause_read_texts_as_the_study_does():
+    """Words are tokens in the organism; published models read the first tokens of a text, so many at a time."""
+    organism = slices.attribute_features(STUDY, "elimination", "1")
+    assert organism["completion_tokens"] is None and organism["batch_size"] is None
+    assert organism["tuned"] == "rl" and organism["doses"] == STUDY.interventions.doses
+    published = slices.attribute_features(SOURCED, "contribution", "0")
+    assert published["completion_tokens"] == SOURCED.evaluation.completion_tokens
