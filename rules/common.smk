@@ -12,6 +12,7 @@ from rlgen.jobs import engine_lock
 from rlgen.jobs import packages as pinned
 from rlgen.jobs.code import code_digest
 from rlgen.jobs.run import clear_states
+from rlgen.ledger.settings import dictionaries_of
 from rlgen.study import pages, slices
 from rlgen.study.load import ConfigError, load
 from rlgen.study.paths import Paths
