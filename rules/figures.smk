@@ -38,7 +38,7 @@ CLAIMED = {
     **{name: edited.get(name, []) for name in ("comparisons", "controls", "readouts")},
     "recovery": rules.summarise_recovery.output if study.organism else [],
 }
-TABLES["claims"] = {name: CLAIMED[name] for name in pages.tables_of_claims(study)}
+TABLES["claims"] = {name: CLAIMED[name] for name in pages.tables_of_claims(study) if CLAIMED[name]}
 
 
 for page in [name for name in TABLES if name.startswith("fig")]:
