@@ -81,9 +81,12 @@ def _line(ax: Axes, page: Settings, row: tuple, rows: pd.DataFrame, y: float) ->
     """One claim."""
     put = {"va": "center", "fontsize": 8.5, "linespacing": 1.0}
     ax.text(COLUMNS["claim"], y, fill(row.says, 68), **put)
-    bound = f"{number(row.value, row.statistic)} {row.unit}\nbound {row.bound}" if row.bound else "–"
-    ax.text(COLUMNS["statistic"], y, bound, **put)
-    ax.text(COLUMNS["control"], y, fill(row.control, 27), **put | {"fontsize": 8})
+    if row.verdict == NO_DATA:
+        ax.text(COLUMNS["statistic"], y, fill(row.reason, 58), **put | {"fontsize": 8, "style": "italic"})
+    else:
+        found = f"{number(row.value, row.statistic)} {row.unit}\nbound {row.bound}"
+        ax.text(COLUMNS["statistic"], y, found, **put)
+        ax.text(COLUMNS["control"], y, fill(against(page, row), 27), **put | {"fontsize": 8})
     step = min(0.024, 0.108 / len(page.seeds))
     for i, seed in enumerate(page.seeds):
         said = rows.loc[rows["seed"] == str(seed), "verdict"].iloc[0]
@@ -96,7 +99,13 @@ def number(value: float, statistic: str) -> str:
     """A median as the page prints it."""
     if pd.isna(value):
         return "–"
-    return f"{value:g}" if statistic == "set_size" else style.share(value) if value >= 0 else style.change(value)
+    return {"set_size": f"{value:g}", "gap_share": style.share(value)}.get(statistic, style.change(value))
+
+
+def against(page: Settings, row: tuple) -> str:
+    """The control in few words: many rivals are counted, the tables name them."""
+    rivals = page.claims[row.claim].rivals or []
+    return row.control if len(rivals) < 2 else f"strongest of {len(rivals)} rivals, {row.control.rpartition(', ')[2]}"
 
 
 def words(row: tuple, rows: pd.DataFrame) -> str:
