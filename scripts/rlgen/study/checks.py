@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from rlgen.behaviour.settings import BenchmarkEvaluation
 from rlgen.dictionaries.settings import Dictionary
 from rlgen.interventions.settings import Procedure
-from rlgen.ledger.settings import Claim, states_of
 from rlgen.models.settings import Size
 from rlgen.organism.families import FAMILIES, vocabulary
 from rlgen.sources.settings import ProblemSource, SourcedData
@@ -45,8 +44,6 @@ def problems(study: "Study") -> Iterator[str]:
         yield from _dictionary_problems(study, f"dictionaries.{name}", entry)
     for name, procedure in study.procedures.items():
         yield from _procedure_problems(study, f"procedures.{name}", procedure)
-    for name, claim in study.claims.items():
-        yield from _claim_problems(study, f"claims.{name}", claim)
     for field in ("doses", "truth_doses"):
         yield from _dose_problems(f"interventions.{field}", getattr(study.interventions, field))
     yield from _published_problems(study) if study.published else ()
@@ -233,53 +230,6 @@ def _dictionary_problems(study: "Study", field: str, entry: Dictionary) -> Itera
     for recipe in entry.recipes:
         yield from _unknown(f"{field}.recipes", recipe, "recipe", study.recipes)
     yield from _distinct(f"{field}.recipes", entry.recipes, "a recipe")
-
-
-def _claim_problems(study: "Study", field: str, claim: Claim) -> Iterator[str]:
-    """Names that nothing defines, and edits that the claimed procedure does not make."""
-    if claim.role and not getattr(study.tasks, claim.role):
-        yield f"{field}.role: {claim.role}, but the study lists no such tasks"
-    unknown = [p for k, state in states_of(claim).items() for p in _bad_state(study, f"{field}.{k}", state)]
-    yield from unknown
-    if claim.statistic == "early_overlap" and not unknown:
-        yield from _course_problems(study, field, claim)
-    for k in ("dictionary", "against") if claim.dictionary else ():
-        yield from _unknown(f"{field}.{k}", getattr(claim, k), "dictionary", study.dictionaries)
-        entry = study.dictionaries.get(getattr(claim, k))
-        if entry and claim.recipe not in entry.recipes:
-            yield f"{field}.recipe: '{claim.recipe}' is not trained for {getattr(claim, k)}, expected a recipe of both"
-    if claim.procedure and not unknown:
-        yield from _claimed_edit_problems(study, field, claim)
-
-
-def _course_problems(study: "Study", field: str, claim: Claim) -> Iterator[str]:
-    """Both models need a dictionary over their checkpoints."""
-    try:
-        courses = study.courses()
-    except ValueError:  # an unknown state, told elsewhere
-        return
-    for k in ("model", "against"):
-        if getattr(claim, k) not in courses:
-            yield f"{field}.{k}: no dictionary reads the reference and all checkpoints of {getattr(claim, k)}"
-
-
-def _claimed_edit_problems(study: "Study", field: str, claim: Claim) -> Iterator[str]:
-    """The claimed procedure must be known, and must make the claimed edit where a claim is about one."""
-    yield from _unknown(f"{field}.procedure", claim.procedure, "procedure", study.procedures)
-    state = study.roles.reference if claim.statistic == "gap_share" else claim.state
-    if claim.procedure not in study.procedures or state is None:
-        return
-    try:
-        edited = {study.label(s): kinds for s, kinds in study.procedures[claim.procedure].edits.items()}
-        made = edited.get(study.label(state), [])
-    except ValueError:  # an unknown state, told elsewhere
-        return
-    if not made:
-        yield f"{field}.procedure: {claim.procedure} makes no edit in {state}, expected one that does"
-    elif claim.edit is None and len(made) > 1:
-        yield f"{field}.edit: missing, expected one of {', '.join(made)}, the edits of {claim.procedure} in {state}"
-    elif claim.edit is not None:
-        yield from _unknown(f"{field}.edit", claim.edit, "edit", made)
 
 
 def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Iterator[str]:
