@@ -35,7 +35,7 @@ CLAIMED = {
     "sets": rules.summarise_mediation.output.sets,
     "overlap": rules.summarise_mediation.output.overlap,
     "effects": edited.get("effects", edited),
-    **{name: edited.get(name, []) for name in ("comparisons", "controls", "readouts")},
+    **{name: edited.get(name, []) for name in ("comparisons", "controls")},
     "recovery": rules.summarise_recovery.output if study.organism else [],
 }
 TABLES["claims"] = {name: CLAIMED[name] for name in pages.tables_of_claims(study) if CLAIMED[name]}
@@ -124,12 +124,12 @@ rule judge_claims:
         **asks("judge_claims", gpu=0, mem_mb=1000, runtime=10),
     params:
         **job("judge_claims", "analysis"),
+        tables=named_tables,
     message:
         f"claims: {pages.PAGES['claims']}"
     shell:
-        "{params.job} --log {log} -- --cfg {params.cfg:q} "
-        + options_of(TABLES["claims"])
-        + " --output {output.table} --tex {output.tex} --pdf {output.pdf} --png {output.png}"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} {params.tables}"
+        " --output {output.table} --tex {output.tex} --pdf {output.pdf} --png {output.png}"
 
 
 rule copy_page:

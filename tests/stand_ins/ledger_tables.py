@@ -93,7 +93,7 @@ def tables(seeds: list[int] = SEEDS) -> dict[str, pd.DataFrame]:
     effects += [chosen | {"set_kind": "random"}, chosen | {"half": "discovery"}, chosen | {"task": "max"}]
     lists = {"procedure": "mine", "population": "critical", "task_a": "ALL", "jaccard": 0.4, "chance_mean": 0.2}
     lists |= {"chance_lo": 0.1, "chance_hi": 0.3}
-    cosine = {"procedure": "mine", "quantity": "cosine", "chance": 0.5} | number(0.8)
+    cosine = {"procedure": "mine", "quantity": "cosine", "task": "ALL", "chance_hi": 0.5} | number(0.8)
     rows = {
         "accuracy": [SCORED | {"state": s} | number(v) for s, v in (("base", 0.3), ("sft", 0.1), ("rl", 0.9))],
         "features": latents("base-rl", 2) + latents("base-sft", 30),
@@ -102,8 +102,7 @@ def tables(seeds: list[int] = SEEDS) -> dict[str, pd.DataFrame]:
         "overlap": [lists | {"task_b": None}, lists | {"task_b": "max", "jaccard": 0.0}],
         "effects": effects,
         "comparisons": [comparison("random", 0.3, share=1.0), *(comparison(r, 0.2) for r in RIVALS[1:])],
-        "controls": [EDIT | {"refused": None}],
-        "readouts": [{"procedure": "mine", "state": "base", "refused": None}],
+        "controls": [EDIT | {"refused": None, "refused_readout": None}],
         "recovery": [cosine],
     }
     return {name: per_seed(table, seeds) for name, table in rows.items()}

@@ -32,9 +32,8 @@ COLUMNS = {
         "procedure", "state", "edit", "rival", "form", "role", "task", "half", "metric", "seed", "difference", "lo",
         "hi", "share_exceeded", "members",
     ],
-    "controls": ["procedure", "state", "edit", "seed", "refused"],
-    "readouts": ["procedure", "state", "seed", "refused"],
-    "recovery": ["seed", "procedure", "quantity", "value", "lo", "hi", "chance"],
+    "controls": ["procedure", "state", "edit", "seed", "refused", "refused_readout"],
+    "recovery": ["seed", "procedure", "quantity", "task", "value", "lo", "hi", "chance_hi"],
 }  # fmt: skip
 Tables = dict[str, pd.DataFrame]
 
@@ -153,10 +152,10 @@ def _edited(claim: Claim, table: pd.DataFrame, tables: Tables, state: str, seed:
     rows = _scored(table, claim.role, seed)
     rows = _of_edit(_rows(rows, procedure=claim.procedure, state=state), claim)
     if rows.empty:
-        if said := _refused(tables, "readouts", claim, state, seed):
-            raise NoData(said)
         if "sets" in tables and (row := _set(claim, tables, seed))["size"] == 0:
             raise NoData(_why_empty(row))
+        if said := _refused(tables, "refused_readout", claim, state, seed):
+            raise NoData(said)
         raise NoData(f"no rows of {claim.procedure} in {state} on {claim.role}")
     return rows
 
@@ -166,13 +165,12 @@ def _of_edit(rows: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     return rows if claim.edit is None else _rows(rows, edit=claim.edit)
 
 
-def _refused(tables: Tables, name: str, claim: Claim, state: str, seed: int) -> str:
-    """Why a readout, or the random sets, of the claimed edit were refused; empty where they were not."""
-    if name not in tables:
+def _refused(tables: Tables, column: str, claim: Claim, state: str, seed: int) -> str:
+    """Why the random sets, or the readout, of the claimed edit were refused; empty where they were not."""
+    if "controls" not in tables:
         return ""
-    rows = _rows(tables[name], procedure=claim.procedure, state=state, seed=seed)
-    rows = _of_edit(rows, claim) if name == "controls" else rows
-    words = [word for word in rows["refused"] if isinstance(word, str) and word]
+    rows = _of_edit(_rows(tables["controls"], procedure=claim.procedure, state=state, seed=seed), claim)
+    words = [word for word in rows[column] if isinstance(word, str) and word]
     return words[0] if words else ""
 
 
@@ -204,7 +202,7 @@ def _difference(claim: Claim, tables: Tables, study: Setting, seed: int) -> Evid
     for rival in claim.rivals:
         own = _rows(rows, rival=rival, form=claim.form)
         if own.empty:
-            refused = _refused(tables, "controls", claim, claim.state, seed) if rival == "random" else ""
+            refused = _refused(tables, "refused", claim, claim.state, seed) if rival == "random" else ""
             doubts.append(f"no rows of {rival}, {claim.form}" + (f": {refused}" if refused else ""))
             continue
         row = _one(own, f"{rival}, {claim.form}")
@@ -218,12 +216,12 @@ def _difference(claim: Claim, tables: Tables, study: Setting, seed: int) -> Evid
 
 
 def _cosine(claim: Claim, tables: Tables, study: Setting, seed: int) -> Evidence:
-    """Chance is a number: the quantile over random sets that the table gives."""
-    rows = _rows(tables["recovery"], procedure=claim.procedure, seed=seed)
-    if rows[rows["quantity"] == "cosine"].empty and "sets" in tables and _set(claim, tables, seed)["size"] == 0:
-        raise NoData(_why_empty(_set(claim, tables, seed)))
-    row = _one(_rows(rows, quantity="cosine"), f"the cosine of {claim.procedure}")
-    return Evidence(Interval(*(row[bound] - row["chance"] for bound in ("value", "lo", "hi"))))
+    """Chance is a number: the cosine that 97.5 % of random sets stay below."""
+    rows = _rows(tables["recovery"], procedure=claim.procedure, quantity="cosine", task=ROLE_MEAN, seed=seed)
+    if rows.empty and "sets" in tables and (empty := _set(claim, tables, seed))["size"] == 0:
+        raise NoData(_why_empty(empty))
+    row = _one(rows, f"the cosine of {claim.procedure}")
+    return Evidence(Interval(*(row[bound] - row["chance_hi"] for bound in ("value", "lo", "hi"))))
 
 
 OF_STATISTIC: dict[str, Callable[[Claim, Tables, Setting, int], Evidence]] = {

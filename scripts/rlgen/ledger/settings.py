@@ -32,13 +32,13 @@ STATISTICS = {
     "set_size": Statistic(("procedure",), (), ("sets",), "latents"),
     "task_overlap": Statistic(("procedure",), (), ("overlap", "sets"), "Jaccard"),
     "effect": Statistic(
-        ("procedure", "state", "role"), ("edit",), ("effects", "sets", "readouts"), "change of accuracy"
+        ("procedure", "state", "role"), ("edit",), ("effects", "sets", "controls"), "change of accuracy"
     ),
-    "gap_share": Statistic(("procedure", "role"), ("edit",), ("effects", "sets", "readouts"), "share of the gap"),
+    "gap_share": Statistic(("procedure", "role"), ("edit",), ("effects", "sets", "controls"), "share of the gap"),
     "difference": Statistic(
         ("procedure", "state", "role", "rivals", "form"),
         ("edit",),
-        ("comparisons", "sets", "readouts", "controls"),
+        ("comparisons", "sets", "controls"),
         "accuracy",
     ),
     "truth_cosine": Statistic(("procedure",), (), ("recovery", "sets"), "cosine"),

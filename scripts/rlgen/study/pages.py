@@ -169,7 +169,7 @@ def tables_of_claims(study: Study) -> list[str]:
     made = {"accuracy"} | ({"dynamics"} if study.courses() else set())
     made |= {"features"} if dictionaries_of(study.claims) else set()
     if study.procedures:
-        made |= {"sets", "overlap", "effects", "comparisons", "controls", "readouts"}
+        made |= {"sets", "overlap", "effects", "comparisons", "controls"}
         made |= {"recovery"} if study.organism else set()
     return [table for table in tables_of(study.claims) if table in made]
 

@@ -134,7 +134,7 @@ def test_script_writes_four_files_of_the_same_bytes(command, tmp_path):
 
 
 def test_script_without_a_table_says_no_data(command, tmp_path):
-    command(tmp_path / "real", "recovery", "controls", "readouts")
+    command(tmp_path / "real", "recovery", "controls")
     table = read_csv(tmp_path / "real/claims.csv").query("claim == 'cause'")
     assert set(table["verdict"]) == {"no data"} and set(table["reason"]) == {"the study has no table 'recovery'"}
     assert json.loads(made.claim("cause").model_dump_json())["says"] == table["says"].iloc[0]

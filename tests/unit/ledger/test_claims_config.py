@@ -124,7 +124,7 @@ def test_the_rule_is_told_labels_of_states_and_reads_what_its_claims_need():
     told = pages.judge_claims(last)["claims"]
     assert told["mine"]["state"] == "rl" and told["tail"]["against"] == "base-sft"
     assert dictionaries_of(last.claims) == ["base-rl", "base-sft"]
-    assert pages.tables_of_claims(last) == ["effects", "features", "readouts", "sets"]
+    assert pages.tables_of_claims(last) == ["controls", "effects", "features", "sets"]
     assert states_of(load(changed(DEFAULT, claims={"e": EARLY})).claims["e"]) == {"model": "sft", "against": "rl"}
 
 

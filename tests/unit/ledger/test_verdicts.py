@@ -132,11 +132,11 @@ def test_reasons_of_missing_edits(name):
         tables[table] = tables[table][tables[table]["procedure"] != "mine"]
     with pytest.raises(NoData, match="no rows of mine in base on selection"):
         found(name, tables)
+    tables["controls"]["refused_readout"] = "readout explains .69 of the variance, less than .8"
+    with pytest.raises(NoData, match=r"readout explains \.69"):
+        found(name, tables)
     tables["sets"]["size"], tables["sets"]["note"] = 0, "the lists share no latent"
     with pytest.raises(NoData, match="the set is empty: the lists share no latent"):
-        found(name, tables)
-    tables["readouts"]["refused"] = "explains .69 of sft, expected .8"
-    with pytest.raises(NoData, match=r"explains \.69 of sft"):
         found(name, tables)
 
 
