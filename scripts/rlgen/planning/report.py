@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from rlgen.planning.disk import disk_parts
+from rlgen.planning.disk import activations_gb, disk_parts
 from rlgen.planning.plan import Plan, Row, announcement
 from rlgen.planning.sizes import NotEstimated
 
@@ -148,7 +148,7 @@ def _disk_warnings(plan: Plan) -> Iterator[str]:
     stream, free = plan.study.stream, shutil.disk_usage(Path.cwd()).free
     limit = getattr(stream, "disk_gb", None)
     try:
-        needed = disk.activations_gb(plan.estimator)
+        needed = activations_gb(plan.estimator)
         if limit is not None and needed > limit:
             yield (
                 f"stream.disk_gb: {stream.windows_on_disk} windows and the held-out shards take {needed:.3g} GB "
