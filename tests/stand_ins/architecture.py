@@ -11,7 +11,7 @@ FLOORS = [
     {"tasks", "models"},
     {"training", "behaviour", "activations", "teacher"},
     {"dictionaries", "sources"},
-    {"features", "interventions"},
+    {"features", "interventions", "ledger"},
     {"figures", "organism"},
     {"study"},
     {"planning"},

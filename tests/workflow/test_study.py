@@ -90,7 +90,7 @@ def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_pat
     with zipfile.ZipFile(tmp_path / "report.zip") as report:
         names = report.namelist()
         text = "".join(report.read(name).decode() for name in names if name.endswith((".html", ".js")))
-    for page in [*(f"fig{i}.png" for i in range(1, 9)), *(f"table{i}.csv" for i in range(1, 4))]:
+    for page in [*(f"fig{i}.png" for i in range(1, 9)), *(f"table{i}.csv" for i in range(1, 4)), "claims.png"]:
         assert any(name.endswith(page) for name in names) or page in text, page
     shown = " ".join(re.findall(r"\w+", re.sub(r"<[^>]*>|\\n|’", " ", text)))  # words without markup
     for path in sorted((finished / "report").glob("*.rst")):
@@ -119,6 +119,10 @@ def test_every_page_is_there_and_names_its_study(finished):
     for i in range(1, 4):
         assert "Study miniature." in (finished / f"figures/table{i}.tex").read_text(), i
         assert len(pd.read_csv(finished / f"figures/table{i}.csv")) > 0, i
+    assert "Study miniature." in pdf_text(finished / "figures/claims.pdf")
+    judged = pd.read_csv(finished / "figures/claims.csv", dtype={"seed": str}).query("seed == '0'")
+    assert len(judged) == 8 and set(judged["verdict"]) <= {"holds", "fails", "not decidable", "no data"}
+    assert set(judged.query("claim == 'restrained' or claim == 'contrast'")["verdict"]) != {"no data"}
     for path in (finished / "figures").iterdir():
         assert path.read_bytes() == (finished / RESULTS / "figures" / path.name).read_bytes(), path.name
 

@@ -13,6 +13,7 @@ from rlgen.dictionaries.settings import Dictionary, Recipe
 from rlgen.features.settings import Features
 from rlgen.figures.settings import Published
 from rlgen.interventions.settings import Interventions, Procedure
+from rlgen.ledger.settings import Claim
 from rlgen.models.settings import Size
 from rlgen.organism.settings import OrganismData
 from rlgen.sources.settings import Load, SourcedData
@@ -63,6 +64,9 @@ class Study(Strict):
     procedures: dict[str, Procedure] = Field(description="procedure name -> a mediating set and the edits made with it")
     features: Features = Features()
     interventions: Interventions
+    claims: dict[str, Claim] = Field(
+        default_factory=dict, description="claim name -> what is claimed; written before the run that judges it"
+    )
     machine: Machine = Machine()
     published: Published | None = Field(None, description="results of a paper, drawn beside the study's own")
 

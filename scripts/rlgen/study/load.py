@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from rlgen.study.checks import problems
+from rlgen.study.claim_checks import claim_problems
 from rlgen.study.config import Study, nearest
 
 
@@ -26,7 +27,7 @@ def load(source: dict | str | Path) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(line for e in error.errors() for line in _explain(e))) from None
-    if found := list(problems(study)):
+    if found := [*problems(study), *claim_problems(study)]:
         raise ConfigError("\n".join(found))
     return study
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rlgen.dictionaries.settings import Recipe
+from rlgen.ledger.settings import dictionaries_of, states_of, tables_of
 from rlgen.organism.families import FAMILIES
 from rlgen.study.config import Study
 
@@ -16,6 +17,7 @@ PAGES = {  # page -> what it shows; the script, the rule and the module of a pag
     "fig6_selection": "Edits, controls and rivals on the selection tasks",
     "fig7_unseen": "Edits on the unseen tasks and the dose curve",
     "fig8_recovery": "Every procedure against the planted truth",
+    "claims": "Verdicts on the study's claims",
     "table1_accuracies": "Accuracies",
     "table2_interventions": "Effects of interventions",
     "table3_dictionaries": "Quality of the dictionaries",
@@ -31,8 +33,9 @@ def number(page: str) -> str:
 
 def files_of(page: str) -> list[str]:
     """Names of a page's files."""
-    endings = ("pdf", "png") if page.startswith("fig") else ("csv", "tex")
-    return [f"{number(page)}.{ending}" for ending in endings]
+    drawn = [] if page.startswith("table") else ["pdf", "png"]
+    written = [] if page.startswith("fig") else ["csv", "tex"]
+    return [f"{number(page)}.{ending}" for ending in [*drawn, *written]]
 
 
 def unlisted(scripts: Iterable[str], tables: Iterable[str]) -> Iterator[str]:
@@ -75,6 +78,8 @@ def _reasons(study: Study) -> dict[str, str]:
         reasons["fig7"] = "no tasks are listed as unseen"
     if not study.organism:
         reasons["fig8"] = "its models have no planted truth to recover"
+    if not study.claims:
+        reasons["claims"] = "no claims are listed"
     if not study.procedures:
         reasons |= dict.fromkeys(["fig5", "fig6", "fig7", "fig8", "table2"], "no procedures are listed")
     return reasons
@@ -167,6 +172,25 @@ def fig6_selection(study: Study) -> Slice:
 
 def fig7_unseen(study: Study) -> Slice:
     return edits(study) | _published_effects(study, study.tasks.unseen)
+
+
+def judge_claims(study: Study) -> Slice:
+    """Claims, with the labels of states that tables use."""
+    claims = {}
+    for name, claim in study.claims.items():
+        states = {k: study.label(getattr(claim, k)) for k in states_of(claim)}
+        claims[name] = claim.model_dump() | states
+    return page(study) | {"seeds": study.seeds, "top": study.features.top, "claims": claims}
+
+
+def tables_of_claims(study: Study) -> list[str]:
+    """Tables that the claims are judged from, of those that the study makes."""
+    made = {"accuracy"} | ({"dynamics"} if study.courses() else set())
+    made |= {"features"} if dictionaries_of(study.claims) else set()
+    if study.procedures:
+        made |= {"sets", "overlap", "effects", "comparisons", "controls"}
+        made |= {"recovery"} if study.organism else set()
+    return [table for table in tables_of(study.claims) if table in made]
 
 
 def _published_effects(study: Study, tasks: list[str]) -> Slice:

@@ -91,7 +91,7 @@ def changed(path: str, value: object):
 @pytest.mark.parametrize(
     ("path", "value", "stale"),
     [
-        ("features.top", 40, {"measure_dynamics", "fig4"}),
+        ("features.top", 40, {"measure_dynamics", "fig4", "judge_claims"}),
         ("features.contexts", 3, {"measure_dictionary"}),
         ("interventions.random_sets", 30, {"intervene"}),
         ("recipes.l1.steps", 40, {"train_dictionary"}),
@@ -122,18 +122,19 @@ def test_states_are_explicit_for_activations_and_labels_for_tables():
 def test_pages_without_inputs_are_left_out_and_say_why():
     content = copy.deepcopy(DEFAULT)
     del content["roles"]["contrast"], content["dictionaries"]["course-sft"], content["dictionaries"]["course-rl"]
-    content["procedures"] = {}
+    content["procedures"] = content["claims"] = {}
     reasons = pages.left_out(load(content))
-    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2"}
+    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2", "claims"}
     assert reasons["fig4"] == "no dictionary reads the reference and all checkpoints of one model"
     assert pages.left_out(STUDY) == {}
     content = copy.deepcopy(DEFAULT)
-    content["tasks"]["unseen"] = []
-    assert pages.left_out(load(content)) == {"fig7": "no tasks are listed as unseen"}
+    content["tasks"]["unseen"], content["claims"] = [], {}
+    reasons = {"fig7": "no tasks are listed as unseen", "claims": "no claims are listed"}
+    assert pages.left_out(load(content)) == reasons
     content = copy.deepcopy(DEFAULT)
     for name, recipe in (("base-rl", "batchtopk"), ("base-sft", "l1-own")):
         content["dictionaries"][name]["recipes"] = [recipe]
-    content["procedures"] = {}
+    content["procedures"] = content["claims"] = {}
     assert pages.left_out(load(content))["fig2"] == "no recipe is trained for all of base-rl, base-sft"
 
 
