@@ -43,11 +43,12 @@ def unlisted(scripts: Iterable[str], tables: Iterable[str]) -> Iterator[str]:
 
     `scripts` are the names in scripts/figures/, `tables` the pages whose tables the rules name.
     """
-    sliced = {name for name in {*scripts, *tables, *PAGES} if name in globals()}
+    scripts, tables, known = ({n for n in names if n.startswith(("fig", "table"))} for names in (scripts, tables, PAGES))
+    sliced = {name for name in scripts | tables | known if name in globals()}
     places = {
-        "scripts/figures/": set(scripts),
-        "TABLES in rules/figures.smk": set(tables),
-        "PAGES in scripts/rlgen/study/pages.py": set(PAGES),
+        "scripts/figures/": scripts,
+        "TABLES in rules/figures.smk": tables,
+        "PAGES in scripts/rlgen/study/pages.py": known,
         "the slices of scripts/rlgen/study/pages.py": sliced,
     }
     for name in sorted(set.union(*places.values())):
