@@ -38,6 +38,7 @@ class Intervening(Editing):
     edits: dict[str, list[Literal["exchange", "disable", "scale", "add"]]]
     tuned: str
     random_sets: int
+    readout_variance: float
 
 
 class Steering(Editing):
