@@ -7,8 +7,8 @@
 # make pin STUDY=config/qwen3-4b.yaml    write the commits of all that a study takes from the hub into its file
 # make pin-check STUDY=...   say what has no commit in that file; asks nobody
 # make accept-packages     keep the study's results although packages have other versions now
-# make benchmark           speed against peers and limits: docs/benchmark.csv and docs/images/benchmark.png
-# make benchmarks-summary  seconds and peak memory of every rule of the last run
+# make speed               speed against peers and limits: docs/speed.csv and docs/images/speed.png
+# make timings             seconds and peak memory of every rule of the last run
 # make describe            config/schema.json and config/README.md from the settings models
 # make lock                requirements.lock anew from requirements.in, and envs/*.yaml from it
 # STUDY=config/other.yaml, or CONFIG=, names another study than the default one, for any of them.
@@ -26,25 +26,25 @@ export PYTHONHASHSEED := 0
 
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format benchmark benchmarks-summary describe lock
+.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
 
 plan: $(INSTALLED)
-	$(VENV)/bin/python scripts/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)
+	$(VENV)/bin/python scripts/tools/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)
 
 why: $(INSTALLED)
-	$(VENV)/bin/python scripts/why.py --configfile $(CONFIG) $(TARGET)
+	$(VENV)/bin/python scripts/tools/why.py --configfile $(CONFIG) $(TARGET)
 
 pin: $(INSTALLED)
-	$(VENV)/bin/python scripts/pin.py $(STUDY)
+	$(VENV)/bin/python scripts/tools/pin.py $(STUDY)
 
 pin-check: $(INSTALLED)
-	$(VENV)/bin/python scripts/pin.py --check $(STUDY)
+	$(VENV)/bin/python scripts/tools/pin.py --check $(STUDY)
 
 accept-packages: $(INSTALLED)
-	$(VENV)/bin/python scripts/accept_packages.py --results $(RESULTS)
+	$(VENV)/bin/python scripts/tools/accept_packages.py --results $(RESULTS)
 
 test: $(INSTALLED) check
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster"
@@ -67,21 +67,23 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile rules
 
-benchmark: $(INSTALLED)
+# `benchmark` stays for one release: the word now means a task of lm-eval.
+speed benchmark: $(INSTALLED)
 	$(VENV)/bin/python tests/performance/run.py --config $(CONFIG)
 
-benchmarks-summary: $(INSTALLED)
-	$(VENV)/bin/python scripts/summarise_benchmarks.py results
+timings benchmarks-summary: $(INSTALLED)
+	$(VENV)/bin/python scripts/tools/summarise_benchmarks.py results
 
 describe: $(INSTALLED)
-	$(VENV)/bin/python scripts/describe_config.py
+	$(VENV)/bin/python scripts/tools/describe_config.py
 
-# torch is asked for first and alone, so that a build for the machine at hand (CPU or GPU), from whatever index pip is
+# A .pth file lets every script find the library. torch is asked for first and alone, so that a build for the machine at hand (CPU or GPU), from whatever index pip is
 # set up with, is kept by the install of the rest.
 $(INSTALLED): requirements.lock
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	echo "$(CURDIR)/scripts" > "$$($(VENV)/bin/python -c 'import site; print(site.getsitepackages()[0])')/rlgen.pth"
 	touch $@
 
 lock:
@@ -91,5 +93,5 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.in
 	{ echo '# Every package of the environment, pinned. Made by `make lock` from requirements.in; do not edit.'; \
 	  .venv-lock/bin/python -m pip freeze --exclude pip --exclude setuptools | sed 's/+[a-z0-9]*$$//' | LC_ALL=C sort -f; } > requirements.lock
-	.venv-lock/bin/python scripts/write_environments.py
+	.venv-lock/bin/python scripts/tools/write_environments.py
 	rm -rf .venv-lock

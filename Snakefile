@@ -17,15 +17,19 @@ if not workflow.overwrite_configfiles:
 
 
 include: "rules/common.smk"
-include: "rules/source_files.smk"
-include: "rules/organism.smk" if study.organism else "rules/sources.smk"
+include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/behaviour.smk"
 include: "rules/activations.smk"
-include: "rules/kept_shards.smk" if study.stream.windows == 1 else "rules/windows.smk"
 include: "rules/dictionaries.smk"
+
+
+if study.stream.windows > 1:
+
+    include: "rules/windows.smk"
+
+
 include: "rules/features.smk"
-include: "rules/truth.smk" if study.organism else "rules/benchmark_interventions.smk"
 include: "rules/interventions.smk"
 include: "rules/figures.smk"
 
@@ -40,7 +44,7 @@ localrules:
 
 
 onsuccess:
-    clear_states(Path(RESULTS))
+    clear_states(Path(at.results))
 
 
 rule all:
@@ -51,4 +55,4 @@ rule all:
 
 rule figures:
     input:
-        pages("figures"),
+        shown("figures"),

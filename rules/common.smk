@@ -1,4 +1,5 @@
-# What all rules share: the checked study, settings and code of a rule, places of artifacts.
+# What all rules share: the checked study, the engine's door, settings and code of a rule. Places of artifacts are in
+# scripts/rlgen/study/paths.py.
 from functools import cache
 from inspect import signature
 from pathlib import Path
@@ -6,36 +7,38 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from rlgen import engine_lock, page_slices, slices
-from rlgen import packages as pinned
-from rlgen.code_digest import code_digest
-from rlgen.config import ConfigError, load
 from rlgen.files import ArtifactError, canonical_json
-from rlgen.job import clear_states
+from rlgen.jobs import engine_lock
+from rlgen.jobs import packages as pinned
+from rlgen.jobs.code import code_digest
+from rlgen.jobs.run import clear_states
+from rlgen.study import pages, slices
+from rlgen.study.load import ConfigError, load
+from rlgen.study.paths import Paths
 
 try:
     study = load(dict(config))
 except ConfigError as error:
     raise WorkflowError(f"The study cannot run:\n{error}")
 
-RESULTS = f"results/{study.study}"
+at = Paths(study)
+SEEDS = study.seeds
+GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
+SCRIPTS = {path.stem: path for path in Path(workflow.basedir, "scripts").glob("*/*.py")}
 
 if workflow.is_main_process:
     try:
         notes = engine_lock.enter(sys.argv[1:], workflow.output_settings.dryrun)
-        for note in [*notes, *pinned.announcement(Path(workflow.basedir), Path(RESULTS))]:
+        for note in [*notes, *pinned.announcement(Path(workflow.basedir), Path(at.results))]:
             logger.warning(note)
     except (engine_lock.StillRunning, ArtifactError) as error:
         raise WorkflowError(str(error))
 
-SEEDS = study.seeds
-GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
-
 
 pathvars:
-    results=RESULTS,
-    logs=f"{RESULTS}/logs",
-    benchmarks=f"{RESULTS}/benchmarks",
+    results=at.results,
+    logs=f"{at.results}/logs",
+    benchmarks=f"{at.results}/benchmarks",
 
 
 wildcard_constraints:
@@ -60,7 +63,7 @@ shell.prefix(f"set -euo pipefail; export {' '.join(f'{name}={value}' for name, v
 
 def cfg(name, **fixed):
     """All settings that the named rule obeys, as one canonical JSON text."""
-    slice_of = getattr(slices, name, None) or getattr(page_slices, name)
+    slice_of = getattr(slices, name, None) or getattr(pages, name)
 
     def text(wildcards):
         known = fixed | dict(wildcards.items())
@@ -74,13 +77,31 @@ def cfg(name, **fixed):
 @cache
 def code(script):
     """Digest of a script and of the library modules it imports: with it, an edit runs again what uses it."""
-    return code_digest(f"{workflow.basedir}/scripts/{script}.py")
+    return code_digest(SCRIPTS[script])
 
 
 @cache
 def packages(environment):
     """Digest of an environment's locked versions: with it, an update runs again what the environment produces."""
-    return pinned.packages_digest(Path(workflow.basedir), environment, Path(RESULTS))
+    return pinned.packages_digest(Path(workflow.basedir), environment, Path(at.results))
+
+
+def job(script, environment, slice=None, resumable=False, processes=1, **fixed):
+    """The standing params of a rule: its script, settings, code and packages, and the start of its command.
+
+    `slice` names the settings where that is not the script. The command names files and is no tracked setting.
+    """
+    place = SCRIPTS[script].relative_to(workflow.basedir)
+    start = f"python scripts/job.py --script {place} --environment {environment} --results {at.results}"
+    start += f" --code {code(script)}" + " --resumable" * resumable
+    start += f" --processes {processes}" if processes > 1 else ""
+
+    def text(wildcards, input, output, resources):
+        gpu = resources.gpu or int("gpu" in resources.get("gres", ""))  # some clusters hand out GPUs as `gres`
+        return f"{start} --gpu {gpu} --inputs {input} --outputs {output}"
+
+    settings = {"cfg": cfg(slice or script, **fixed), "code": code(script), "packages": packages(environment)}
+    return settings | {"script": script, "slice": slice or script, "job": text}
 
 
 def gpus(model):
@@ -89,34 +110,35 @@ def gpus(model):
     return GPU * (scale.gpus if scale else 1)
 
 
-def job(script, environment, resumable=False, processes=1):
-    """The start of a rule's command: its script, run as a job. It names files and is therefore no tracked setting."""
-    start = f"python scripts/job.py --script scripts/{script}.py --environment {environment} --results {RESULTS}"
-    start += f" --code {code(script)}" + " --resumable" * resumable
-    start += f" --processes {processes}" if processes > 1 else ""
+def asks(script, gpu, mem_mb, runtime):
+    """Requests of a script's jobs: what the study's `machine` says, or these megabytes and minutes.
 
-    def text(wildcards, input, output, resources):
-        gpu = resources.gpu or int("gpu" in resources.get("gres", ""))  # some clusters hand out GPUs as `gres`
-        return f"{start} --gpu {gpu} --inputs {input} --outputs {output}"
+    Both grow with every attempt: what was killed for want of memory or time is given more.
+    """
+    said = study.machine.requests.get(script)
 
-    return text
+    def grows(what, default):
+        amount = getattr(said, what, None) or default
+        return lambda wildcards, attempt: amount * attempt
 
-
-def grows(amount):
-    """A request that grows with every attempt: what was killed for want of memory or time is given more."""
-    return lambda wildcards, attempt: amount * attempt
+    return {"gpu": gpu, "mem_mb": grows("mem_mb", mem_mb), "runtime": grows("runtime", runtime)}
 
 
-def asks(script, what, default):
-    """Memory or minutes for a script's jobs, as the study's `machine` says or the default study needs."""
-    request = study.machine.requests.get(script)
-    return grows(getattr(request, what, None) or default)
+def disk_limit():
+    """Options of a harvest in windows: the largest size of all shards that lie on the disk at a time."""
+    stream = study.stream
+    if stream.disk_gb is None:
+        return ""
+    states = sum(len(study.harvested(model)) for model in study.models)
+    windows = min(stream.windows_on_disk, stream.windows)
+    shards = stream.training_shards // stream.windows * windows + stream.held_out_shards
+    return f"--disk-gb {stream.disk_gb:g} --shards-on-disk {states * shards}"
 
 
 onstart:
     # Nothing runs yet. Only here is it known what will: when rules are read no job has been planned.
     if workflow.is_main_process and not study.organism:
-        from rlgen.estimates_plan import announcement, beyond_disk_limit
+        from rlgen.planning.plan import announcement, beyond_disk_limit
 
         if problem := beyond_disk_limit(workflow.dag):
             raise WorkflowError(problem)
@@ -124,145 +146,44 @@ onstart:
             logger.warning(note)
 
 
-# Places of artifacts whose files belong together. A state is a model at a checkpoint: `rl` (the last one), `rl@2`.
-
-TASKS = {"samples": "<results>/data/tasks/{task}.jsonl", "docs": "<results>/data/tasks/{task}.docs.jsonl"}
-TRAINING = "<results>/data/training/seed{seed}.jsonl"
-STREAM = "<results>/activations/seed{seed}/stream.safetensors"
-BEHAVIOUR = "<results>/behaviour/{model}/seed{seed}/{tasks}.parquet"
-COMPLETIONS = "<results>/activations/seed{seed}/completions/{model}.safetensors"
-INTERVENTION = "<results>/interventions/{procedure}/seed{seed}.parquet"
-STEERING = "<results>/interventions/steering/seed{seed}.parquet"
-CHECKPOINT = ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
-DICTIONARY = ["sae_weights.safetensors", "cfg.json", "normalisation.safetensors"]
-
-
-def checkpoint_folder(state, seed):
-    model, _, number = study.state(state).partition("@")
-    return f"{RESULTS}/models/{model}/seed{seed}/checkpoint{number}"
-
-
-def checkpoint(state, seed):
-    """Files of one model state."""
-    return [f"{checkpoint_folder(state, seed)}/{name}" for name in CHECKPOINT]
-
-
-def checkpoints(model, seed):
-    """Files of all states of a model."""
-    return [path for i in study.checkpoints(model) for path in checkpoint(f"{model}@{i}", seed)]
-
-
-def shard_files(folder, states, shards):
-    """Manifests and shards of model states, one folder each."""
-    names = ["manifest.json", *(f"shard{i:03d}.safetensors" for i in range(shards))]
-    return [f"{folder}/{study.state(state)}/{name}" for state in states for name in names]
-
-
-def activations(states, seed):
-    """Shards that are kept: all, or the held-out ones where the others are harvested in windows."""
-    return shard_files(f"{RESULTS}/activations/seed{seed}", states, study.kept_shards)
-
-
-def harvested(model):
-    """States of a model whose activations are kept."""
-    return [f"{model}@{i}" for i in study.harvested(model)]
-
-
-def members(dictionary):
-    """States that a dictionary reads together."""
-    return study.dictionaries[dictionary].members
-
-
-def dictionary_folder(dictionary, recipe, seed):
-    return f"{RESULTS}/dictionaries/{dictionary}/{recipe}/seed{seed}"
-
-
-def dictionary_files(dictionary, recipe, seed, *names):
-    """Files of a trained dictionary, and further files beside them."""
-    return [f"{dictionary_folder(dictionary, recipe, seed)}/{name}" for name in [*DICTIONARY, *names]]
-
-
-def of_procedure(procedure, seed, *names):
-    """Files of the dictionary that a procedure reads."""
-    settings = study.procedures[procedure]
-    return dictionary_files(settings.dictionary, settings.recipe, seed, *names)
-
-
-def task_files(kind, tasks):
-    """Samples of tasks; or the documents behind them, which only benchmarks have."""
-    return expand(TASKS[kind], task=tasks) if kind == "samples" or not study.organism else []
-
-
-def completions_of(procedure, seed):
-    """Activations on the completions of the model that a procedure explains."""
-    model = study.tuned_state(study.procedures[procedure].dictionary).partition("@")[0]
-    return f"{RESULTS}/activations/seed{seed}/completions/{model}.safetensors"
-
-
-def of_dynamics(dictionary, seed):
-    """Files of a dictionary that the dynamics read."""
-    return dictionary_files(dictionary, study.features.course_recipe, seed, "features.parquet")
-
-
-# Artifacts of all seeds, in the order in which their slices list what they belong to.
-
-
-def of_dictionary(dictionary, *names):
-    """Files of one dictionary, recipe by recipe, seed by seed."""
-    recipes = study.dictionaries[dictionary].recipes
-    return [f"{dictionary_folder(dictionary, r, seed)}/{name}" for r in recipes for seed in SEEDS for name in names]
-
-
-def summary_of(dictionaries, name):
-    """The summaries of some dictionaries: what a figure of these needs, and no other dictionary."""
-    return [f"{RESULTS}/dictionaries/{dictionary}/{name}" for dictionary in dictionaries]
-
-
-def of_mediation(name):
-    pattern = f"<results>/features/mediation/{{procedure}}/seed{{seed}}/{name}"
-    return expand(pattern, procedure=study.procedures, seed=SEEDS)
-
-
-PAGES = {f"fig{i}": [f"fig{i}.pdf", f"fig{i}.png"] for i in range(1, 9)}
-PAGES |= {f"table{i}": [f"table{i}.csv", f"table{i}.tex"] for i in range(1, 4)}
-LEFT_OUT = page_slices.left_out(study)
+LEFT_OUT = pages.left_out(study)
 for page, reason in LEFT_OUT.items():
     logger.info(f"{page} is left out: {reason}")
 
 
-def pages(folder):
+def options_of(tables):
+    """The part of a page's command that names its tables."""
+    return " ".join(f"--{table} {{input.{table}}}" for table in tables)
+
+
+def shown(folder):
     """Every figure and table that the study has the inputs for."""
-    return [f"{folder}/{name}" for page, names in PAGES.items() if page not in LEFT_OUT for name in names]
+    return [
+        f"{folder}/{name}"
+        for page in pages.PAGES
+        if pages.number(page) not in LEFT_OUT
+        for name in pages.files_of(page)
+    ]
 
 
 def every_artifact():
-    """Every file that the rules of this study make: a deleted one comes back through `snakemake all`.
-
-    But for those of windows, which serve nothing but training and would bring it back.
-    """
-    summarised = ["quality.csv", "features.parquet"]
-    measured = ["curves.csv", *summarised, "contexts.parquet"]
+    """Every file that the rules of this study make."""
+    tasks = expand(rules.make_task.output, task=study.tasks.role_of()) if study.organism else []
     files = [
         *(rules.make_tokenizer.output if study.organism else rules.download.input),
-        *(expand(rules.make_task.output, task=study.tasks.role_of()) if study.organism else []),
-        *(expand(TRAINING, seed=SEEDS) if study.trained() else []),
-        *[path for model in study.models for seed in SEEDS for path in checkpoints(model, seed)],
+        *tasks,
+        *at.every_artifact(),
         *rules.summarise_behaviour.input,
         *rules.summarise_behaviour.output,
-        *expand(STREAM, seed=SEEDS),
-        *[path for model in study.models for seed in SEEDS for path in activations(harvested(model), seed)],
-        *[path for dictionary in study.dictionaries for path in of_dictionary(dictionary, *DICTIONARY, *measured)],
-        *[path for name in summarised for path in summary_of(study.dictionaries, name)],
         *(expand(rules.measure_truth.output, seed=SEEDS) if study.organism else []),
-        *pages(f"{RESULTS}/figures"),
-        *pages("figures"),
+        *shown(f"{at.results}/figures"),
+        *shown("figures"),
     ]
     if not study.organism and study.data.teacher:
-        files += expand([*rules.collect_trajectories.input, *rules.collect_trajectories.output], seed=SEEDS)
+        files += expand(rules.collect_trajectories.output, seed=SEEDS)
     summaries = [rules.summarise_dynamics] if study.courses() else []
     if study.procedures:
         summaries += [rules.summarise_mediation, rules.summarise_interventions]
         summaries += [rules.summarise_recovery] if study.organism else []
-        files += sorted({completions_of(procedure, seed) for procedure in study.procedures for seed in SEEDS})
         files += [] if study.organism else expand(rules.steer_benchmarks.output.agreement, seed=SEEDS)
     return files + [path for rule in summaries for path in [*rule.input, *rule.output]]

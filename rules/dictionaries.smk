@@ -1,12 +1,38 @@
 # Dictionaries: sparse crosscoders over the activations of several model states, and how good they are.
 
+# Trained on shards that are kept; rules/windows.smk trains through windows that come and go.
+if study.stream.windows == 1:
+
+    rule train_dictionary:
+        input:
+            lambda w: at.activations(at.members(w.dictionary), w.seed),
+        output:
+            at.dictionary("{dictionary}", "{recipe}", "{seed}"),
+            curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/curves.csv",
+        log:
+            "<logs>/train_dictionary/{dictionary}_{recipe}_seed{seed}.log",
+        benchmark:
+            "<benchmarks>/train_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
+        conda:
+            "../envs/dictionaries.yaml"
+        threads: study.threads
+        resources:
+            **asks("train_dictionary", gpu=GPU, mem_mb=2000, runtime=30),
+        params:
+            **job("train_dictionary", "dictionaries", resumable=True),
+        message:
+            "Dictionary {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --shards $(dirname {input} | uniq)"
+            " --output $(dirname {output.curves})"
+
 
 rule measure_dictionary:
     input:
-        dictionary=dictionary_files("{dictionary}", "{recipe}", "{seed}"),
-        shards=lambda w: activations(members(w.dictionary), w.seed),
-        stream=STREAM,
-        models=lambda w: [path for state in members(w.dictionary) for path in checkpoint(state, w.seed)],
+        dictionary=at.dictionary("{dictionary}", "{recipe}", "{seed}"),
+        shards=lambda w: at.activations(at.members(w.dictionary), w.seed),
+        stream=at.stream("{seed}"),
+        models=lambda w: [path for state in at.members(w.dictionary) for path in at.checkpoint(state, w.seed)],
     output:
         quality="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/quality.csv",
         features="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/features.parquet",
@@ -19,14 +45,9 @@ rule measure_dictionary:
         "../envs/dictionaries.yaml"
     threads: study.threads
     resources:
-        gpu=GPU,
-        mem_mb=asks("measure_dictionary", "mem_mb", 2000),
-        runtime=asks("measure_dictionary", "runtime", 30),
+        **asks("measure_dictionary", gpu=GPU, mem_mb=2000, runtime=30),
     params:
-        cfg=cfg("measure_dictionary"),
-        code=code("measure_dictionary"),
-        packages=packages("dictionaries"),
-        job=job("measure_dictionary", "dictionaries"),
+        **job("measure_dictionary", "dictionaries"),
     message:
         "Quality and features of {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}"
     shell:
@@ -37,8 +58,8 @@ rule measure_dictionary:
 
 rule summarise_dictionary:
     input:
-        quality=lambda w: of_dictionary(w.dictionary, "quality.csv"),
-        features=lambda w: of_dictionary(w.dictionary, "features.parquet"),
+        quality=lambda w: at.of_dictionary(w.dictionary, "quality.csv"),
+        features=lambda w: at.of_dictionary(w.dictionary, "features.parquet"),
     output:
         quality="<results>/dictionaries/{dictionary}/quality.csv",
         features="<results>/dictionaries/{dictionary}/features.parquet",
@@ -50,14 +71,9 @@ rule summarise_dictionary:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        gpu=0,
-        mem_mb=asks("summarise_dictionary", "mem_mb", 1000),
-        runtime=asks("summarise_dictionary", "runtime", 10),
+        **asks("summarise_dictionary", gpu=0, mem_mb=1000, runtime=10),
     params:
-        cfg=cfg("summarise_dictionary"),
-        code=code("summarise_dictionary"),
-        packages=packages("analysis"),
-        job=job("summarise_dictionary", "analysis"),
+        **job("summarise_dictionary", "analysis"),
     message:
         "Quality and features of {wildcards.dictionary} in one table each"
     shell:

@@ -3,9 +3,9 @@
 
 rule measure_dynamics:
     input:
-        courses=[path for name in study.courses().values() for path in of_dynamics(name, "{seed}")],
-        joint=of_dynamics(study.joint(), "{seed}") if study.joint() else [],
-        shards=activations(slices.course_states(study), "{seed}"),
+        courses=[path for name in study.courses().values() for path in at.of_dynamics(name, "{seed}")],
+        joint=at.of_dynamics(study.joint(), "{seed}") if study.joint() else [],
+        shards=at.activations(slices.course_states(study), "{seed}"),
     output:
         "<results>/features/dynamics/seed{seed}.csv",
     log:
@@ -16,14 +16,9 @@ rule measure_dynamics:
         "../envs/dictionaries.yaml"
     threads: study.threads
     resources:
-        gpu=GPU,
-        mem_mb=asks("measure_dynamics", "mem_mb", 2000),
-        runtime=asks("measure_dynamics", "runtime", 30),
+        **asks("measure_dynamics", gpu=GPU, mem_mb=2000, runtime=30),
     params:
-        cfg=cfg("measure_dynamics"),
-        code=code("measure_dynamics"),
-        packages=packages("dictionaries"),
-        job=job("measure_dynamics", "dictionaries"),
+        **job("measure_dynamics", "dictionaries"),
     message:
         "Tuned-specific features over training, seed {wildcards.seed}"
     shell:
@@ -45,14 +40,9 @@ rule summarise_dynamics:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        gpu=0,
-        mem_mb=asks("summarise_seeds", "mem_mb", 1000),
-        runtime=asks("summarise_seeds", "runtime", 10),
+        **asks("summarise_seeds", gpu=0, mem_mb=1000, runtime=10),
     params:
-        cfg=cfg("summarise_seeds"),
-        code=code("summarise_seeds"),
-        packages=packages("analysis"),
-        job=job("summarise_seeds", "analysis"),
+        **job("summarise_seeds", "analysis"),
     message:
         "Dynamics of all seeds in one table"
     shell:
@@ -61,8 +51,8 @@ rule summarise_dynamics:
 
 rule score_features:
     input:
-        dictionary=lambda w: of_procedure(w.procedure, w.seed, "features.parquet"),
-        completions=lambda w: completions_of(w.procedure, w.seed),
+        dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
+        completions=lambda w: at.completions_of(w.procedure, w.seed),
     output:
         scores="<results>/features/mediation/{procedure}/seed{seed}/scores.parquet",
         chosen="<results>/features/mediation/{procedure}/seed{seed}/set.json",
@@ -75,14 +65,9 @@ rule score_features:
         "../envs/dictionaries.yaml"
     threads: study.threads
     resources:
-        gpu=0,
-        mem_mb=asks("score_features", "mem_mb", 2000),
-        runtime=asks("score_features", "runtime", 30),
+        **asks("score_features", gpu=0, mem_mb=2000, runtime=30),
     params:
-        cfg=cfg("score_features"),
-        code=code("score_features"),
-        packages=packages("dictionaries"),
-        job=job("score_features", "dictionaries"),
+        **job("score_features", "dictionaries"),
     message:
         "Mediating features by {wildcards.procedure}, seed {wildcards.seed}"
     shell:
@@ -93,9 +78,9 @@ rule score_features:
 
 rule summarise_mediation:
     input:
-        scores=of_mediation("scores.parquet"),
-        sets=of_mediation("set.json"),
-        overlap=of_mediation("overlap.csv"),
+        scores=at.of_mediation("scores.parquet"),
+        sets=at.of_mediation("set.json"),
+        overlap=at.of_mediation("overlap.csv"),
     output:
         scores="<results>/features/mediation/scores.parquet",
         sets="<results>/features/mediation/sets.csv",
@@ -108,14 +93,9 @@ rule summarise_mediation:
         "../envs/analysis.yaml"
     threads: 1
     resources:
-        gpu=0,
-        mem_mb=asks("summarise_mediation", "mem_mb", 1000),
-        runtime=asks("summarise_mediation", "runtime", 10),
+        **asks("summarise_mediation", gpu=0, mem_mb=1000, runtime=10),
     params:
-        cfg=cfg("summarise_mediation"),
-        code=code("summarise_mediation"),
-        packages=packages("analysis"),
-        job=job("summarise_mediation", "analysis"),
+        **job("summarise_mediation", "analysis"),
     message:
         "Mediating features of all procedures in one table each"
     shell:

@@ -1,10 +1,195 @@
-# Interventions: what edits change.
+# Interventions: edits inside generation with their controls and rivals, and what they change.
+#
+# The planted truth is the organism's alone. The organism is so small that its edits run as fast on a processor.
+
+if study.organism:
+
+    rule measure_truth:
+        input:
+            at.checkpoint(study.roles.reference, "{seed}"),
+        output:
+            "<results>/interventions/truth/seed{seed}.safetensors",
+        log:
+            "<logs>/measure_truth/seed{seed}.log",
+        benchmark:
+            "<benchmarks>/measure_truth/seed{seed}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            **asks("measure_truth", gpu=GPU, mem_mb=2000, runtime=30),
+        params:
+            **job("measure_truth", "training"),
+        message:
+            "Planted direction from careless to careful authors, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --model $(dirname {input} | uniq)" " --output {output}"
+
+    rule intervene:
+        input:
+            dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
+            chosen=rules.score_features.output.chosen,
+            completions=lambda w: at.completions_of(w.procedure, w.seed),
+            models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
+            tasks=at.samples(slices.edited_tasks(study)),
+        output:
+            at.intervention("{procedure}", "{seed}"),
+        log:
+            "<logs>/intervene/{procedure}_seed{seed}.log",
+        benchmark:
+            "<benchmarks>/intervene/{procedure}_seed{seed}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            **asks("intervene", gpu=0, mem_mb=2000, runtime=60),
+        params:
+            **job("intervene", "training"),
+        message:
+            "Edits by {wildcards.procedure} and matched random sets, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+            " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+            " --tasks {input.tasks} --output {output}"
+
+    rule steer:
+        input:
+            truth=rules.measure_truth.output,
+            completions=at.completions(study.roles.target, "{seed}"),
+            models=[path for state in slices.steered_states(study) for path in at.checkpoint(state, "{seed}")],
+            tasks=at.samples(slices.edited_tasks(study)),
+        output:
+            at.steering("{seed}"),
+        log:
+            "<logs>/steer/seed{seed}.log",
+        benchmark:
+            "<benchmarks>/steer/seed{seed}.tsv"
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            **asks("steer", gpu=0, mem_mb=2000, runtime=60),
+        params:
+            **job("steer", "training"),
+        message:
+            "Steering with the planted direction, mean shifts and random directions, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --truth {input.truth} --completions {input.completions}"
+            " --models $(dirname {input.models} | uniq)"
+            " --tasks {input.tasks} --output {output}"
+
+    rule measure_recovery:
+        input:
+            truth=rules.measure_truth.output,
+            dictionaries=[at.of_procedure(name, "{seed}")[0] for name in study.procedures],
+            beside=[p for name in study.procedures for p in at.of_procedure(name, "{seed}", "features.parquet")[1:]],
+            sets=expand(rules.score_features.output.chosen, procedure=study.procedures, allow_missing=True),
+            completions=[at.completions_of(name, "{seed}") for name in study.procedures],
+        output:
+            "<results>/interventions/recovery/seed{seed}.csv",
+        log:
+            "<logs>/measure_recovery/seed{seed}.log",
+        benchmark:
+            "<benchmarks>/measure_recovery/seed{seed}.tsv"
+        conda:
+            "../envs/dictionaries.yaml"
+        threads: study.threads
+        resources:
+            **asks("measure_recovery", gpu=0, mem_mb=2000, runtime=30),
+        params:
+            **job("measure_recovery", "dictionaries"),
+        message:
+            "Chosen features against the planted direction, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --truth {input.truth}"
+            " --dictionaries $(dirname {input.dictionaries}) --sets {input.sets}"
+            " --completions {input.completions} --output {output}"
+
+    rule summarise_recovery:
+        input:
+            expand(rules.measure_recovery.output, seed=SEEDS),
+        output:
+            "<results>/interventions/recovery.csv",
+        log:
+            "<logs>/summarise_recovery.log",
+        benchmark:
+            "<benchmarks>/summarise_recovery.tsv"
+        conda:
+            "../envs/analysis.yaml"
+        threads: 1
+        resources:
+            **asks("summarise_seeds", gpu=0, mem_mb=1000, runtime=10),
+        params:
+            **job("summarise_seeds", "analysis"),
+        message:
+            "Recovery of the planted truth in all seeds"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"
+
+else:
+
+    rule intervene_benchmarks:
+        input:
+            dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
+            chosen=rules.score_features.output.chosen,
+            completions=lambda w: at.completions_of(w.procedure, w.seed),
+            models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
+            tasks=at.samples(slices.edited_tasks(study)),
+            docs=at.docs(slices.edited_tasks(study)),
+        output:
+            at.intervention("{procedure}", "{seed}"),
+        log:
+            "<logs>/intervene_benchmarks/{procedure}_seed{seed}.log",
+        benchmark:
+            "<benchmarks>/intervene_benchmarks/{procedure}_seed{seed}.tsv"
+        conda:
+            "../envs/benchmarks.yaml"
+        threads: study.threads
+        resources:
+            **asks("intervene_benchmarks", gpu=GPU, mem_mb=2000, runtime=60),
+        params:
+            **job("intervene_benchmarks", "benchmarks"),
+        message:
+            "Edits by {wildcards.procedure} and matched random sets, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+            " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+            " --tasks {input.tasks} --docs {input.docs} --output {output}"
+
+    rule steer_benchmarks:
+        input:
+            completions=at.completions(study.roles.target, "{seed}"),
+            models=[path for state in slices.steered_states(study) for path in at.checkpoint(state, "{seed}")],
+            tasks=at.samples(slices.edited_tasks(study)),
+            docs=at.docs(slices.edited_tasks(study)),
+            behaviour=lambda w: [path for s in slices.steered_states(study) for path in at.behaviour_of(s, w.seed)],
+        output:
+            table=at.steering("{seed}"),
+            agreement="<results>/interventions/steering/agreement_seed{seed}.csv",
+        log:
+            "<logs>/steer_benchmarks/seed{seed}.log",
+        benchmark:
+            "<benchmarks>/steer_benchmarks/seed{seed}.tsv"
+        conda:
+            "../envs/benchmarks.yaml"
+        threads: study.threads
+        resources:
+            **asks("steer_benchmarks", gpu=GPU, mem_mb=2000, runtime=60),
+        params:
+            **job("steer_benchmarks", "benchmarks"),
+        message:
+            "Steering with the planted direction, mean shifts and random directions, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --completions {input.completions}"
+            " --models $(dirname {input.models} | uniq)"
+            " --tasks {input.tasks} --docs {input.docs} --behaviour {input.behaviour} --output {output.table}"
+            " --agreement {output.agreement}"
 
 
 rule summarise_interventions:
     input:
-        interventions=expand(INTERVENTION, procedure=slices.edited_procedures(study), seed=SEEDS),
-        steering=expand(STEERING, seed=SEEDS),
+        interventions=[at.intervention(p, seed) for p in slices.edited_procedures(study) for seed in SEEDS],
+        steering=[at.steering(seed) for seed in SEEDS],
     output:
         "<results>/interventions/effects.csv",
     log:
@@ -15,14 +200,9 @@ rule summarise_interventions:
         "../envs/analysis.yaml"
     threads: study.threads
     resources:
-        gpu=0,
-        mem_mb=asks("summarise_interventions", "mem_mb", 2000),
-        runtime=asks("summarise_interventions", "runtime", 30),
+        **asks("summarise_interventions", gpu=0, mem_mb=2000, runtime=30),
     params:
-        cfg=cfg("summarise_interventions"),
-        code=code("summarise_interventions"),
-        packages=packages("analysis"),
-        job=job("summarise_interventions", "analysis"),
+        **job("summarise_interventions", "analysis"),
     message:
         "Effects of all edits with intervals"
     shell:

@@ -1,69 +1,116 @@
 # The models. One rule per entry of the study's `models`, because each keeps its own number of checkpoints.
 
-for model in study.made_by("pretrain"):
+if study.organism:
 
-    rule:
-        name:
-            f"pretrain_{model}"
-        input:
-            rules.make_tokenizer.output,
-        output:
-            checkpoints(model, "{seed}"),
-            curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
-        log:
-            f"<logs>/pretrain/{model}_seed{{seed}}.log",
-        benchmark:
-            f"<benchmarks>/pretrain/{model}_seed{{seed}}.tsv"
-        conda:
-            "../envs/training.yaml"
-        threads: study.threads
-        resources:
-            gpu=GPU,
-            mem_mb=asks("pretrain", "mem_mb", 2000),
-            runtime=asks("pretrain", "runtime", 30),
-        params:
-            cfg=cfg("pretrain", model=model),
-            code=code("pretrain"),
-            packages=packages("training"),
-            job=job("pretrain", "training", resumable=True),
-        message:
-            f"Pretraining {model} from scratch, seed {{wildcards.seed}}"
-        shell:
-            "{params.job} --log {log} -- --cfg {params.cfg:q} --tokenizer $(dirname {input} | uniq)"
-            " --output $(dirname {output.curves})"
+    for model in study.made_by("pretrain"):
 
+        rule:
+            name:
+                f"pretrain_{model}"
+            input:
+                rules.make_tokenizer.output,
+            output:
+                at.checkpoints(model, "{seed}"),
+                curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
+            log:
+                f"<logs>/pretrain/{model}_seed{{seed}}.log",
+            benchmark:
+                f"<benchmarks>/pretrain/{model}_seed{{seed}}.tsv"
+            conda:
+                "../envs/training.yaml"
+            threads: study.threads
+            resources:
+                **asks("pretrain", gpu=GPU, mem_mb=2000, runtime=30),
+            params:
+                **job("pretrain", "training", model=model, resumable=True),
+            message:
+                f"Pretraining {model} from scratch, seed {{wildcards.seed}}"
+            shell:
+                "{params.job} --log {log} -- --cfg {params.cfg:q} --tokenizer $(dirname {input} | uniq)"
+                " --output $(dirname {output.curves})"
 
-for model in study.made_by("continue_pretraining"):
+    for model in study.made_by("continue_pretraining"):
 
-    rule:
-        name:
-            f"continue_pretraining_{model}"
-        input:
-            checkpoint(study.models[model].parent, "{seed}"),
-        output:
-            checkpoints(model, "{seed}"),
-            curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
-        log:
-            f"<logs>/continue_pretraining/{model}_seed{{seed}}.log",
-        benchmark:
-            f"<benchmarks>/continue_pretraining/{model}_seed{{seed}}.tsv"
-        conda:
-            "../envs/training.yaml"
-        threads: study.threads
-        resources:
-            gpu=GPU,
-            mem_mb=asks("continue_pretraining", "mem_mb", 2000),
-            runtime=asks("continue_pretraining", "runtime", 30),
-        params:
-            cfg=cfg("continue_pretraining", model=model),
-            code=code("continue_pretraining"),
-            packages=packages("training"),
-            job=job("continue_pretraining", "training", resumable=True),
-        message:
-            f"Pretraining {model} further, seed {{wildcards.seed}}"
-        shell:
-            "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input} | uniq)"
-            " --output $(dirname {output.curves})"
+        rule:
+            name:
+                f"continue_pretraining_{model}"
+            input:
+                at.checkpoint(study.models[model].parent, "{seed}"),
+            output:
+                at.checkpoints(model, "{seed}"),
+                curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
+            log:
+                f"<logs>/continue_pretraining/{model}_seed{{seed}}.log",
+            benchmark:
+                f"<benchmarks>/continue_pretraining/{model}_seed{{seed}}.tsv"
+            conda:
+                "../envs/training.yaml"
+            threads: study.threads
+            resources:
+                **asks("continue_pretraining", gpu=GPU, mem_mb=2000, runtime=30),
+            params:
+                **job("continue_pretraining", "training", model=model, resumable=True),
+            message:
+                f"Pretraining {model} further, seed {{wildcards.seed}}"
+            shell:
+                "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input} | uniq)"
+                " --output $(dirname {output.curves})"
+
+else:
+
+    for model in study.made_by("load"):
+
+        rule:
+            name:
+                f"import_model_{model}"
+            input:
+                # The reference comes first: the others must fit to it.
+                at.checkpoint(study.roles.reference, "{seed}") if model != study.roles.reference else [],
+            output:
+                at.checkpoints(model, "{seed}"),
+                source=f"<results>/models/{model}/seed{{seed}}/source.json",
+            log:
+                f"<logs>/import_model/{model}_seed{{seed}}.log",
+            benchmark:
+                f"<benchmarks>/import_model/{model}_seed{{seed}}.tsv"
+            priority: 1
+            localrule: True
+            conda:
+                "../envs/sources.yaml"
+            threads: study.threads
+            resources:
+                **asks("import_model", gpu=0, mem_mb=2000, runtime=60),
+            params:
+                **job("import_model", "sources", model=model),
+                reference=lambda w, input: f"--reference {os.path.dirname(input[0])}" if input else "",
+            message:
+                f"Model {model}, fetched and checked, seed {{wildcards.seed}}"
+            shell:
+                "{params.job} --log {log} -- --cfg {params.cfg:q} {params.reference} --output $(dirname {output.source})"
+
+    if study.data.teacher:
+
+        rule import_teacher:
+            output:
+                at.teacher(),
+                source="<results>/models/teacher/source.json",
+            log:
+                "<logs>/import_teacher.log",
+            benchmark:
+                "<benchmarks>/import_teacher.tsv"
+            priority: 1
+            localrule: True
+            conda:
+                "../envs/sources.yaml"
+            threads: study.threads
+            resources:
+                **asks("import_model", gpu=0, mem_mb=2000, runtime=60),
+            params:
+                **job("import_model", "sources", slice="import_teacher"),
+            message:
+                "The teacher, fetched and checked"
+            shell:
+                "{params.job} --log {log} -- --cfg {params.cfg:q} --output $(dirname {output.source})"
 
 
 for model in study.made_by("sft"):
@@ -72,10 +119,10 @@ for model in study.made_by("sft"):
         name:
             f"train_sft_{model}"
         input:
-            parent=checkpoint(study.models[model].parent, "{seed}"),
-            training=TRAINING,
+            parent=at.checkpoint(study.models[model].parent, "{seed}"),
+            training=at.training("{seed}"),
         output:
-            checkpoints(model, "{seed}"),
+            at.checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
         log:
             f"<logs>/train_sft/{model}_seed{{seed}}.log",
@@ -85,14 +132,9 @@ for model in study.made_by("sft"):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=gpus(model),
-            mem_mb=asks("train_sft", "mem_mb", 2000),
-            runtime=asks("train_sft", "runtime", 30),
+            **asks("train_sft", gpu=gpus(model), mem_mb=2000, runtime=30),
         params:
-            cfg=cfg("train_sft", model=model),
-            code=code("train_sft"),
-            packages=packages("training"),
-            job=job("train_sft", "training", resumable=True, processes=gpus(model)),
+            **job("train_sft", "training", model=model, resumable=True, processes=gpus(model)),
         message:
             f"Supervised fine-tuning of {model}, seed {{wildcards.seed}}"
         shell:
@@ -106,10 +148,10 @@ for model in study.made_by("grpo"):
         name:
             f"train_grpo_{model}"
         input:
-            parent=checkpoint(study.models[model].parent, "{seed}"),
-            training=TRAINING,
+            parent=at.checkpoint(study.models[model].parent, "{seed}"),
+            training=at.training("{seed}"),
         output:
-            checkpoints(model, "{seed}"),
+            at.checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
         log:
             f"<logs>/train_grpo/{model}_seed{{seed}}.log",
@@ -119,14 +161,9 @@ for model in study.made_by("grpo"):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=gpus(model),
-            mem_mb=asks("train_grpo", "mem_mb", 2000),
-            runtime=asks("train_grpo", "runtime", 30),
+            **asks("train_grpo", gpu=gpus(model), mem_mb=2000, runtime=30),
         params:
-            cfg=cfg("train_grpo", model=model),
-            code=code("train_grpo"),
-            packages=packages("training"),
-            job=job("train_grpo", "training", resumable=True, processes=gpus(model)),
+            **job("train_grpo", "training", model=model, resumable=True, processes=gpus(model)),
         message:
             f"Reinforcement learning of {model}, seed {{wildcards.seed}}"
         shell:

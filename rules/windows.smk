@@ -14,8 +14,8 @@ HARVEST_CODE = code("harvest")
 
 rule build_window_stream:
     input:
-        sources=source_texts(),
-        reference=checkpoint(study.roles.reference, "{seed}"),
+        sources=at.source_texts(),
+        reference=at.checkpoint(study.roles.reference, "{seed}"),
     output:
         "<results>/activations/seed{seed}/window{window}/stream.safetensors",
     log:
@@ -26,14 +26,9 @@ rule build_window_stream:
         "../envs/training.yaml"
     threads: study.threads
     resources:
-        gpu=GPU,
-        mem_mb=asks("build_mixed_stream", "mem_mb", 2000),
-        runtime=asks("build_mixed_stream", "runtime", 30),
+        **asks("build_mixed_stream", gpu=GPU, mem_mb=2000, runtime=30),
     params:
-        cfg=lambda w: cfg("build_mixed_stream", part=w.window)(w),
-        code=code("build_mixed_stream"),
-        packages=packages("training"),
-        job=job("build_mixed_stream", "training"),
+        **job("build_mixed_stream", "training", slice="build_window_stream"),
     message:
         "Token stream of window {wildcards.window}, seed {wildcards.seed}"
     shell:
@@ -45,7 +40,7 @@ rule build_window_stream:
 # a harvest, which would harvest everything again.
 rule open_window:
     input:
-        lambda w: trained_through(int(w.window) - study.stream.windows_on_disk, w.seed),
+        lambda w: at.trained_through(int(w.window) - study.stream.windows_on_disk, w.seed),
     output:
         touch("<results>/activations/seed{seed}/window{window}/open"),
     log:
@@ -62,10 +57,10 @@ for model in filter(study.harvested, study.models):
             f"harvest_window_{model}"
         input:
             stream=rules.build_window_stream.output,
-            models=[path for state in harvested(model) for path in checkpoint(state, "{seed}")],
+            models=[path for state in at.harvested(model) for path in at.checkpoint(state, "{seed}")],
             room=ancient(rules.open_window.output),
         output:
-            temp(window_shards(harvested(model), "{window}", "{seed}")),
+            temp(at.window_shards(at.harvested(model), "{window}", "{seed}")),
         log:
             f"<logs>/harvest_window/{model}_seed{{seed}}_window{{window}}.log",
         benchmark:
@@ -74,14 +69,9 @@ for model in filter(study.harvested, study.models):
             "../envs/training.yaml"
         threads: study.threads
         resources:
-            gpu=GPU,
-            mem_mb=asks("harvest", "mem_mb", 2000),
-            runtime=asks("harvest", "runtime", 30),
+            **asks("harvest", gpu=GPU, mem_mb=2000, runtime=30),
         params:
-            cfg=cfg("harvest_window", model=model),
-            code=HARVEST_CODE,
-            packages=packages("training"),
-            job=job("harvest", "training", resumable=True),
+            **job("harvest", "training", slice="harvest_window", model=model, resumable=True),
             limit=lambda w, input: disk_limit(),  # of the machine: no setting that would make a harvest stale
         message:
             f"Activations of {model} on window {{wildcards.window}}, seed {{wildcards.seed}}"
@@ -92,10 +82,10 @@ for model in filter(study.harvested, study.models):
 
 rule train_window:
     input:
-        shards=lambda w: window_shards(members(w.dictionary), w.window, w.seed),
-        before=lambda w: state_before(w),
+        shards=lambda w: at.window_shards(at.members(w.dictionary), w.window, w.seed),
+        before=lambda w: at.state_before(w.dictionary, w.recipe, int(w.window), w.seed),
         stream=rules.build_window_stream.output,
-        models=lambda w: [path for state in members(w.dictionary) for path in checkpoint(state, w.seed)],
+        models=lambda w: [path for state in at.members(w.dictionary) for path in at.checkpoint(state, w.seed)],
     output:
         state=temp("<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/window{window}/state.safetensors"),
         curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/window{window}/curves.csv",
@@ -107,16 +97,11 @@ rule train_window:
         "../envs/dictionaries.yaml"
     threads: study.threads
     resources:
-        gpu=GPU,
-        mem_mb=asks("train_window", "mem_mb", 2000),
-        runtime=asks("train_window", "runtime", 30),
+        **asks("train_window", gpu=GPU, mem_mb=2000, runtime=30),
     params:
-        cfg=cfg("train_window"),
-        code=code("train_window"),
-        packages=packages("dictionaries"),
+        **job("train_window", "dictionaries", resumable=True),
         harvest=HARVEST_CODE,
         before=lambda w, input: f"--before {os.path.dirname(input.before[0])}" if input.before else "",
-        job=job("train_window", "dictionaries", resumable=True),
     message:
         "Dictionary {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}, window {wildcards.window}"
     shell:
@@ -127,9 +112,9 @@ rule train_window:
 rule finish_dictionary:
     input:
         last=f"<results>/dictionaries/{{dictionary}}/{{recipe}}/seed{{seed}}/window{WINDOWS[-1]}/state.safetensors",
-        held_out=lambda w: activations(members(w.dictionary), w.seed),
+        held_out=lambda w: at.activations(at.members(w.dictionary), w.seed),
     output:
-        dictionary_files("{dictionary}", "{recipe}", "{seed}"),
+        at.dictionary("{dictionary}", "{recipe}", "{seed}"),
         curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/curves.csv",
     log:
         "<logs>/finish_dictionary/{dictionary}_{recipe}_seed{seed}.log",
@@ -139,14 +124,9 @@ rule finish_dictionary:
         "../envs/dictionaries.yaml"
     threads: 1
     resources:
-        gpu=0,
-        mem_mb=asks("finish_dictionary", "mem_mb", 2000),
-        runtime=asks("finish_dictionary", "runtime", 30),
+        **asks("finish_dictionary", gpu=0, mem_mb=2000, runtime=30),
     params:
-        cfg=cfg("finish_dictionary"),
-        code=code("finish_dictionary"),
-        packages=packages("dictionaries"),
-        job=job("finish_dictionary", "dictionaries"),
+        **job("finish_dictionary", "dictionaries"),
     message:
         "Dictionary {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}, after its last window"
     shell:

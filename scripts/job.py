@@ -23,12 +23,12 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
 
 def main() -> int:
     args, rest = arguments()
-    from rlgen.warm import run_warm
+    from rlgen.jobs.warm import run_warm
 
     status = run_warm(args.environment, args.results, args.gpu)
     if status is not None:
         return status
-    from rlgen.job import Job, run
+    from rlgen.jobs.run import Job, run
 
     return run(Job(**vars(args)), rest)
 

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Row = TypeVar("Row")
 
 
 class ArtifactError(RuntimeError):
@@ -68,6 +70,23 @@ def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text with '\\n' line ends."""
     with atomic_path(path) as partial:
         partial.write_bytes(text.encode())
+
+
+def read_rows(path: str | Path, parse: Callable[..., Row]) -> Iterator[Row]:
+    """What `parse` makes of the fields of each line of a JSONL file, one at a time.
+
+    Lines end at "\\n" alone: texts may hold other line separators. Raises ArtifactError naming a file that cannot be
+    read, or a line that `parse` refuses by a ValueError, TypeError or KeyError.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield parse(**json.loads(line))
+                except (ValueError, TypeError, KeyError) as error:
+                    raise ArtifactError(path, f"line {number} is not what is expected there ({error})") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(path, f"cannot be read ({error})") from error
 
 
 def write_json(path: str | Path, value: Any) -> None:

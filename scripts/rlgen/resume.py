@@ -1,7 +1,7 @@
 """What a killed run continues from: tensors and facts in a folder, written whole and checked before they are trusted.
 
-Whoever runs a job hands it a folder that is keyed by the job's settings, code and data (`rlgen.job`), so that a state
-in it always belongs to the run that finds it. A run without a folder keeps nothing.
+Whoever runs a job hands it a folder that is keyed by the job's settings, code and data (`rlgen.jobs.run`), so that a
+state in it always belongs to the run that finds it. A run without a folder keeps nothing.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from rlgen.files import ArtifactError, canonical_json, read_tensors, write_tenso
 STATE = "state.safetensors"
 EVERY_S = "RLGEN_STATE_S"  # environment variable: seconds between two states; of the machine, not of the study
 DEFAULT_EVERY_S = 120.0
+
 
 # How a full or read-only file system shows: torch and safetensors have classes of their own for it.
 UNWRITABLE = (OSError, RuntimeError, SafetensorError)

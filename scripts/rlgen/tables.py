@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
+
+from rlgen.strict import Strict
 
 METRICS = {
     "accuracy": "correct",
@@ -12,6 +15,20 @@ METRICS = {
     "kl": "kl",
 }  # name in summaries -> column of per-sample tables
 ROLE_MEAN = "ALL"  # the `task` of a row that is the mean over the tasks of a role
+
+
+class SummariseSeeds(Strict):
+    """One table per seed."""
+
+    seeds: list[int] = Field(min_length=1)
+
+
+class SummariseDictionary(Strict):
+    """One table per recipe and seed."""
+
+    dictionary: str
+    recipes: list[str] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
 
 
 def prompts_by_condition(rows: pd.DataFrame, condition: str, column: str) -> pd.DataFrame:

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 from snakemake_runs import ROOT, SNAKEMAKE, STUDY, copy_project, environment
 from toy_slurm import Job, ToyCluster, why_not
 
-from rlgen.claims import claim
+from rlgen.jobs.claims import claim
 
 SMALL = ROOT / "tests/cluster/small/Snakefile"
 # All that a toy needs beside the shipped profile: it is quick, so it is asked often.

@@ -59,7 +59,7 @@ def test_an_edit_resubmits_only_what_is_stale(study, on_cluster):
     done = len(on_cluster(study.folder, "--configfile", STUDY, "--", "all").jobs)
     page, table = "results/miniature/figures/fig3.pdf", "results/miniature/dictionaries/course-rl/quality.csv"
     below = ["train_dictionary", "measure_dictionary", "summarise_dictionary"]
-    for module, target, rules in [("figures/fig3_mas", page, ["fig3_mas"]), ("crosscoder", table, below)]:
+    for module, target, rules in [("figures/fig3_mas", page, ["fig3_mas"]), ("dictionaries/crosscoder", table, below)]:
         with (study.folder / f"scripts/rlgen/{module}.py").open("a") as text:
             text.write("\nA_NEW_LINE = 1\n")
         run = on_cluster(study.folder, "--configfile", STUDY, "--", target)

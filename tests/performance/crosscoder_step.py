@@ -13,8 +13,8 @@ from itertools import cycle
 import torch
 from measure import REPETITIONS, Measurement, medians
 
-from rlgen.dictionary_step import Training
-from rlgen.settings.dictionaries import Recipe
+from rlgen.dictionaries.settings import Recipe
+from rlgen.dictionaries.step import Training
 
 THREADS, RATE, L1 = 2, 1e-4, 2.0
 SIZES = {  # name: (M, d, S, B, k, target of BatchTopK against the encoder product, against sae-lens)

@@ -16,16 +16,16 @@ from pathlib import Path
 import torch
 from measure import Measurement
 
-from rlgen import testbed, tokenizer
-from rlgen.dictionary_step import Training
-from rlgen.dictionary_training import finished, train
-from rlgen.harvest import harvest, harvest_to
-from rlgen.pretraining import new_model
-from rlgen.settings.dictionaries import Recipe
-from rlgen.settings.models import Architecture
-from rlgen.settings.streams import OrganismStream
-from rlgen.shards import Shards
-from rlgen.stream import TokenStream
+from rlgen.activations.harvest import harvest, harvest_to
+from rlgen.activations.settings import OrganismStream
+from rlgen.activations.shards import Shards
+from rlgen.activations.stream import TokenStream
+from rlgen.dictionaries.settings import Recipe
+from rlgen.dictionaries.step import Training
+from rlgen.dictionaries.training import finished, train
+from rlgen.organism import families, tokenizer
+from rlgen.organism.pretraining import new_model
+from rlgen.training.settings import Architecture
 
 D, S, B, K = 1024, 8192, 512, 32
 THREADS, STEPS, LENGTH, LAYER, REPETITIONS = 2, 8, 64, 0, 5
@@ -76,7 +76,7 @@ def in_memory(models: list[torch.nn.Module], stream: TokenStream) -> dict[str, f
 def measurements() -> list[Measurement]:
     """One row; the note says where the time goes."""
     torch.set_num_threads(THREADS)
-    words = tokenizer.build(testbed.vocabulary(["add"]), testbed.BOS, testbed.EOS, testbed.PAD)
+    words = tokenizer.build(families.vocabulary(["add"]), families.BOS, families.EOS, families.PAD)
     sizes = Architecture(hidden_size=D, layers=1, heads=8, head_dim=64, intermediate_size=1024)
     models = [new_model(sizes, words, seed).eval() for seed in range(3)]
     stream, ours, peers = token_stream(len(words)), [], []

@@ -4,13 +4,13 @@ import organism
 import torch
 from measure import Measurement, medians
 
-from rlgen.crosscoder import Crosscoder
-from rlgen.evaluation import Evaluator
-from rlgen.experiment import Condition, Runner
-from rlgen.generation import Hook, generate
-from rlgen.intervene import FeatureEdits, apply, directions
-from rlgen.settings.data import Split
-from rlgen.tasks import evaluation_samples
+from rlgen.behaviour.evaluator import Evaluator
+from rlgen.dictionaries.crosscoder import Crosscoder
+from rlgen.interventions.edits import FeatureEdits, apply, directions
+from rlgen.interventions.runner import Condition, Runner
+from rlgen.models.generation import Hook, generate
+from rlgen.organism.settings import Split
+from rlgen.organism.tasks import evaluation_samples
 
 LATENTS, FEATURES, NEW, SETS, DOSES, REPETITIONS = 512, 50, 16, 20, 7, 5
 STRENGTH = 0.13  # what an edit adds at dose 1, as a share of the stream's length: as control sets of the default study

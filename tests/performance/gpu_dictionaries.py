@@ -1,7 +1,7 @@
 """Training dictionaries of the paper's size on a GPU: tokens per second, share of the stated peak, memory, hours.
 
 bfloat16 activations and products, float32 weights and moments. Batches come from page-locked memory, as in
-`rlgen.dictionary_training`. Where no GPU is visible the rows say that nothing was run.
+`rlgen.dictionaries.training`. Where no GPU is visible the rows say that nothing was run.
 
     PYTHONPATH=scripts python tests/performance/gpu_dictionaries.py
 """
@@ -13,8 +13,8 @@ import time
 import torch
 from measure import Measurement
 
-from rlgen.dictionary_step import Training
-from rlgen.settings.dictionaries import Recipe
+from rlgen.dictionaries.settings import Recipe
+from rlgen.dictionaries.step import Training
 
 MEMBERS, D = 3, 2560
 RECIPES = {

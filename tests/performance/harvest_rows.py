@@ -9,9 +9,9 @@ import organism
 import torch
 from measure import Measurement, medians
 
-from rlgen.harvest import by_length, harvest_to, sequences_of
-from rlgen.residual import stopped_at
-from rlgen.settings.streams import OrganismStream
+from rlgen.activations.harvest import by_length, harvest_to, sequences_of
+from rlgen.activations.settings import OrganismStream
+from rlgen.models.residual import stopped_at
 
 MODELS, ROWS, REPETITIONS = 3, 16384, 5
 STREAM = OrganismStream(sampled_models=[], rows=ROWS, shard_rows=ROWS // 2, layer=organism.LAYER)

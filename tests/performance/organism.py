@@ -8,17 +8,18 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from rlgen import testbed, tokenizer
-from rlgen.models import save_checkpoint
-from rlgen.pretraining import new_model, train
+from rlgen.activations.settings import OrganismStream
+from rlgen.activations.stream import TokenStream, assemble
+from rlgen.models.checkpoints import save_checkpoint
+from rlgen.organism import families, tokenizer
+from rlgen.organism.pretraining import new_model, train
+from rlgen.organism.settings import OrganismData
+from rlgen.organism.stream import document_sequences
 from rlgen.progress import Progress
 from rlgen.resume import Resume
-from rlgen.settings.data import OrganismData
-from rlgen.settings.models import Architecture, Pretrain
-from rlgen.settings.streams import OrganismStream
-from rlgen.stream import TokenStream, assemble, document_sequences
+from rlgen.training.settings import Architecture, Pretrain
 
-DATA = OrganismData(families=list(testbed.FAMILIES))
+DATA = OrganismData(families=list(families.FAMILIES))
 LAYER = 1
 STEPS = 150  # enough for completions that end by themselves
 
@@ -26,7 +27,7 @@ STEPS = 150  # enough for completions that end by themselves
 @cache
 def words() -> PreTrainedTokenizerFast:
     """The tokenizer over all families."""
-    return tokenizer.build(testbed.vocabulary(DATA.families), testbed.BOS, testbed.EOS, testbed.PAD)
+    return tokenizer.build(families.vocabulary(DATA.families), families.BOS, families.EOS, families.PAD)
 
 
 @cache

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from measure import Measurement, medians
 
-from rlgen.benchmarks import summary
+from rlgen.planning.timings import summary
 
 ALLOWED_S, LIMIT_S, REPETITIONS = 1.5, 15 * 60, 5
 DRY_RUN = f"snakemake -n on the finished study, less {ALLOWED_S} s"

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rlgen.behaviour_tables import COLUMNS as BEHAVIOUR_COLUMNS
-from rlgen.behaviour_tables import accuracy_table
-from rlgen.effect_tables import COLUMNS, effects_table
+from rlgen.behaviour.tables import COLUMNS as BEHAVIOUR_COLUMNS
+from rlgen.behaviour.tables import accuracy_table
+from rlgen.features.tables import read_set
 from rlgen.files import ArtifactError
-from rlgen.set_tables import read_set
+from rlgen.interventions.tables import COLUMNS, effects_table
 from rlgen.tables import prompts_by_condition, stacked
 
 TASKS = {"max": "selection", "cnt": "selection", "par": "unseen"}

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # modules beside the tests can be imported by name
-sys.path.insert(1, str(Path(__file__).parents[1] / "unit"))  # and those beside the unit tests
 
 from snakemake_runs import STUDY, Job, copy_project, jobs_of, snakemake
 

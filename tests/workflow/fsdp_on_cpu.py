@@ -1,6 +1,6 @@
 """Runs a training script with weights shared between CPU processes: torch can do that, accelerate asks on GPUs only.
 
-    python -m rlgen.ranks launch 2 tests/workflow/fsdp_on_cpu.py scripts/train_sft.py ARGUMENTS
+    python -m rlgen.jobs.launch launch 2 tests/workflow/fsdp_on_cpu.py scripts/models/train_sft.py ARGUMENTS
 
 The one thing changed is accelerate's decision for FSDP, in the state that all of its parts read.
 """

@@ -12,6 +12,8 @@ from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from script_files import script_file
+
 from rlgen import files
 
 SCRIPTS = Path(files.__file__).parents[1]
@@ -40,7 +42,7 @@ def _run(script: str, arguments: list[str], folder: Path, log: Path, largest_fil
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    path = str(SCRIPTS / f"{script}.py")
+    path = str(script_file(script))
     sys.argv = [path, *arguments]
     runpy.run_path(path, run_name="__main__")
 

@@ -1,6 +1,6 @@
 """Runs a training script with another judge of answers: a model with random weights never gives a right one.
 
-python tests/workflow/other_checker.py scripts/train_grpo.py ARGUMENTS
+python tests/workflow/other_checker.py scripts/models/train_grpo.py ARGUMENTS
 """
 
 import runpy
@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 class AnswerChecker:
-    """Stands for `rlgen.math_answers.AnswerChecker`: right is what has an even number of characters."""
+    """Stands for `rlgen.tasks.math_answers.AnswerChecker`: right is what has an even number of characters."""
 
     def __init__(self, workers: int, timeout_s: float) -> None:
         assert (workers, timeout_s) == (3, 7.5)  # what the test's settings say
@@ -25,7 +25,7 @@ class AnswerChecker:
         return [len(text) % 2 == 0 for text in completions]
 
 
-sys.modules["rlgen.math_answers"] = module = ModuleType("rlgen.math_answers")
+sys.modules["rlgen.tasks.math_answers"] = module = ModuleType("rlgen.tasks.math_answers")
 module.AnswerChecker = AnswerChecker
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -12,8 +12,8 @@ from tiny_models import TEXTS, tiny_adapter, tiny_checkpoint, tiny_tokenizer
 from transformers import PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from rlgen.chat import render
-from rlgen.models import save_checkpoint
+from rlgen.models.checkpoints import save_checkpoint
+from rlgen.models.tokens import render
 
 TEXT = "the cat sat on a mat and then it ran to see what was there because nobody knew that two plus two is four"
 WORDS = TEXT.split()

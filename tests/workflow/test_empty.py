@@ -7,7 +7,7 @@ import pytest
 from snakemake_runs import RESULTS, STUDY, pdf_text, planned, snakemake
 
 from rlgen.files import read_csv, write_parquet
-from rlgen.intervention_runs import COLUMNS
+from rlgen.interventions.runs import COLUMNS
 
 pytestmark = pytest.mark.slow
 PROCEDURES = ("contribution", "dedicated", "published", "forgetting")

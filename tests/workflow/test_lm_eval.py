@@ -8,15 +8,16 @@ import sys
 import pytest
 import yaml
 
-from rlgen import tasks, testbed, tokenizer
-from rlgen.evaluation import Evaluator
-from rlgen.models import save_checkpoint
-from rlgen.pretraining import new_model, train
+from rlgen.behaviour.evaluator import Evaluator
+from rlgen.behaviour.settings import Evaluation
+from rlgen.models.checkpoints import save_checkpoint
+from rlgen.organism import families, tasks, tokenizer
+from rlgen.organism.pretraining import new_model, train
+from rlgen.organism.settings import OrganismData, Split
 from rlgen.progress import Progress
 from rlgen.resume import Resume
-from rlgen.samples import write_rows
-from rlgen.settings.data import Evaluation, OrganismData, Split
-from rlgen.settings.models import Architecture, Pretrain
+from rlgen.tasks.samples import write_rows
+from rlgen.training.settings import Architecture, Pretrain
 
 TASK, SETTINGS = "par", Evaluation(prompts_per_half=40)
 LM_EVAL = """
@@ -37,7 +38,7 @@ def ours(tmp_path_factory):
     """A folder with a briefly trained checkpoint and one task; per test prompt whether the model is right."""
     folder = tmp_path_factory.mktemp("lm_eval")
     data = OrganismData(families=[TASK], problems_per_document=1)
-    words = tokenizer.build(testbed.vocabulary([TASK]), testbed.BOS, testbed.EOS, testbed.PAD)
+    words = tokenizer.build(families.vocabulary([TASK]), families.BOS, families.EOS, families.PAD)
     model = new_model(Architecture(hidden_size=32, layers=2, heads=2, intermediate_size=64), words, seed=0)
     settings = Pretrain(steps=200, batch_documents=8, warmup_steps=5)
     train(model, words, settings, data, "s", 0, Progress("pretraining", settings.steps, "steps"), Resume(None))

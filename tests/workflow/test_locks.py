@@ -38,7 +38,7 @@ def folder(tmp_path) -> Path:
     """A copy of the project whose first job takes as long as the file `slow` is there."""
     copy_project(tmp_path)
     (tmp_path / STUDY).write_text((tmp_path / "tests/workflow/miniature.yaml").read_text())
-    (tmp_path / "scripts/make_tokenizer.py").write_text(SLOW)
+    (tmp_path / "scripts/data/make_tokenizer.py").write_text(SLOW)
     (tmp_path / "slow").touch()
     return tmp_path
 

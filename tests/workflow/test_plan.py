@@ -107,7 +107,7 @@ def test_the_papers_study_is_planned_offline_without_a_measured_figure(clone):
     assert re.search(r"GPU-hours: \d+ \(assumed\)", text) and "time on 8 GPUs: at least" in text
     measured = [line for line in text.splitlines() if "measured" in line]
     assert len(measured) == 5  # legend, the disk's heading, what is there and free, and that there is no GPU benchmark
-    assert "dictionary steps measured on a GPU (docs/benchmark.csv): none" in text
+    assert "dictionary steps measured on a GPU (docs/speed.csv): none" in text
     assert "jobs of this study that ran and were timed: none" in text
     # 11 states x (2 x 10 windows' shards + 4 held out) x 500,000 rows x (2560 x 2 + 12) bytes
     assert "565 GB  activations, windows on the disk (2 of 80)" in text

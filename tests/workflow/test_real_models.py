@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 from snakemake_runs import ROOT, copy_project, digests, jobs_of, pdf_text, planned, snakemake, stale
 
-from rlgen.crosscoder import Crosscoder
+from rlgen.dictionaries.crosscoder import Crosscoder
 
 pytestmark = pytest.mark.slow
 

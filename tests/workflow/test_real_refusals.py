@@ -11,7 +11,7 @@ from snakemake_runs import copy_project, snakemake
 from tiny_models import tiny_checkpoint, tiny_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from rlgen.models import save_checkpoint
+from rlgen.models.checkpoints import save_checkpoint
 
 pytestmark = pytest.mark.slow
 

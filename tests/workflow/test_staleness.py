@@ -69,7 +69,7 @@ def test_order_of_keys_comments_prose_and_settings_of_the_machine_make_nothing_s
     content = yaml.safe_load((tree / STUDY).read_text())
     content["machine"] = {"device": "cpu", "log": "quiet", "state_every_s": 7}
     (tree / STUDY).write_text("# A comment.\n" + yaml.safe_dump(backwards(content), sort_keys=False))
-    for module in ("shards.py", "testbed.py", "crosscoder.py", "figures/style.py"):
+    for module in ("activations/shards.py", "organism/language.py", "dictionaries/crosscoder.py", "figures/style.py"):
         path = tree / "scripts/rlgen" / module
         path.write_text(path.read_text().replace('"""', '"""Said better: ', 1) + "\n# a remark at the end\n")
     assert stale(tree) == {}
@@ -79,20 +79,19 @@ def test_a_line_of_a_plot_draws_its_figure_and_a_line_of_their_style_all(tree):
     add_line(tree, "figures/fig3_mas.py")
     assert stale(tree) == {"fig3_mas": 1, "copy_page": 2}
     add_line(tree, "figures/style.py")
-    # Table 2 takes its settings from the module that draws effects.
-    assert stale(tree) == pages(FIGURES | {"table2_interventions": 1})
+    assert stale(tree) == pages(FIGURES)
 
 
 def test_a_line_of_the_crosscoder_trains_dictionaries_and_no_model(tree):
-    add_line(tree, "dictionary_step.py")
+    add_line(tree, "dictionaries/step.py")
     assert stale(tree) == pages({"train_dictionary": 8} | BELOW_DICTIONARIES)
-    add_line(tree, "crosscoder.py")
+    add_line(tree, "dictionaries/crosscoder.py")
     assert stale(tree) == pages({"train_dictionary": 8} | BELOW_DICTIONARIES)
 
 
 def test_a_line_that_only_interventions_use_runs_interventions(tree):
-    add_line(tree, "procedure_effects.py")
-    add_line(tree, "controls.py")
+    add_line(tree, "interventions/procedure.py")
+    add_line(tree, "interventions/controls.py")
     assert {"intervene": 3, "steer": 1}.items() <= stale(tree).items()
     assert stale(tree) == pages({"intervene": 3, "steer": 1, "measure_recovery": 1, "summarise_recovery": 1} | EFFECTS)
 
@@ -134,7 +133,7 @@ def test_another_version_of_a_package_is_announced_and_can_be_accepted(tree):
     said = snakemake(tree, "-n", "--configfile", STUDY, "--", "all").stdout
     assert f"matplotlib was 3.11.2, now 3.11.3: stale is what {sum(expected.values()) - 22} jobs" in said
     assert "make accept-packages" in said
-    call = [sys.executable, "scripts/accept_packages.py", "--results", RESULTS]
+    call = [sys.executable, "scripts/tools/accept_packages.py", "--results", RESULTS]
     run = subprocess.run(call, cwd=tree, env=environment(), capture_output=True, text=True)
     assert run.stdout.startswith("analysis: matplotlib 3.11.3 counts as 3.11.2"), run.stderr
     assert stale(tree) == {}
@@ -148,7 +147,7 @@ def test_why_tells_causes_in_words_and_what_follows(tree):
     add_line(tree, "figures/fig3_mas.py")
     edit(tree / "requirements.lock", "scipy==", "scipy==9")
     (tree / RESULTS / "activations/seed0/rl@3/shard001.safetensors").unlink()
-    call = [sys.executable, "scripts/why.py", "--configfile", STUDY]
+    call = [sys.executable, "scripts/tools/why.py", "--configfile", STUDY]
     run = subprocess.run(call, cwd=tree, env=environment(), capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     told = {part.splitlines()[0]: part for part in run.stdout.split("\n\n")}
@@ -161,6 +160,6 @@ def test_why_tells_causes_in_words_and_what_follows(tree):
 
 
 def test_why_says_so_when_there_is_nothing_to_do(finished):
-    call = [sys.executable, "scripts/why.py", "--configfile", STUDY, "figures/fig3.pdf"]
+    call = [sys.executable, "scripts/tools/why.py", "--configfile", STUDY, "figures/fig3.pdf"]
     run = subprocess.run(call, cwd=finished, env=environment(), capture_output=True, text=True)
     assert run.stdout.startswith("Nothing to be done"), run.stdout + run.stderr

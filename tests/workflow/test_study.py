@@ -16,9 +16,9 @@ import pytest
 import torch
 from snakemake_runs import RESULTS, STUDY, digests, manifests, pdf_text, planned, snakemake
 
-from rlgen import benchmarks
-from rlgen.crosscoder import Crosscoder
+from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.files import read_tensors
+from rlgen.planning import timings
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +124,7 @@ def test_every_page_is_there_and_names_its_study(finished):
 
 
 def test_no_job_takes_two_gigabytes(finished):
-    table = benchmarks.summary(finished / RESULTS / "benchmarks")
+    table = timings.summary(finished / RESULTS / "benchmarks")
     assert {"train_grpo", "measure_dictionary", "intervene", "fig8_recovery"} <= set(table["rule"])
     assert 100 < table["peak_mb"].max() < 2000, table
 

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from kills import SCRIPTS, contents, kill_after, moments, start
+from kills import contents, kill_after, moments, start
+from script_files import script_file
 
-from rlgen import tasks
-from rlgen.models import CHECKPOINT_FILES, load_model, save_checkpoint
+from rlgen.models.checkpoints import load_model, save_checkpoint
+from rlgen.names import CHECKPOINT_FILES
+from rlgen.organism import tasks
+from rlgen.organism.settings import OrganismData, Split
 from rlgen.resume import EVERY_S, STATE
-from rlgen.samples import Example, write_rows
-from rlgen.settings.data import OrganismData, Split
-from rlgen.settings.models import GRPO, SFT, Architecture, ContinuePretraining, Pretrain
-from rlgen.trainer_states import FILES
+from rlgen.tasks.samples import Example, write_rows
+from rlgen.training.settings import GRPO, SFT, Architecture, ContinuePretraining, Pretrain
+from rlgen.training.states import FILES
 
 COMMON = {"seed": 0, "threads": 1, "name": "trained"}
 DOCUMENTS = COMMON | {"study": "s", "data": OrganismData(families=["add", "par"], problems_per_document=2).model_dump()}
@@ -63,7 +65,7 @@ def study(tiny_model, tokenizer, tmp_path_factory):
 def undisturbed(request, study):
     """(script, what it writes when nothing happens), by a real process of its own."""
     script = request.param
-    command = [sys.executable, str(SCRIPTS / f"{script}.py"), *arguments(script, f"{script}/undisturbed")]
+    command = [sys.executable, str(script_file(script)), *arguments(script, f"{script}/undisturbed")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(study / "hf")}
     result = subprocess.run(command, cwd=study, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -16,14 +16,15 @@ import pytest
 import torch
 from kills import SCRIPTS, contents
 from safetensors.torch import load_file
+from script_files import script_file
 from tiny_models import tiny_checkpoint
 
-from rlgen.models import CHECKPOINT_FILES
-from rlgen.ranks import PROBLEM, STARTER
+from rlgen.jobs.launch import PROBLEM, STARTER
+from rlgen.names import CHECKPOINT_FILES
 from rlgen.resume import EVERY_S
-from rlgen.samples import Example, write_rows
-from rlgen.settings.models import GRPO, SFT, GRPOScale, Scale
-from rlgen.trainer_states import FILES
+from rlgen.tasks.samples import Example, write_rows
+from rlgen.training.settings import GRPO, SFT, GRPOScale, Scale
+from rlgen.training.states import FILES
 
 HERE = Path(__file__).parent
 SCALE = {"per_device_batch": 2, "max_length": 68, "max_cut_share": 0.2, "end_token": "<|im_end|>"}
@@ -77,8 +78,8 @@ def begin(study: Path, kind: str, name: str, **change) -> subprocess.Popen:
     (folder / "problem").unlink(missing_ok=True)
     cfg = cfg | change
     gpus = cfg["model"]["scale"]["gpus"]
-    launch = ["-m", "rlgen.ranks", "launch", str(gpus)] if gpus > 1 else []
-    call = [*(str(HERE / f"{word}.py") for word in before), str(SCRIPTS / f"{script}.py")]
+    launch = ["-m", "rlgen.jobs.launch", "launch", str(gpus)] if gpus > 1 else []
+    call = [*(str(HERE / f"{word}.py") for word in before), str(script_file(script))]
     given = {"--parent": "parent", "--training": "examples.jsonl", "--output": f"{name}/output"}
     given |= {"--cfg": json.dumps(cfg), "--state": f"{name}/state"}
     told = {STARTER: str(os.getpid()), PROBLEM: f"{name}/problem", EVERY_S: "0", "PYTHONPATH": str(SCRIPTS)}
@@ -193,7 +194,7 @@ def test_too_many_long_texts_are_refused_in_one_line_and_nothing_is_written(stud
 def test_another_number_of_processes_than_the_study_says_is_refused(study):
     cfg = json.loads(json.dumps(KINDS["one"][1]))
     cfg["model"]["scale"] |= {"gpus": 2}
-    call = [sys.executable, str(SCRIPTS / "train_sft.py"), "--cfg", json.dumps(cfg), "--parent", "parent"]
+    call = [sys.executable, str(script_file("train_sft")), "--cfg", json.dumps(cfg), "--parent", "parent"]
     call += ["--training", "examples.jsonl", "--output", "alone"]
     ended = subprocess.run(call, cwd=study, capture_output=True, text=True)
     assert ended.returncode != 0 and "scale.gpus: 2, but 1 processes were started, expected 2" in ended.stderr

@@ -90,7 +90,7 @@ def test_another_study_is_read_from_its_file_alone(clone):
 @pytest.fixture
 def tokenizer(clone) -> Path:
     """A clone whose first job ran, with a stand-in for its script."""
-    script = clone / "scripts/make_tokenizer.py"
+    script = clone / "scripts/data/make_tokenizer.py"
     script.write_text(
         '"""Stand-in."""\nimport argparse\nfrom pathlib import Path\n\nfrom rlgen.files import write_text\n\n'
         "parser = argparse.ArgumentParser()\nparser.add_argument('--cfg')\nparser.add_argument('--output', type=Path)\n"
@@ -111,7 +111,7 @@ def test_settings_reach_the_script_whole(tokenizer):
 
 def test_only_a_change_of_meaning_runs_a_job_again(tokenizer):
     assert "Nothing to be done" in snakemake(tokenizer, "-n", *TOKENIZER).stdout
-    script = tokenizer / "scripts/make_tokenizer.py"
+    script = tokenizer / "scripts/data/make_tokenizer.py"
     script.write_text(script.read_text().replace("Stand-in.", "A stand-in.") + "# a comment\n")
     os.utime(tokenizer / "scripts/rlgen/files.py")
     assert "Nothing to be done" in snakemake(tokenizer, "-n", *TOKENIZER).stdout
@@ -127,7 +127,7 @@ def test_a_setting_of_another_stage_changes_nothing(tokenizer):
 
 
 def test_the_error_of_a_script_reaches_the_user(tokenizer):
-    script = tokenizer / "scripts/make_tokenizer.py"
+    script = tokenizer / "scripts/data/make_tokenizer.py"
     script.write_text(script.read_text().replace("'boom' in args.cfg", "'add' in args.cfg"))
     run = snakemake(tokenizer, *TOKENIZER)
     assert run.returncode != 0 and "the tokenizer has no words" in run.stdout

@@ -1,1 +1,1 @@
-"""The figures and tables: each module draws one page from small tidy tables alone."""
+"""One module per page: from tidy tables to a figure or table (docs/method.md, section 9)."""

@@ -6,12 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from pydantic import Field
 
 from rlgen.figures import style
-from rlgen.figures.page import Page
-from rlgen.settings.analysis import Procedure
-from rlgen.settings.published import Published
+from rlgen.figures.page import Settings
 
 COLUMNS = [
     "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "n", "metric", "value",
@@ -29,18 +26,6 @@ RIVALS = {  # edits without a dictionary, each at its own dose
     "truth": ("planted truth", style.TRUTH_COLOUR),
     RANDOM_DIRECTION: ("random directions", style.GREY),
 }
-
-
-class Settings(Page):
-    """`procedures`: how features were chosen and which edits were made; `states`: the models shown, in order.
-
-    `published` values of these `tasks` are drawn where a study repeats a paper's.
-    """
-
-    procedures: dict[str, Procedure]
-    states: list[str]
-    published: Published | None = None
-    tasks: list[str] = Field(default_factory=list)
 
 
 class Line(NamedTuple):

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from rlgen.figures import style
 from rlgen.figures.page import Page, seeds_of
-from rlgen.settings.analysis import Procedure
+from rlgen.interventions.settings import Procedure
 
 SCORE_COLUMNS = ["procedure", "seed", "population", "task", "latent", "score_name", "score", "threshold", "kept"]
 OVERLAP_COLUMNS = [

@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rlgen.figures import effects, published, style
-from rlgen.figures.effects import COLUMNS, Settings
-from rlgen.figures.page import seeds_of
+from rlgen.figures.effects import COLUMNS
+from rlgen.figures.page import Settings, seeds_of
 
 __all__ = ["COLUMNS", "Settings", "draw"]
 STRIP = 2.4  # height of the strip of published effects, inches

@@ -6,8 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlgen.figures import effects, style
-from rlgen.figures.effects import Settings
-from rlgen.figures.page import seeds_of
+from rlgen.figures.page import Settings, seeds_of
 
 __all__ = ["EFFECT_COLUMNS", "RECOVERY_COLUMNS", "Settings", "draw"]
 EFFECT_COLUMNS = effects.COLUMNS

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pandas as pd
+from pydantic import Field
 
+from rlgen.figures.settings import Published
 from rlgen.files import ArtifactError, read_parquet
-from rlgen.settings.data import TaskRoles
-from rlgen.settings.strict import Strict
+from rlgen.interventions.settings import Procedure
+from rlgen.strict import Strict
+from rlgen.tasks.settings import TaskRoles
 
 ROLE_TITLES = {
     "in_domain": "in-domain",
@@ -76,3 +79,15 @@ def seeds_of(table: pd.DataFrame) -> list[int]:
 def final_checkpoints(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of every model's last checkpoint."""
     return table[table["checkpoint"] == table.groupby("model")["checkpoint"].transform("max")]
+
+
+class Settings(Page):
+    """`procedures`: how features were chosen and which edits were made; `states`: the models shown, in order.
+
+    `published` values of these `tasks` are drawn where a study repeats a paper's.
+    """
+
+    procedures: dict[str, Procedure]
+    states: list[str]
+    published: Published | None = None
+    tasks: list[str] = Field(default_factory=list)

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from rlgen.figures import style
-from rlgen.figures.effects import Settings, procedure_colour
-from rlgen.figures.page import seeds_of
+from rlgen.figures.effects import procedure_colour
+from rlgen.figures.page import Settings, seeds_of
 
 SPREAD = 0.75  # of a task's column: the published value first, then every edit
 LANES = 0.6  # of an edit's place, over which its seeds spread

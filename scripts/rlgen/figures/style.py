@@ -18,6 +18,8 @@ from rlgen.figures.page import Page, Roles
 from rlgen.files import atomic_path
 
 matplotlib.rcdefaults()
+
+
 matplotlib.rcParams.update(
     {
         "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
@@ -36,6 +38,7 @@ matplotlib.rcParams.update(
         "svg.hashsalt": "rlgen",
     }
 )
+
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"

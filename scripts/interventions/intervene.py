@@ -1,0 +1,44 @@
+"""Edit models inside generation by one procedure, with controls and rivals (docs/method.md, section 8)."""
+
+import argparse
+from pathlib import Path
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.settings.interventions.Intervene")
+    parser.add_argument("--dictionary", required=True, type=Path, help="dictionary folder with features.parquet")
+    parser.add_argument("--set", required=True, type=Path, help="set.json of the procedure")
+    parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
+    parser.add_argument(
+        "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"
+    )
+    parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
+    parser.add_argument("--output", required=True, type=Path, help="interventions table (Parquet)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    from rlgen.activations.completions import Completions
+    from rlgen.compute import start
+    from rlgen.dictionaries.crosscoder import Crosscoder
+    from rlgen.files import write_parquet
+    from rlgen.interventions.runs import read_chosen, run_procedure
+    from rlgen.interventions.subjects import Intervene, OrganismBench
+    from rlgen.tasks.samples import read_samples
+
+    cfg = Intervene.model_validate_json(args.cfg)
+    start(cfg.threads)
+    table = run_procedure(
+        cfg,
+        Crosscoder.load(args.dictionary),
+        read_chosen(args.set, args.dictionary / "features.parquet"),
+        Completions.load(args.completions),
+        OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks)),
+    )
+    write_parquet(args.output, table)
+
+
+if __name__ == "__main__":
+    main()

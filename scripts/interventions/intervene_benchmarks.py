@@ -1,0 +1,48 @@
+"""Edit published models on benchmarks by one procedure, with controls and rivals (docs/method.md, section 8)."""
+
+import argparse
+from pathlib import Path
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--cfg", required=True, help="JSON: see rlgen.settings.benchmark_interventions.InterveneBenchmarks"
+    )
+    parser.add_argument("--dictionary", required=True, type=Path, help="dictionary folder with features.parquet")
+    parser.add_argument("--set", required=True, type=Path, help="set.json of the procedure")
+    parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
+    parser.add_argument(
+        "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"
+    )
+    parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
+    parser.add_argument("--docs", required=True, nargs="+", type=Path, help="documents of the tasks (JSONL)")
+    parser.add_argument("--output", required=True, type=Path, help="interventions table (Parquet)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    from rlgen.activations.completions import Completions
+    from rlgen.compute import start
+    from rlgen.dictionaries.crosscoder import Crosscoder
+    from rlgen.files import write_parquet
+    from rlgen.interventions.benchmarks import BenchmarkBench, InterveneBenchmarks
+    from rlgen.interventions.runs import read_chosen, run_procedure
+    from rlgen.tasks.samples import read_samples
+
+    cfg = InterveneBenchmarks.model_validate_json(args.cfg)
+    device = start(cfg.threads)
+    folders = dict(zip(cfg.models, args.models, strict=True))
+    table = run_procedure(
+        cfg,
+        Crosscoder.load(args.dictionary),
+        read_chosen(args.set, args.dictionary / "features.parquet"),
+        Completions.load(args.completions),
+        BenchmarkBench(cfg, folders, read_samples(args.tasks), args.docs, device),
+    )
+    write_parquet(args.output, table)
+
+
+if __name__ == "__main__":
+    main()

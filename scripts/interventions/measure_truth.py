@@ -1,0 +1,38 @@
+"""Measure the planted direction: careful minus careless contexts in the reference model (testbed studies only)."""
+
+import argparse
+from pathlib import Path
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cfg", required=True, help="JSON: study, seed, threads, data, layer")
+    parser.add_argument("--model", required=True, type=Path, help="checkpoint folder of the reference")
+    parser.add_argument("--output", required=True, type=Path, help="truth (safetensors)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    import torch
+
+    from rlgen.compute import start
+    from rlgen.files import write_tensors
+    from rlgen.models.checkpoints import load_model, load_tokenizer
+    from rlgen.organism.truth import MeasureTruth, measure
+
+    cfg = MeasureTruth.model_validate_json(args.cfg)
+    device = start(cfg.threads)
+    truth = measure(
+        load_model(args.model, device), load_tokenizer(args.model), cfg.data, cfg.layer, cfg.study, cfg.seed
+    )
+    tensors = {
+        "direction": truth.direction_d,
+        "held_out": truth.held_out_Nd,
+        "careful": truth.careful_N.to(torch.uint8),
+    }
+    write_tensors(args.output, tensors, {"auc": repr(truth.auc(truth.direction_d))})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What models answer: accuracy and graded scores per prompt, edited or not (docs/method.md, section 2)."""

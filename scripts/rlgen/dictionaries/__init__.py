@@ -1,0 +1,1 @@
+"""Sparse crosscoders: objectives, training, quality on held-out rows (docs/method.md, section 4)."""

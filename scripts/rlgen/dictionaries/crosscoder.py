@@ -1,0 +1,190 @@
+"""The sparse crosscoder: one code for the activations of several models on the same token.
+
+For members m = 1..M with normalised activations x_m = (h_m - mean_m) / scale_m:
+
+    pre   = sum_m x_m W_enc[m] + b_enc        (S)
+    z     = act(pre)                          (S), z >= 0
+    x^_m  = z W_dec[:, m] + b_dec[m]          h^_m = x^_m * scale_m + mean_m
+
+act is relu for the objective `l1`. For `batchtopk` and `shared_latents` it keeps z_k where
+z_k * sum_m ||W_dec[k, m]||_2 exceeds one learnt threshold, and is zero elsewhere. (docs/method.md, section 4.)
+
+Shapes: B rows, S latents, M members, d width of the residual stream. "Raw" means the units of the residual stream.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from rlgen.dictionaries.objectives import latent_norms
+from rlgen.files import ArtifactError, canonical_json, file_digest, read_tensors, write_json, write_tensors
+from rlgen.names import DICTIONARY_FILES
+
+WEIGHTS, CONFIG, NORMALISATION = DICTIONARY_FILES
+REMEDY = "delete the folder and train the dictionary again"
+
+
+@dataclass
+class Crosscoder:
+    """A trained dictionary, in normalised units, float32."""
+
+    members: list[str]  # model states, reference first
+    objective: Literal["batchtopk", "l1", "shared_latents"]
+    W_enc_MdS: torch.Tensor
+    b_enc_S: torch.Tensor
+    W_dec_SMd: torch.Tensor
+    b_dec_Md: torch.Tensor
+    mean_Md: torch.Tensor  # raw units
+    scale_M: torch.Tensor  # raw units per normalised unit
+    threshold: float | None  # on z_k * sum_m ||W_dec[k, m]||; None for l1
+    free_latents: (
+        int  # the first so many latents may differ between members; the rest are tied. S unless shared_latents
+    )
+
+    @property
+    def n_latents(self) -> int:
+        """Dictionary size S."""
+        return self.W_dec_SMd.shape[0]
+
+    @property
+    def d(self) -> int:
+        """Width of the residual stream."""
+        return self.W_dec_SMd.shape[2]
+
+    @property
+    def free_S(self) -> torch.Tensor:
+        """Latents whose decoders may differ between members (bool). Controls are drawn from these."""
+        return torch.arange(self.n_latents, device=self.W_dec_SMd.device) < self.free_latents
+
+    @property
+    def decoder_raw_SMd(self) -> torch.Tensor:
+        """Decoder directions in raw units: one unit of z adds this to the residual stream."""
+        return self.W_dec_SMd * self.scale_M[:, None]
+
+    def normalise(self, h_BMd: torch.Tensor) -> torch.Tensor:
+        """Raw activations of all members -> normalised ones (B, M, d)."""
+        return (h_BMd - self.mean_Md) / self.scale_M[:, None]
+
+    def encode(self, h_BMd: torch.Tensor) -> torch.Tensor:
+        """Raw activations of all members on the same tokens -> joint code z_BS."""
+        return self._activate(self.normalise(h_BMd).flatten(-2) @ self.W_enc_MdS.flatten(0, 1) + self.b_enc_S)
+
+    def encode_one(self, h_Bd: torch.Tensor, member: int, readout: Literal["swap", "own"] = "swap") -> torch.Tensor:
+        """Raw activations of one member alone -> its code z_BS (docs/method.md, section 7).
+
+        `swap` normalises h with the member's own statistics and puts it into every slot: enc(h_m, ..., h_m).
+        `own` uses the member's slot alone, times M. Training hardly determines the difference between two slots'
+        encoders, only their sum, hence the default.
+        """
+        own = readout == "own"
+        W_dS = self.W_enc_MdS[member] * len(self.members) if own else self.W_enc_MdS.sum(0)
+        x_Bd = (h_Bd - self.mean_Md[member]) / self.scale_M[member]
+        return self._activate(x_Bd @ W_dS + self.b_enc_S)
+
+    def decode(self, z_BS: torch.Tensor) -> torch.Tensor:
+        """Code -> reconstruction of every member in raw units (B, M, d)."""
+        x_BMd = (z_BS @ self.W_dec_SMd.flatten(1)).unflatten(-1, self.b_dec_Md.shape) + self.b_dec_Md
+        return x_BMd * self.scale_M[:, None] + self.mean_Md
+
+    def reconstruct(self, h_BMd: torch.Tensor) -> torch.Tensor:
+        """Raw activations of all members -> their reconstruction from the joint code (B, M, d)."""
+        return self.decode(self.encode(h_BMd))
+
+    def _activate(self, pre_BS: torch.Tensor) -> torch.Tensor:
+        z_BS = pre_BS.relu()
+        if self.threshold is None:
+            return z_BS
+        return z_BS * (z_BS * latent_norms(self.W_dec_SMd) > self.threshold)
+
+    def save(self, folder: str | Path, metadata: dict | None = None) -> None:
+        """Write `sae_weights.safetensors`, `cfg.json` (SAELens layout, raw units) and `normalisation.safetensors`.
+
+        `SAE.load_from_disk(folder)` of SAELens reads the first two without this package: a dictionary over
+        concatenated raw activations (d_in = M*d), architecture `standard` for l1, else `jumprelu`. The third holds
+        what this package needs to return to normalised units; it is written last and names the weights it belongs to.
+        `metadata` (JSON values) is added to that of `cfg.json`.
+        """
+        folder = Path(folder)
+        write_tensors(folder / WEIGHTS, fold(self), {"format": "pt"})
+        facts = {"members": self.members, "objective": self.objective, "free_latents": self.free_latents}
+        write_json(folder / CONFIG, sae_lens_config(self, facts | (metadata or {})))
+        tensors = {"mean": self.mean_Md, "scale": self.scale_M}
+        if self.threshold is not None:
+            tensors["threshold"] = torch.tensor(self.threshold, dtype=torch.float64)
+        facts["weights_sha256"] = file_digest(folder / WEIGHTS)
+        write_tensors(folder / NORMALISATION, tensors, {"crosscoder": canonical_json(facts)})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Crosscoder":
+        """Read what `save` wrote. Raises ArtifactError naming a file that is missing, cut short or of another save."""
+        folder = Path(folder)
+        normalisation, header = read_tensors(folder / NORMALISATION)
+        weights, _ = read_tensors(folder / WEIGHTS)
+        try:
+            facts = json.loads(header["crosscoder"])
+            expected = facts.pop("weights_sha256")
+        except (KeyError, ValueError) as error:
+            raise ArtifactError(
+                folder / NORMALISATION, f"not a crosscoder's normalisation ({error!r})", REMEDY
+            ) from error
+        if file_digest(folder / WEIGHTS) != expected:
+            raise ArtifactError(folder / WEIGHTS, f"not the weights that {NORMALISATION} belongs to", REMEDY)
+        return unfold(weights, normalisation, facts)
+
+
+def fold(crosscoder: Crosscoder) -> dict[str, torch.Tensor]:
+    """Weights for raw concatenated activations (B, M*d), named as SAELens names them.
+
+    W_enc[m] / scale_m, b_enc - sum_m (mean_m / scale_m) W_enc[m], W_dec[:, m] * scale_m, b_dec[m] * scale_m + mean_m,
+    and, unless l1, the threshold on pre_k instead of on z_k * norms_k. Computed in float64, rounded once to float32.
+    """
+    scale_M1, mean_Md = crosscoder.scale_M.double()[:, None], crosscoder.mean_Md.double()
+    W_enc_MdS = crosscoder.W_enc_MdS.double() / scale_M1[..., None]
+    folded = {
+        "W_enc": W_enc_MdS.flatten(0, 1),
+        "b_enc": crosscoder.b_enc_S.double() - mean_Md.flatten() @ W_enc_MdS.flatten(0, 1),
+        "W_dec": (crosscoder.W_dec_SMd.double() * scale_M1).flatten(1),
+        "b_dec": (crosscoder.b_dec_Md.double() * scale_M1 + mean_Md).flatten(),
+    }
+    if crosscoder.threshold is not None:
+        norms_S = latent_norms(crosscoder.W_dec_SMd.double())
+        # a latent without a decoder exceeds no threshold, not even 0
+        folded["threshold"] = torch.where(norms_S > 0, crosscoder.threshold / norms_S, torch.inf)
+    return {name: tensor.float() for name, tensor in folded.items()}
+
+
+def unfold(weights: dict[str, torch.Tensor], normalisation: dict[str, torch.Tensor], facts: dict) -> Crosscoder:
+    """Undo `fold`: back to normalised units. `facts` holds members, objective and free_latents."""
+    mean_Md, scale_M1 = normalisation["mean"].double(), normalisation["scale"].double()[:, None]
+    M, d = mean_Md.shape
+    W_enc = weights["W_enc"].double()
+    W_dec_SMd = weights["W_dec"].double().unflatten(1, (M, d)) / scale_M1
+    threshold = normalisation.get("threshold")
+    return Crosscoder(
+        **facts,
+        W_enc_MdS=(W_enc.unflatten(0, (M, d)) * scale_M1[..., None]).float(),
+        b_enc_S=(weights["b_enc"].double() + mean_Md.flatten() @ W_enc).float(),
+        W_dec_SMd=W_dec_SMd.float(),
+        b_dec_Md=((weights["b_dec"].double().view(M, d) - mean_Md) / scale_M1).float(),
+        mean_Md=normalisation["mean"],
+        scale_M=normalisation["scale"],
+        threshold=None if threshold is None else threshold.item(),
+    )
+
+
+def sae_lens_config(crosscoder: Crosscoder, metadata: dict) -> dict:
+    """The `cfg.json` of SAELens that makes its encoder and decoder compute what ours do on concatenated activations."""
+    return {
+        "architecture": "standard" if crosscoder.threshold is None else "jumprelu",
+        "d_in": len(crosscoder.members) * crosscoder.d,
+        "d_sae": crosscoder.n_latents,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": False,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "metadata": {"sae_lens_version": "6.0.0"} | metadata,  # layout of 6.x: an unversioned file is read as older
+    }

@@ -1,0 +1,104 @@
+"""Running edited models on shipped tasks, memory bounded: what `runner` and `subjects` are for the organism."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from pydantic import Field
+from transformers import PreTrainedModel
+
+from rlgen.behaviour.benchmarks import BenchmarkEvaluator
+from rlgen.behaviour.lm_eval import read_tasks
+from rlgen.behaviour.reading import BenchmarkGoal
+from rlgen.behaviour.settings import BenchmarkEvaluation
+from rlgen.interventions.edits import Edits, apply
+from rlgen.interventions.runner import Condition, condition_table
+from rlgen.interventions.settings import Editing, Intervening, Steering
+from rlgen.models.checkpoints import load_model, load_tokenizer
+from rlgen.models.generation import Hook
+from rlgen.progress import Progress
+from rlgen.tasks.samples import Sample
+from rlgen.tasks.settings import Benchmark
+
+
+class OnBenchmarks(Editing):
+    """Which tasks the edited models answer, and how; tasks in the order of their files."""
+
+    benchmarks: dict[str, Benchmark] = Field(min_length=1)
+    evaluation: BenchmarkEvaluation
+
+
+class InterveneBenchmarks(OnBenchmarks, Intervening):
+    """The slice that `scripts/interventions/intervene_benchmarks.py` receives."""
+
+
+class SteerBenchmarks(OnBenchmarks, Steering):
+    """The slice that `scripts/interventions/steer_benchmarks.py` receives."""
+
+
+class BenchmarkRunner:
+    """Scores conditions of one running model at one layer."""
+
+    def __init__(self, model: PreTrainedModel, evaluator: BenchmarkEvaluator, layer: int, everywhere: bool) -> None:
+        self.model, self.evaluator, self.layer, self.everywhere = model, evaluator, layer, everywhere
+        evaluator.check_context(model.config.max_position_embeddings)
+
+    def goal(self) -> BenchmarkGoal:
+        """This model's own behaviour, as a goal for edits of others."""
+        return self.evaluator.goal(self.model)
+
+    def run(
+        self,
+        conditions: Sequence[Condition],
+        edits: Edits | None,
+        samples: Sequence[int],
+        goal: BenchmarkGoal | None = None,
+    ) -> pd.DataFrame:
+        """One row per (condition, sample); `edits` holds the conditions in the same order, None edits nothing.
+
+        kl = mean over the goal's first completion tokens of KL(goal || edited model), nats, where a goal is given.
+        """
+        rows_R = torch.tensor(samples).repeat(len(conditions))
+        condition_R = torch.arange(len(conditions)).repeat_interleave(len(samples))
+        hook_for = None if edits is None else lambda index_B: self._hook(edits, condition_R, index_B)
+        progress = Progress("interventions", len(rows_R), "completions")
+        scores = self.evaluator.score(self.model, rows_R, hook_for, progress, goal)
+        return condition_table(conditions, [self.evaluator.samples[i] for i in samples], scores, scores.kl_B)
+
+    def stream_on_goal(self, samples: Sequence[int], goal: BenchmarkGoal) -> torch.Tensor:
+        """This model's unedited stream at the goal's completion positions of some samples, raw units (N, d)."""
+        return self.evaluator.stream_on(self.model, goal, samples, self.layer)
+
+    def _hook(self, edits: Edits, condition_R: torch.Tensor, index_B: torch.Tensor) -> Hook:
+        condition_B = condition_R[index_B.cpu()].to(index_B.device)
+        return Hook(apply(edits.take(condition_B)), self.layer, self.everywhere)
+
+
+class BenchmarkBench:
+    """What `rlgen.interventions.runs.Bench` is for the organism."""
+
+    def __init__(
+        self,
+        cfg: OnBenchmarks,
+        folders: dict[str, Path],
+        samples: list[Sample],
+        docs: list[Path],
+        device: torch.device,
+    ) -> None:
+        self.cfg, self.folders, self.device, e = cfg, folders, device, cfg.evaluation
+        tasks, tokenizer = read_tasks(samples, docs, cfg.benchmarks, e), load_tokenizer(folders[cfg.reference])
+        self.evaluator = BenchmarkEvaluator(tasks, tokenizer, e.batch_size, e.max_new_tokens, e.completion_tokens)
+        self.samples = self.evaluator.samples
+        self.goals: dict[str, BenchmarkGoal] = {}
+
+    def runner(self, state: str) -> BenchmarkRunner:
+        """A runner of one model state."""
+        model = load_model(self.folders[state], self.device)
+        return BenchmarkRunner(model, self.evaluator, self.cfg.layer, self.cfg.positions == "all")
+
+    def goal(self, state: str) -> BenchmarkGoal:
+        """The behaviour of one model state, as a goal."""
+        if state not in self.goals:
+            self.goals[state] = self.runner(state).goal()
+        return self.goals[state]

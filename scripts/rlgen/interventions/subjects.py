@@ -1,0 +1,58 @@
+"""The models of one job of interventions: what runs a state, and each state's behaviour as a goal."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rlgen.behaviour.evaluator import Evaluator
+from rlgen.behaviour.settings import Evaluation
+from rlgen.interventions.runner import Goal, Runner
+from rlgen.interventions.settings import Intervening, Steering
+from rlgen.models.checkpoints import load_model, load_tokenizer
+from rlgen.tasks.samples import Sample
+
+if TYPE_CHECKING:
+    from rlgen.behaviour.reading import BenchmarkGoal
+    from rlgen.interventions.benchmarks import BenchmarkRunner
+
+
+class Intervene(Intervening):
+    """The slice that `scripts/interventions/intervene.py` receives."""
+
+    evaluation: Evaluation
+
+
+class Steer(Steering):
+    """The slice that `scripts/interventions/steer.py` receives."""
+
+    evaluation: Evaluation
+
+
+class Bench(Protocol):
+    """The models of one job on the same samples: what runs a state, and each state's behaviour as a goal."""
+
+    samples: list[Sample]
+
+    def runner(self, state: str) -> "Runner | BenchmarkRunner": ...
+
+    def goal(self, state: str) -> "Goal | BenchmarkGoal": ...
+
+
+class OrganismBench:
+    """Bench of the organism's models and tasks."""
+
+    def __init__(self, cfg: Intervene | Steer, folders: dict[str, Path], samples: list[Sample]) -> None:
+        self.cfg, self.folders, self.samples = cfg, folders, samples
+        tokenizer = load_tokenizer(folders[cfg.reference])
+        e = cfg.evaluation
+        self.evaluator = Evaluator(samples, tokenizer, e.max_new_tokens, e.answer_marker, e.batch_size)
+        self.goals: dict[str, Goal] = {}
+
+    def runner(self, state: str) -> Runner:
+        """A runner of one model state."""
+        return Runner(load_model(self.folders[state]), self.evaluator, self.cfg.layer, self.cfg.positions == "all")
+
+    def goal(self, state: str) -> Goal:
+        """The behaviour of one model state, as a goal."""
+        if state not in self.goals:
+            self.goals[state] = self.runner(state).goal()
+        return self.goals[state]

@@ -1,0 +1,265 @@
+"""A process that has imported torch and its like once and forks a job wherever one is asked for: imports take seconds.
+
+One such server works for one run of Snakemake, on Linux; the first job that wants it starts it, and it ends with
+the engine. It loads packages of others only: what it forks runs `scripts/job.py` from its beginning and reads this
+project's code from the disk, as a process of its own would. The process that the engine started stays and stands for
+the fork: it passes on the signals that it gets and the fork's exit status, and when it is killed the fork ends too.
+Where anything about a server is not as it should be, the job runs in its own process instead.
+"""
+
+import fcntl
+import gc
+import hashlib
+import importlib
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from rlgen.jobs.claims import visible
+from rlgen.jobs.orphans import ENGINE, born
+
+WARM = "RLGEN_WARM"  # environment variable: the engine lets jobs share imports
+TABLES = ("pandas", "pyarrow.parquet", "pydantic.main")
+MODELS = (
+    *("torch", "transformers", "transformers.modeling_utils", "transformers.models.auto.modeling_auto"),
+    *("transformers.tokenization_utils_tokenizers", "safetensors.torch", *TABLES),
+)
+PAGES = ("matplotlib.figure", "matplotlib.backends.backend_pdf", "matplotlib.backends.backend_agg", *TABLES)
+PRELOADED = {
+    "training": MODELS,
+    "dictionaries": MODELS,
+    "benchmarks": MODELS,
+    "sources": MODELS,
+    "analysis": PAGES,
+}  # by environment; missing ones are skipped
+PER_PROCESS = ("_", "SHLVL", "PWD", "OLDPWD")  # environment variables that say nothing about a job
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LOOK_S = 1.0
+WAIT_S = 60.0  # for a server's answer: it may still be importing
+YES = b"y"
+
+
+def run_warm(environment: str, results: Path, gpu: int) -> int | None:
+    """Run this very command in a fork of a server; its exit status, or None where no server took it."""
+    engine = os.environ.get(ENGINE, "")
+    if os.environ.get(WARM) != "1" or sys.platform != "linux" or not engine.isdecimal():
+        return None
+    if environment not in PRELOADED or (gpu and visible()):  # a fork cannot use a CUDA that its server has looked at
+        return None
+    place = results / ".jobs/warm" / f"{_name(environment, int(engine))}.sock"
+    try:
+        server = _connected(place, environment, int(engine))
+    except OSError:  # no sockets or no locks here, or a path that is too long for a socket
+        return None
+    with server:
+        return _stand_for_fork(server) if _accepted(server) else None
+
+
+def variables() -> dict[str, str]:
+    """The environment variables that a job and its server must share."""
+    return {name: value for name, value in os.environ.items() if name not in PER_PROCESS}
+
+
+def _name(environment: str, engine: int) -> str:
+    """Names a server by all that it is bound to: the engine, when that started, the interpreter, what is loaded."""
+    known = [engine, born(engine), sys.executable, PRELOADED[environment]]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
+
+
+def _connected(place: Path, environment: str, engine: int) -> socket.socket:
+    """A connection to the server at `place`, which is started where there is none."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    client = socket.socket(socket.AF_UNIX)
+    with open(place.with_suffix(".lock"), "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several first jobs one starts the server
+        try:
+            client.connect(str(place))
+        except (FileNotFoundError, ConnectionRefusedError):
+            place.unlink(missing_ok=True)
+            with socket.socket(socket.AF_UNIX) as listening:
+                mask = os.umask(0o077)  # for this user alone
+                try:
+                    listening.bind(str(place))
+                finally:
+                    os.umask(mask)
+                listening.listen(64)
+                _start(listening, place, environment, engine)
+            client.connect(str(place))
+    return client
+
+
+def _start(listening: socket.socket, place: Path, environment: str, engine: int) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "rlgen.jobs.warm",
+        str(listening.fileno()),
+        environment,
+        str(engine),
+        place.resolve(),
+    ]
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)  # it outlives whoever reads a job's output
+    subprocess.run(command, cwd=Path(__file__).parents[2], pass_fds=[listening.fileno()], check=False, **quiet)
+
+
+def _accepted(server: socket.socket) -> bool:
+    """Hand this process's command, place, variables and streams to the server; whether it has forked."""
+    request = json.dumps({"argv": sys.argv, "cwd": os.getcwd(), "path": sys.path[0], "variables": variables()}).encode()
+    server.settimeout(WAIT_S)
+    try:
+        socket.send_fds(server, [len(request).to_bytes(4, "big")], [0, 1, 2])
+        server.sendall(request)
+        return server.recv(1) == YES
+    except OSError:
+        return False
+    finally:
+        server.settimeout(None)
+
+
+def _stand_for_fork(server: socket.socket) -> int:
+    """Pass on signals until the fork has ended, and end as it did."""
+
+    def pass_on(number: int, _frame) -> None:
+        with suppress(OSError):  # the fork has ended meanwhile
+            server.send(bytes([number]))
+
+    for number in PASSED_ON:
+        signal.signal(number, pass_on)
+    try:
+        answer = server.recv(4)
+    except OSError:
+        answer = b""
+    if len(answer) < 4:
+        print("error: the process that this job ran in is gone, and its server with it", file=sys.stderr)
+        return 1
+    status = int.from_bytes(answer, "big", signed=True)
+    if status < 0:
+        if -status != signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    return status
+
+
+# The server.
+
+
+def main() -> bool:
+    """Leave the job that started this, import, and fork until the engine is gone. True in a fork."""
+    number, environment, engine, place = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    listening, known, request = socket.socket(fileno=number), variables(), None
+    try:
+        os.close(os.pidfd_open(os.getpid()))  # raises OSError on an old system: no server there
+        for module in PRELOADED[environment]:
+            with suppress(ImportError):
+                importlib.import_module(module)
+        gc.collect()
+        gc.freeze()  # what is loaded is never garbage, and looking through it in every fork would copy it
+        request = _serve(listening, engine, known)
+    finally:
+        if request is None:
+            place.unlink(missing_ok=True)
+            place.with_suffix(".lock").unlink(missing_ok=True)
+    return request is not None and _become(request)
+
+
+def _serve(listening: socket.socket, engine: int, known: dict[str, str]) -> dict | None:
+    """Fork for every job that shares the variables `known`. In a fork: its request. None once the engine is gone."""
+    selector, jobs = selectors.DefaultSelector(), {}
+    selector.register(listening, selectors.EVENT_READ)
+    since = born(engine)
+    while since is not None and born(engine) == since:
+        for key, _ in selector.select(LOOK_S):
+            if key.fileobj is not listening:
+                selector.unregister(key.fileobj)
+                _report(key.fileobj, *jobs.pop(key.fileobj))
+                continue
+            client, _ = listening.accept()
+            request = _read(client)
+            if request is None:
+                continue
+            fits = request["variables"] == known and not _threads()  # a variable may have done its work at import
+            pid = os.fork() if fits else None
+            if pid == 0:
+                listening.close()
+                selector.close()
+                for ended, (_, other) in jobs.items():
+                    os.close(ended)
+                    other.close()
+                return request
+            for stream in request["streams"]:
+                os.close(stream)
+            if not fits:
+                client.close()
+                continue
+            ended = os.pidfd_open(pid)
+            jobs[ended] = pid, client
+            selector.register(ended, selectors.EVENT_READ)
+            with suppress(OSError):  # whoever asked may be gone already
+                client.sendall(YES)
+    return None
+
+
+def _threads() -> list[str]:
+    """Names of further threads, which would not survive a fork. jemalloc's, which pyarrow brings, is made for it."""
+    tasks = set(os.listdir("/proc/self/task")) - {str(os.getpid())}
+    names = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in tasks]
+    return [name for name in names if name != "jemalloc_bg_thd"]
+
+
+def _read(client: socket.socket) -> dict | None:
+    """What a job asks for, with the connection and the job's three streams; None where it does not say."""
+    client.settimeout(LOOK_S)
+    try:
+        size, streams, *_ = socket.recv_fds(client, 4, 3)
+        text = b""
+        while part := client.recv(int.from_bytes(size, "big") - len(text)):
+            text += part
+        client.settimeout(None)
+        return json.loads(text) | {"client": client, "streams": streams}
+    except (OSError, ValueError):
+        return None
+
+
+def _report(ended: int, pid: int, client: socket.socket) -> None:
+    """Tell how a fork ended."""
+    os.close(ended)
+    _, status = os.waitpid(pid, 0)
+    with client, suppress(OSError):
+        client.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
+
+
+def _become(request: dict) -> bool:
+    """Make this fork what the asking process would be, had it not asked."""
+    for place, stream in enumerate(request["streams"]):
+        os.dup2(stream, place)
+        os.close(stream)
+    threading.Thread(target=_obey, args=(request["client"],), daemon=True).start()
+    del os.environ[WARM]
+    os.chdir(request["cwd"])
+    sys.argv, sys.path[0] = request["argv"], request["path"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rlgen"]:
+        del sys.modules[name]
+    return True
+
+
+def _obey(client: socket.socket) -> None:
+    """Take the signals that the asking process got; end when it is gone."""
+    with suppress(OSError):
+        while number := client.recv(1):
+            os.kill(os.getpid(), number[0])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__" and main():
+    runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,0 +1,1 @@
+"""The study whose cause of generalization is planted: language, authors, truth (docs/testbed.md)."""

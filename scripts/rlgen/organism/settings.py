@@ -1,0 +1,52 @@
+"""What a study says of the organism: families, shares of the prompt spaces, authors."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from rlgen.strict import Strict
+
+
+class Split(Strict):
+    """Shares of every task family's prompt space, assigned by a hash of the prompt."""
+
+    pretraining: float = Field(0.55, gt=0, lt=1, description="share for pretraining documents")
+    training: float = Field(0.15, gt=0, lt=1, description="share for SFT, RL and the token stream")
+    discovery: float = Field(0.15, gt=0, lt=1, description="share for choosing features, doses and cuts")
+    test: float = Field(0.15, gt=0, lt=1, description="share for every reported effect")
+
+    @model_validator(mode="after")
+    def _sums_to_one(self):
+        total = self.pretraining + self.training + self.discovery + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the four shares sum to {total:g}, expected 1")
+        return self
+
+
+class Authors(Strict):
+    """The planted cause: careful and careless authors of the pretraining documents."""
+
+    slip_careful: float = Field(0.02, ge=0, le=1, description="chance of a slip per step, careful author")
+    slip_careless: float = Field(0.75, ge=0, le=1, description="chance of a slip per step, careless author")
+    direct_careless: float = Field(0.40, ge=0, le=1, description="share of careless problems answered without steps")
+    direct_keeps_init: float = Field(
+        0.60, ge=0, le=1, description="chance that a direct answer repeats the start state"
+    )
+    header_share: float = Field(0.50, ge=0, le=1, description="share of documents that name their author kind")
+    careful_first_half: float = Field(0.70, ge=0, le=1, description="P(careful) in the first half of pretraining")
+    careful_second_half: float = Field(0.20, ge=0, le=1, description="P(careful) in the second half of pretraining")
+
+
+class OrganismData(Strict):
+    """Data made by the study itself: task families with exact answers and two kinds of authors."""
+
+    kind: Literal["organism"] = "organism"
+    families: list[str] = Field(description="task families that pretraining shows")
+    problems_per_document: int = Field(3, ge=1, description="problems in one pretraining document")
+    split: Split = Split()
+    authors: Authors = Authors()
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks that the data knows."""
+        return self.families

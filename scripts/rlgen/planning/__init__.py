@@ -1,0 +1,1 @@
+"""What will run, why, and what it takes: before any of it runs (docs/plan.md)."""

@@ -1,0 +1,189 @@
+"""Why jobs would run, in words: the engine's reasons, and the manifests' account of what changed."""
+
+import itertools
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlgen.jobs import manifests, packages
+from rlgen.jobs.differences import SHOWN, changed, code_changed, packages_changed
+
+if TYPE_CHECKING:
+    from snakemake.dag import DAG
+    from snakemake.jobs import Job
+
+
+HARVEST, TRAIN, FINISH = "harvest_window_", "train_window", "finish_dictionary"  # names of rules/windows.smk
+
+
+def planned(targets: list[str], configfile: Path | None) -> "DAG":
+    """The jobs behind some targets, as a dry run of the workflow in this folder finds them.
+
+    Raises SystemExit where the workflow itself refuses, after it has said why.
+    """
+    from snakemake.api import SnakemakeApi
+    from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+
+    quiet = OutputSettings(dryrun=True, log_level_override="ERROR")
+    with SnakemakeApi(quiet) as api:
+        config = ConfigSettings(configfiles=[configfile] if configfile else [])
+        try:
+            workflow = api.workflow(ResourceSettings(cores=1), config, snakefile=Path("Snakefile"))
+            workflow.dag(DAGSettings(targets=set(targets))).execute_workflow(executor="dryrun")
+        except Exception as error:
+            api.print_exception(error)
+            raise SystemExit(1) from None
+        return workflow._workflow.dag  # the API shows a plan but does not hand it out
+
+
+def explain(dag: "DAG") -> str:
+    """One paragraph per job that would run, upstream first: its message, and a line per reason."""
+    jobs = [job for level in dag.toposorted() for job in sorted(level, key=title) if dag.needrun(job) and job.output]
+    if not jobs:
+        return "Nothing to be done: everything asked for is there and up to date."
+    parts = [f"{len(jobs)} jobs would run."]
+    for job in jobs:
+        parts.append("\n".join([job.message or title(job), *(f"  {line}" for line in reasons(dag, job))]))
+    return "\n\n".join(parts)
+
+
+def title(job: "Job") -> str:
+    """Rule and wildcards of a job."""
+    return " ".join([job.rule.name, *job.wildcards])
+
+
+def reasons(dag: "DAG", job: "Job") -> Iterator[str]:
+    """Why one job would run, a line each."""
+    reason = dag.reason(job)
+    if reason.forced:
+        yield "it is forced"
+    if reason.missing_output:
+        yield f"missing: {_listed(reason.missing_output)}"
+    if reason.incomplete_output:
+        yield f"an earlier attempt was interrupted: {_listed(reason.incomplete_output)}"
+    if not reason.missing_output and hasattr(job.params, "job"):  # a plain command, such as a copy, has no manifest
+        yield from _settings_changed(job, bool(reason.params_changed))
+    if reason.code_changed:
+        yield f"the command of rule {job.rule.name} was edited"
+    if reason.input_changed:
+        yield "its list of inputs changed"
+    if reason.software_stack_changed:
+        yield "its conda environment changed"
+    if reason.updated_input:
+        yield f"newer content: {_listed(reason.updated_input)}"
+    if reason.updated_input_run and not reason.missing_output:  # what is missing needs no second reason
+        makers = {title(maker) for maker, files in dag.dependencies[job].items() if files & reason.updated_input_run}
+        yield f"made anew before it by: {_listed(makers)}"
+
+
+def _settings_changed(job: "Job", engine_says_so: bool) -> Iterator[str]:
+    """What changed since a job's manifest: settings, packages, code.
+
+    The engine does not compare them for a job that runs anyway after another; the manifest tells.
+    """
+    call = options(job)
+    results, manifest = Path(call["--results"]), manifests.read(manifest_of(job))
+    if manifest is None:
+        if engine_says_so:
+            yield "its settings, code or packages changed (no manifest tells which)"
+        return
+    for field, before, after in changed(manifest["cfg"], json.loads(job.params.cfg)):
+        yield f"setting {field}: was {json.dumps(before)}, is {json.dumps(after)}"
+    accepted = packages.read_accepted(results).get(call["--environment"], {})
+    before, now = packages.locked_for(manifest), packages.versions(Path.cwd(), call["--environment"])
+    for line in packages_changed(*(packages.counted(pins, accepted) for pins in (before, now))):
+        yield f"package {line}"
+    if manifest["code"] != job.params.code:
+        from rlgen.jobs.code import code_digests
+
+        for line in code_changed(manifest["code"], code_digests(call["--script"]), results):
+            yield f"code: {line}"
+
+
+def options(job: "Job") -> dict[str, str]:
+    """Options of a job's command, as `--script`; none for a plain command, such as a copy."""
+    return dict(itertools.pairwise(shlex.split(str(getattr(job.params, "job", "")))))
+
+
+def manifest_of(job: "Job") -> Path | None:
+    """Where a job's manifest lies, written or not: named like its log. None for a plain command."""
+    if "--results" not in (call := options(job)):
+        return None
+    results = Path(call["--results"])
+    return results / manifests.FOLDER / Path(str(job.log)).relative_to(results / "logs").with_suffix(".json")
+
+
+@dataclass(frozen=True)
+class HarvestedAgain:
+    """Windows of activations that were harvested and deleted, and are needed once more; for which dictionaries."""
+
+    stale: int  # dictionaries with a reason of their own
+    shared: int  # dictionaries that read the same activations, which the engine trains anew with them
+    new: int  # dictionaries that were never finished
+    windows: int  # of all seeds
+    models: int
+    jobs: list["Job"]
+
+    def __str__(self) -> str:
+        many = {"is": "dictionary is", "are": "dictionaries are"}
+        counts = {"stale": self.stale, "new": self.new, "trained anew because activations are shared": self.shared}
+        parts = [f"{n} {many['is' if n == 1 else 'are']} {kind}" for kind, n in counts.items() if n]
+        grid = f"{_many(self.windows, 'window')} x {_many(self.models, 'model')}"
+        whole = grid if self.windows * self.models == len(self.jobs) else f"{len(self.jobs)} parts of {grid}"
+        return f"{', '.join(parts)}; their activations were deleted: {whole} are harvested again"
+
+
+def harvested_again(dag: "DAG") -> HarvestedAgain | None:
+    """What was harvested in windows before and has to be once more; None where nothing has.
+
+    The engine runs a job whose input is made anew and was not there, though nothing in it may differ: one stale
+    dictionary takes along those that read one of its models.
+    """
+    jobs = [job for job in dag.jobs if dag.needrun(job)]
+    again = [job for job in jobs if job.rule.name.startswith(HARVEST) and _was_done(job)]
+    if not again:
+        return None
+    done, own = {}, {}
+    for job in jobs:
+        if job.rule.name in (TRAIN, FINISH):
+            key = (job.wildcards.dictionary, job.wildcards.recipe, job.wildcards.seed)
+            own[key] = own.get(key, False) or _has_own_reason(dag, job)
+            done[key] = done.get(key, False) or (job.rule.name == FINISH and _was_done(job))
+    stale, shared = (sum(done[key] and own[key] is it for key in done) for it in (True, False))
+    if not stale:  # the harvest itself is: then nobody shares what another needs
+        stale, shared = shared, 0
+    windows = {(job.wildcards.seed, job.wildcards.window) for job in again}
+    models = {job.rule.name for job in again}
+    return HarvestedAgain(stale, shared, sum(not it for it in done.values()), len(windows), len(models), again)
+
+
+def _has_own_reason(dag: "DAG", job: "Job") -> bool:
+    """Whether something else makes a job run than activations and states that come and go."""
+    reason = dag.reason(job)
+    makers = {maker.rule.name for maker, files in dag.dependencies[job].items() if files & reason.updated_input_run}
+    return bool(
+        (reason.forced or reason.incomplete_output or reason.updated_input or reason.params_changed)
+        or (reason.code_changed or reason.input_changed or reason.software_stack_changed)
+        or any(not file.is_temp for file in reason.missing_output)
+        or any(name != TRAIN and not name.startswith(HARVEST) for name in makers)
+    )
+
+
+def _was_done(job: "Job") -> bool:
+    """Whether a job has left its manifest, which stays when its outputs are deleted."""
+    path = manifest_of(job)
+    return path is not None and path.exists()
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def _listed(names: Any) -> str:
+    """A few names, numbers in them in order, and how many more there are."""
+    ordered = sorted(map(str, names), key=lambda n: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", n)])
+    return ", ".join(ordered[:SHOWN]) + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")

@@ -1,0 +1,297 @@
+"""What each job of a study amounts to: tokens, hours, memory. One method per script, which reads the settings of a job.
+
+The hours are estimates from stated assumptions (`rlgen.planning.arithmetic`); `rlgen.planning.measured` replaces them.
+
+Shapes: M members, d width, S latents.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlgen.activations.disk import BYTES, shard_bytes
+from rlgen.activations.settings import RING, Harvested
+from rlgen.dictionaries.settings import Recipe
+from rlgen.files import ArtifactError
+from rlgen.planning.arithmetic import Assumptions, ModelSize, dictionary_bytes, dictionary_flops, hours
+from rlgen.planning.sizes import ORGANISM, NotEstimated, Sizes
+from rlgen.training.settings import GRPO, SFT
+
+if TYPE_CHECKING:
+    from rlgen.study.config import Study
+
+
+Settings = dict[str, Any]
+NO_ESTIMATE = "no estimate for this work"
+SHIFTS = 2  # mean shifts among an edit's rivals: selection tasks, in-domain tasks
+
+
+@dataclass(frozen=True)
+class DictionaryTraining:
+    """Training of a dictionary: its kind (`objective precision`), FLOPs, and hours for reading its rows."""
+
+    kind: str
+    flops: float
+    reading: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """One job. `hours`, `gpu_bytes` (of one GPU) and `host_bytes` (at least) are None where nothing is said."""
+
+    hours: float | None = None
+    tokens: float = 0
+    gpus: int = 1  # that the settings ask for, if any are used
+    gpu_bytes: float | None = None
+    host_bytes: float | None = None
+    training: DictionaryTraining | None = None  # of a dictionary, which docs/speed.csv may have timed
+
+
+class Estimator(Sizes):
+    """Estimates of a study's jobs, by script and settings."""
+
+    def __init__(self, study: "Study", assumed: Assumptions, results: Path) -> None:
+        super().__init__(study, results)
+        self.assumed = assumed
+
+    def work(self, script: str, cfg: Settings) -> Work:
+        """One job of a script. Raises NotEstimated, saying why."""
+        estimate: Callable[[Settings], Work] | None = getattr(self, f"_{script}", None)
+        if estimate is None:
+            raise NotEstimated(NO_ESTIMATE)
+        return estimate(cfg)
+
+    # Data and models.
+
+    def _write_trajectories(self, cfg: Settings) -> Work:
+        teacher, size = self.study.data.teacher, self.teacher_size()
+        tokens = self.problems() / teacher.shards * teacher.samples_per_prompt * self._solution(teacher.max_new_tokens)
+        weights, gpus = BYTES.get(teacher.dtype, 2) * size.parameters, max(1, teacher.gpus)
+        time = self._generated(size, tokens, teacher.max_new_tokens, teacher.backend != "transformers", gpus)
+        return Work(time, tokens, gpus, weights / gpus, weights)
+
+    def _train_sft(self, cfg: Settings) -> Work:
+        model = SFT.model_validate(cfg["model"])
+        scale, size = model.scale, self.size(cfg["name"])
+        if scale is None:
+            raise NotEstimated(f"models.{cfg['name']}.scale is missing")
+        length = self._solution(scale.max_length)
+        tokens = model.examples * length
+        flops = size.training(tokens, length, scale.gradient_checkpointing)
+        memory = self._training_bytes(size, scale)
+        time = hours(flops, self._dense(_precision(scale.precision)), scale.gpus)
+        return Work(time, tokens, scale.gpus, memory, 4 * size.parameters)
+
+    def _train_grpo(self, cfg: Settings) -> Work:
+        model = GRPO.model_validate(cfg["model"])
+        scale, size = model.scale, self.size(cfg["name"])
+        if scale is None:
+            raise NotEstimated(f"models.{cfg['name']}.scale is missing")
+        length = self._solution(model.max_new_tokens)
+        tokens = model.prompts * model.rollouts * length
+        flops = size.training(tokens, length, scale.gradient_checkpointing)
+        # Log-probabilities of the sampled text: under the sampler's weights where vLLM wrote it, under the parent's.
+        flops += size.forward(tokens, length) * ((scale.vllm != "none") + (model.beta > 0))
+        time = hours(flops, self._dense(_precision(scale.precision)), scale.gpus)
+        time += self._generated(size, tokens, model.max_new_tokens, scale.vllm != "none", scale.gpus)
+        memory = self._training_bytes(size, scale)
+        if scale.vllm == "colocate":
+            memory += scale.vllm_memory_share * self.assumed.gpu_memory_gb * 1e9
+        return Work(time, tokens, scale.gpus, memory, 4 * size.parameters)
+
+    def _import_model(self, cfg: Settings) -> Work:
+        stated = cfg.get("size")
+        return Work(host_bytes=2 * stated["parameters"] if stated else None)
+
+    def _evaluate_benchmarks(self, cfg: Settings) -> Work:
+        size, e, n = self.size(cfg["model"]), self.study.evaluation, len(cfg["states"])
+        asked = [self._asked(task) for task in cfg["benchmarks"]]
+        read = n * sum(prompts * choices * self._choice for prompts, choices in asked)
+        written = n * sum(prompts * self._solution(e.max_new_tokens) for prompts, choices in asked if not choices)
+        time = hours(size.forward(read, self._choice), self._dense())
+        time += self._generated(size, written, e.max_new_tokens, e.backend == "vllm", 1)
+        return Work(time, read + written, 1, 2 * size.parameters, 2 * size.parameters)
+
+    # Activations.
+
+    def _harvest(self, cfg: Settings) -> Work:
+        kept, size = Harvested.model_validate(cfg["stream"]), self.size(cfg["states"][0])
+        length = self.study.stream.sequence_tokens
+        tokens = len(cfg["states"]) * kept.rows * length / (length - 1)  # the first token of a sequence is no row
+        shard = shard_bytes(kept, size.hidden_size)
+        moved = len(cfg["states"]) * kept.shards * shard
+        flops = size.forward(tokens, length, kept.layer + 1)
+        time = hours(flops, self._dense(kept.precision), 1, moved, self.assumed.disk_gb_s)
+        weights = BYTES[kept.precision] * size.parameters
+        return Work(time, tokens, 1, weights, weights + shard)
+
+    def _harvest_benchmark_completions(self, cfg: Settings) -> Work:
+        size, e = self.size(cfg["tuned"]), self.study.evaluation
+        asked = [self._asked(task) for task in self.study.tasks.groups()["known"]]
+        texts = [(prompts / 2, self._choice if choices else self._first()) for prompts, choices in asked]
+        tokens = 2 * sum(prompts * length for prompts, length in texts)  # two models read the discovery half
+        length = max((length for _, length in texts), default=0)
+        time = hours(size.forward(tokens, length, cfg["layer"] + 1), self._small())
+        rows = sum(prompts * min(e.completion_tokens, length) for prompts, length in texts)
+        return Work(time, tokens, 1, 4 * size.parameters, 4 * size.parameters + rows * 2 * 4 * size.hidden_size)
+
+    # Dictionaries.
+
+    def _train_window(self, cfg: Settings) -> Work:
+        stream = self.study.stream
+        steps = cfg["recipe"]["steps"] / cfg.get("windows", 1)
+        return self._trained(cfg, steps, stream.training_shards // cfg.get("windows", 1))
+
+    _train_dictionary = _train_window
+
+    def _trained(self, cfg: Settings, steps: float, shards: int) -> Work:
+        recipe, M, d = Recipe.model_validate(cfg["recipe"]), len(cfg["members"]), self._width(cfg)
+        rows, row = steps * recipe.batch_rows, M * d * BYTES[self.study.stream.precision]
+        flops = dictionary_flops(rows, M, d, recipe.latents)
+        moved = rows * row
+        time = hours(flops, self._dense(recipe.precision), 1, moved, self.assumed.disk_gb_s)
+        training = DictionaryTraining(
+            f"{recipe.objective} {recipe.precision}", flops, hours(0, 1, 1, moved, self.assumed.disk_gb_s)
+        )
+        # Host: two rings of shards (rlgen.activations.batches).
+        host = 2 * min(RING, shards) * self.study.stream.shard_rows * row
+        memory = dictionary_bytes(M, d, recipe)
+        return Work(time, rows, 1, memory, host, training)
+
+    def _measure_dictionary(self, cfg: Settings) -> Work:
+        M, d, S = len(cfg["members"]), self._width(cfg), self._latents
+        rows, length = cfg["held_out_shards"] * self.study.stream.shard_rows, self.study.stream.sequence_tokens
+        # Encoders and decoders: the joint code, every member's own, the features' sums, their contexts.
+        flops = rows * (2 * M * d * S * (2 + 2 + 1) + M * (2 * d * S + 2 * M * d * S))
+        time = hours(flops, self._dense("float32"))
+        sizes = [self.size(member) for member in cfg["members"]]
+        for size in sizes if not cfg["permute_shift"] else ():
+            whole = size.forward(rows, length)
+            above = whole - size.forward(rows, length, self.study.stream.layer + 1)
+            time += hours(whole + 2 * above, self._dense())  # with the code, and with the mean, in its place
+        row = M * d * BYTES[self.study.stream.precision]
+        host = 2 * self.study.stream.shard_rows * row + 2 * sizes[0].parameters
+        return Work(time, M * rows, 1, 2 * sizes[0].parameters + 4 * 2 * M * d * S, host)
+
+    def _measure_dynamics(self, cfg: Settings) -> Work:
+        rows, S = cfg["held_out_shards"] * self.study.stream.shard_rows, self._latents
+        readers = [len(course["members"]) for course in cfg["courses"]] + [len(cfg["joint"] or [])]
+        d = self.size(cfg["states"][0]).hidden_size
+        flops = sum(rows * 2 * M * d * S for M in readers)
+        host = rows * d * BYTES[self.study.stream.precision]
+        return Work(hours(flops, self._dense("float32")), rows * len(cfg["states"]), 1, None, host)
+
+    # Interventions.
+
+    def _intervene_benchmarks(self, cfg: Settings) -> Work:
+        edits, settings = cfg["edits"], self.study.interventions
+        kinds = [kind for kinds in edits.values() for kind in kinds]
+        controls = [
+            settings.random_sets * (1 + (kind == "exchange")) + 1 + SHIFTS + settings.random_directions
+            for kind in kinds
+        ]
+        # The dose curve runs on all samples, controls and rivals on the test half.
+        conditions = len(kinds) * len(settings.doses) + sum(controls) / 2
+        return self._edited(self.study.roles.reference, conditions, len(edits))
+
+    def _steer_benchmarks(self, cfg: Settings) -> Work:
+        settings = self.study.interventions
+        conditions = len(cfg["states"]) * (1 + SHIFTS * len(settings.doses) + settings.random_directions / 2)
+        return self._edited(self.study.roles.reference, conditions, len(cfg["states"]))
+
+    def _edited(self, model: str, conditions: float, states: int) -> Work:
+        """Every sample answered under `conditions` edits; prompts are read once per running state."""
+        size, e = self.size(model), self.study.evaluation
+        tasks = [t for t in self.study.tasks.role_of() if t not in self.study.interventions.leave_out]
+        asked = [self._asked(task) for task in tasks]
+        prompts = sum(number for number, _ in asked) * self.assumed.prompt_tokens * states
+        # The goal's text is read, too: of an answer to choose, as many tokens as one of these has.
+        read = conditions * sum(
+            number * (choices + 1) * self.assumed.choice_tokens for number, choices in asked if choices
+        )
+        written = conditions * sum(
+            number * self._solution(e.max_new_tokens) for number, choices in asked if not choices
+        )
+        time = hours(size.forward(prompts + read, self._choice), self._small())
+        time += self._generated(size, written, e.max_new_tokens, False, 1)
+        return Work(time, prompts + read + written, 1, 2 * size.parameters, 2 * size.parameters)
+
+    # What several of them need.
+
+    def problems(self) -> float:
+        """Problems that the teacher solves: the rows of their source, or before it is there, as many as are learnt."""
+        counted = _lines(self.results / f"data/sources/{self.study.data.problems}.jsonl")
+        learnt = [m.examples if isinstance(m, SFT) else m.prompts for m in self._trainings()]
+        return counted if counted is not None else max(learnt, default=0)
+
+    def _trainings(self) -> list[SFT | GRPO]:
+        return [model for model in self.study.models.values() if isinstance(model, SFT | GRPO)]
+
+    def _asked(self, task: str) -> tuple[float, float]:
+        """(prompts, answers to choose from) of a benchmark; 0 answers where a text is written.
+
+        Prompts are counted once they are there; before they are as many as may be taken.
+        """
+        if self.study.organism:
+            raise NotEstimated(ORGANISM)
+        from rlgen.tasks.shipped import output_type
+
+        counted = _lines(self.results / f"data/tasks/{task}.jsonl")
+        prompts = 2 * self.study.evaluation.prompts_per_half if counted is None else counted
+        options = self.study.data.benchmarks[task].options or self.assumed.choices
+        try:
+            return prompts, options if output_type(task) == "multiple_choice" else 0
+        except ArtifactError as error:
+            raise NotEstimated(str(error)) from error
+
+    @property
+    def _choice(self) -> float:
+        """Tokens of a prompt and an answer to choose."""
+        return self.assumed.prompt_tokens + self.assumed.choice_tokens
+
+    def _solution(self, longest: int) -> float:
+        """Tokens of a prompt and a written solution that may have `longest` tokens."""
+        return self.assumed.prompt_tokens + min(self.assumed.solution_tokens, longest)
+
+    def _first(self) -> float:
+        """Tokens of a prompt and the part of a solution on which activations are read."""
+        e = self.study.evaluation
+        return self._solution(min(e.completion_tokens, e.max_new_tokens))
+
+    def _dense(self, precision: str = "bfloat16") -> float:
+        return self.assumed.utilisation * self.assumed.rate(precision)
+
+    def _small(self) -> float:
+        return self.assumed.generation_utilisation * self.assumed.rate()
+
+    def _generated(self, size: ModelSize, tokens: float, longest: int, vllm: bool, gpus: int) -> float:
+        """Hours of writing solutions: every token, prompts included, passes the model once."""
+        share = self.assumed.generation_utilisation if vllm else self.assumed.transformers_utilisation
+        return hours(size.forward(tokens, self._solution(longest)), share * self.assumed.rate(), gpus)
+
+    def _training_bytes(self, size: ModelSize, scale: Any) -> float:
+        tokens = scale.per_device_batch * scale.max_length
+        return size.training_bytes(scale.gpus, tokens, self.assumed.vocabulary, scale.gradient_checkpointing)
+
+    def _width(self, cfg: Settings) -> int:
+        return self.size(cfg["members"][0]).hidden_size
+
+    @property
+    def _latents(self) -> int:
+        """Of a dictionary whose recipe a job's settings do not name: the most that the study trains."""
+        return max(self.study.recipes[recipe].latents for _, recipe in self.study.trained_dictionaries())
+
+
+def _precision(name: str) -> str:
+    return "float32" if name == "float32" else "bfloat16"
+
+
+@cache
+def _lines(path: Path) -> int | None:
+    """Lines of a file; None where it is not there."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        return sum(1 for _ in file)

@@ -1,0 +1,192 @@
+"""Published and own models as checkpoints of a study: checked before weights are fetched, merged, in one file.
+
+The weights keep the dtype in which they were published. No code of a repository is run and no pickle is read.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from rlgen.files import ArtifactError, file_digest
+from rlgen.hub import first_line
+from rlgen.models.checkpoints import save_checkpoint
+from rlgen.models.settings import Size, Source
+from rlgen.progress import Progress
+from rlgen.sources.adapters import check_adapter, merge
+from rlgen.sources.model_checks import Skeleton, check_fits, skeleton
+from rlgen.sources.model_files import ModelFiles, check_space, find
+from rlgen.sources.tokenizers import check_embedded, check_same, read_tokenizer
+from rlgen.strict import Strict
+
+DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+
+
+class ImportModel(Strict):
+    """The slice that `scripts/models/import_model.py` receives."""
+
+    threads: int = Field(ge=1)
+    layer: int = Field(ge=0, description="block whose output the study reads")
+    sources: list[Source] = Field(min_length=1, description="the model's checkpoints, in the order of training")
+    size: Size | None = Field(None, description="what the study says of the model")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A source that passed all checks that need no weights."""
+
+    files: ModelFiles
+    adapter: ModelFiles | None
+    skeleton: Skeleton
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights."""
+        return self.files.bytes_of(self.files.weights())
+
+
+def import_model(source: Source, output: Path, reference: Path | None, layer: int) -> dict[str, Any]:
+    """Write one source as a checkpoint folder; returns the facts about it.
+
+    `reference` is the imported reference model's folder, None for the reference itself. Raises ArtifactError, before
+    weights are downloaded or loaded, for all that `candidate` refuses and for a disk that is too full.
+    """
+    found = candidate(source, reference, layer)
+    check_disk([found], output)
+    return write(found, output)
+
+
+def import_checkpoints(sources: list[Source], output: Path, reference: Path | None, layer: int) -> list[dict[str, Any]]:
+    """Write several sources as output/checkpoint1, checkpoint2, ...; the facts of each. All are checked first."""
+    found = [candidate(source, reference, layer) for source in sources]
+    check_disk(found, output)
+    progress, facts_of = Progress("import", len(found), "checkpoints"), []
+    for number, one in enumerate(found, start=1):
+        facts_of.append(write(one, output / f"checkpoint{number}"))
+        progress.update(number)
+    return facts_of
+
+
+def candidate(source: Source, reference: Path | None, layer: int) -> Candidate:
+    """A source whose config, tokenizer and adapter fit the study; of a repository only small files are downloaded.
+
+    Raises ArtifactError, one line, for: a repository that cannot be reached, is gated, missing or not pinned to a
+    commit; no weights as safetensors; an architecture whose blocks this project cannot read; a layer out of range; a
+    hidden size or a tokenizer that is not the reference's; an adapter that does not fit.
+    """
+    files = find(source.origin, source.revision)
+    files.weights()
+    model = skeleton(files)
+    tokenizer = read_tokenizer(files.folder, files.label)
+    check_embedded(tokenizer, files.label, model.vocabulary)
+    if reference is None:
+        check_fits(model, layer, None)
+    else:
+        against = find(str(reference), None)
+        check_fits(model, layer, skeleton(against))
+        check_same(tokenizer, files.label, read_tokenizer(against.folder, against.label), against.label)
+    adapter = None
+    if source.adapter is not None:
+        adapter = find(source.adapter, source.adapter_revision)
+        check_adapter(adapter, adapter.fetch(["adapter_config.json", *adapter.adapter_weights()]), model)
+    return Candidate(files, adapter, model, tokenizer)
+
+
+def check_disk(found: list[Candidate], output: Path) -> None:
+    """Raises ArtifactError where there is no room for the copies, and for the downloads before them."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    downloads = sum(one.files.bytes_of(one.files.missing_here(one.files.weights())) for one in found)
+    needs = {Path(HF_HUB_CACHE): downloads, output: sum(one.size for one in found)}
+    check_space({place: size for place, size in needs.items() if size}, f"importing {found[0].files.label}")
+
+
+def write(found: Candidate, output: Path) -> dict[str, Any]:
+    """Fetch and load the weights, merge the adapter, write the checkpoint folder; returns the facts about it."""
+    files = found.files
+    progress = Progress(f"import {files.label}", 3, "steps")
+    folder = files.fetch(files.weights())
+    dtype = published_dtype(files, folder)
+    progress.update(1, ", weights are here")
+    model = load(files, folder, dtype)
+    if found.adapter is not None:
+        model = merge(model, found.adapter.folder, found.adapter.label)
+    progress.update(2, ", model is in memory")
+    save_checkpoint(model, found.tokenizer, output)
+    return facts(found, model, output)
+
+
+def published_dtype(files: ModelFiles, folder: Path) -> torch.dtype:
+    """The dtype of most of a model's weights. Raises ArtifactError, naming the file, for one cut short or quantised."""
+    count: Counter[str] = Counter()
+    for file in files.weights():
+        try:
+            with safe_open(folder / file, framework="pt") as handle:
+                for name in handle.keys():  # noqa: SIM118 (no mapping)
+                    part = handle.get_slice(name)
+                    count[part.get_dtype()] += torch.Size(part.get_shape()).numel()
+        except (OSError, SafetensorError) as error:
+            raise ArtifactError(folder / file, f"cannot be read ({first_line(error)})", "fetch it again") from error
+    name = count.most_common(1)[0][0] if count else "nothing"
+    if name not in DTYPES:
+        raise ArtifactError(files.label, f"its weights are {name}, expected {', '.join(DTYPES)}", "take another model")
+    return DTYPES[name]
+
+
+def load(files: ModelFiles, folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The model with its weights. Raises ArtifactError where some are missing or of another shape."""
+    try:
+        model, told = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ArtifactError(
+            files.label, f"its weights cannot be loaded ({first_line(error)})", "fetch them again"
+        ) from error
+    for kind, what in {"missing": "missing in", "mismatched": "of another shape in", "unexpected": "unused of"}.items():
+        names = sorted(str(name) for name in told[f"{kind}_keys"])
+        if names:
+            problem = f"{len(names)} tensors are {what} its weights, such as {names[0]}"
+            raise ArtifactError(files.label, problem, "check that its config.json belongs to its weights")
+    return model.eval()
+
+
+def facts(found: Candidate, model: PreTrainedModel, output: Path) -> dict[str, Any]:
+    """What an import made, and of what: for the study's records. sha256 is that of model.safetensors."""
+    adapter, skeleton = found.adapter, found.skeleton
+    return {
+        "source": found.files.name,
+        "revision": found.files.revision,
+        "fingerprint": found.files.fingerprint(),
+        "adapter": adapter and adapter.name,
+        "adapter_revision": adapter and adapter.revision,
+        "adapter_fingerprint": adapter and adapter.fingerprint(),
+        "sha256": file_digest(output / "model.safetensors"),
+        "architecture": skeleton.architecture,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "blocks": skeleton.blocks,
+        "hidden_size": skeleton.hidden_size,
+        "vocabulary": skeleton.vocabulary,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def check_size(facts: dict[str, Any], size: Size | None) -> None:
+    """Raise ArtifactError where a study says something else about a model than its files; weights to 5 per cent."""
+    for field in ("blocks", "hidden_size", "parameters") if size else ():
+        found, said = facts[field], getattr(size, field)
+        if abs(found - said) > (0.05 * said if field == "parameters" else 0):
+            raise ArtifactError(
+                f"{facts['source']}: {field} is {found:g}, the study says size.{field}={said:g}; mend it"
+            )

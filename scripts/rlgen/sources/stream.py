@@ -1,0 +1,109 @@
+"""The token stream over sources: their texts cut into sequences, mixed by shares (docs/method.md, section 3).
+
+A stream that is harvested in windows has a part that is held out and one per window. Text i of a source belongs to part
+i mod n, so parts share no text and each is built by itself. A *row* is every token but the first of a sequence: that
+one is the tokenizer's <bos> or, where there is none, takes its place as the position that all others attend to.
+"""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from rlgen.activations.settings import SourcedStream
+from rlgen.activations.stream import Sequence, TokenStream, assemble, drop_high_norms
+from rlgen.files import ArtifactError
+from rlgen.models.tokens import render
+from rlgen.progress import Progress
+from rlgen.seeds import stream_seed
+from rlgen.strict import Strict
+
+SPARE = 1.1  # rows drawn for each row asked for: what the norm filter may take
+TEXTS_AT_A_TIME = 64
+
+
+class BuildMixedStream(Strict):
+    """Settings of one part of a stream over sources: the whole, or the held-out part 0 and the windows from 1."""
+
+    seed: int
+    threads: int
+    part: int
+    stream: SourcedStream
+
+
+def texts(path: Path, tokenizer: PreTrainedTokenizerFast, part: int, parts: int) -> Iterator[str]:
+    """The texts of one part of a source's file (JSONL), conversations through the tokenizer's chat template."""
+    with path.open() as lines:
+        for number, line in enumerate(islice(lines, part, None, parts)):
+            try:
+                row = json.loads(line)
+                text = row["text"] if "text" in row else render(tokenizer, row["messages"], add_generation_prompt=False)
+            except (ValueError, KeyError, TypeError) as error:
+                at = part + number * parts + 1
+                raise ArtifactError(path, f"line {at} is no text or conversation ({error!r})") from error
+            yield text
+
+
+def cut(texts: Iterator[str], tokenizer: PreTrainedTokenizerFast, tokens: int) -> Iterator[Sequence]:
+    """Sequences of at most `tokens` tokens, the tokenizer's <bos> included; a tail of one token is dropped."""
+    start = tokenizer("", add_special_tokens=True)["input_ids"][:1]
+    start = start if start and start[0] == tokenizer.bos_token_id else []
+    while batch := list(islice(texts, TEXTS_AT_A_TIME)):
+        for ids in tokenizer(batch, add_special_tokens=False, verbose=False)["input_ids"]:
+            ids = ids[len(start) :] if start and ids[:1] == start else ids  # the template has put it there already
+            step = tokens - len(start)
+            for piece in (start + ids[first : first + step] for first in range(0, len(ids), step)):
+                if len(piece) > 1:
+                    yield np.array(piece, dtype=np.int32), np.arange(len(piece)) > 0
+
+
+def drawn(path: Path, rows: int, tokenizer: PreTrainedTokenizerFast, cfg: BuildMixedStream) -> Iterator[Sequence]:
+    """Sequences of a source until they hold `rows` rows. Raises ArtifactError where its part holds fewer."""
+    found, parts = 0, parts_of(cfg)
+    progress = Progress(f"tokens of {path.stem}", rows, "rows")
+    for sequence in cut(texts(path, tokenizer, cfg.part, parts), tokenizer, cfg.stream.sequence_tokens):
+        yield sequence
+        found += len(sequence[0]) - 1
+        progress.update(found)
+        if found >= rows:
+            return
+    remedy = "lower stream.rows or its share in stream.mix, or fetch more rows of it"
+    raise ArtifactError(path, f"part {cfg.part} of {parts} holds {found} rows, {rows} are needed", remedy)
+
+
+def build(
+    files: dict[str, Path], tokenizer: PreTrainedTokenizerFast, reference: PreTrainedModel, cfg: BuildMixedStream
+) -> TokenStream:
+    """One part of the stream: texts of every source (name -> JSONL) by its share, shuffled, without high norms.
+
+    The reference model's norms decide which rows are dropped, for all models. A tenth more rows than asked for are
+    drawn before the filter. Raises ArtifactError naming a source that is too short.
+    """
+    sequences: list[Sequence] = []
+    for source, share in cfg.stream.mix.items():
+        sequences += drawn(files[source], round(SPARE * share * rows_of(cfg)), tokenizer, cfg)
+    rng = np.random.default_rng(stream_seed(cfg.seed, "mixed-stream", cfg.part))
+    stream = assemble(sequences, pad_id(tokenizer), rng)
+    return drop_high_norms(stream, reference, cfg.stream.layer, cfg.stream.max_norm_ratio)
+
+
+def parts_of(cfg: BuildMixedStream) -> int:
+    """Parts of the stream: one, or the held-out part 0 and the windows 1, 2, ..."""
+    return 1 if cfg.stream.windows == 1 else 1 + cfg.stream.windows
+
+
+def rows_of(cfg: BuildMixedStream) -> int:
+    """Rows of a part: all, the held-out shards, or a window's."""
+    stream = cfg.stream
+    if parts_of(cfg) == 1:
+        return stream.rows
+    shards = stream.held_out_shards if cfg.part == 0 else stream.training_shards // stream.windows
+    return shards * stream.shard_rows
+
+
+def pad_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """What fills up short sequences; no row sees it, so any token will do."""
+    return tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id

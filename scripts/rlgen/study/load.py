@@ -1,0 +1,54 @@
+"""From a config file to a checked study, or to one line per problem."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from rlgen.study.checks import problems
+from rlgen.study.config import Study
+
+
+class ConfigError(Exception):
+    """A study that cannot be run: one line per problem, each with field, value and expectation."""
+
+
+def load(source: dict | str | Path) -> Study:
+    """The study of a config file, or of its parsed content. Raises ConfigError with one line per problem."""
+    try:
+        content = source if isinstance(source, dict) else yaml.safe_load(Path(source).read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{source}: cannot be read as YAML ({error})") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{source}: holds {type(content).__name__}, expected fields such as 'study: name'")
+    try:
+        study = Study.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError("\n".join(line for e in error.errors() for line in _explain(e))) from None
+    if found := list(problems(study)):
+        raise ConfigError("\n".join(found))
+    return study
+
+
+def _explain(error: dict) -> list[str]:
+    """Lines `field: value; expectation` of one pydantic error."""
+    place = [str(part) for part in error["loc"]]
+    # pydantic adds by what it told kinds of entries apart: a model's method, the kind of data and of its stream
+    if place[:1] == ["models"]:
+        del place[2:3]
+    elif place[:1] in (["data"], ["stream"], ["evaluation"]):
+        del place[1:2]
+        if place[1:2] == ["sources"]:  # and in them, kinds of sources and of their formats
+            del place[3:4]
+            if place[3:4] == ["format"] and place[4:5] in (["messages"], ["text"]):
+                del place[4:5]
+    field = ".".join(place)
+    if error["type"] == "extra_forbidden":
+        return [f"{field}: unknown field (value {error['input']!r}); expected one of the fields in config/README.md"]
+    if error["type"] == "missing":
+        return [f"{field}: missing; expected a value, see config/README.md"]
+    text = error["msg"].removeprefix("Value error, ")
+    if not field:  # a cross-field check, whose lines name their fields themselves
+        return text.split("\n")
+    value = f" (value {error['input']!r})" if isinstance(error["input"], str | int | float | bool | None) else ""
+    return [f"{field}: {text[0].lower()}{text[1:]}{value}"]

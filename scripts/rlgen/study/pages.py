@@ -1,0 +1,187 @@
+"""What each figure and table may know of the study, and which of them a study has no inputs for."""
+
+from typing import Any
+
+from rlgen.dictionaries.settings import Recipe
+from rlgen.organism.families import FAMILIES
+from rlgen.study.config import Study
+
+PAGES = {  # page -> what it shows; the script, the rule and the module of a page carry its name
+    "fig1_behaviour": "Accuracy of all models in and out of the trained domain",
+    "fig2_nrn": "Norm ratios of the pairs' features, with the null",
+    "fig3_mas": "Model affinity of the joint dictionary's features",
+    "fig4_dynamics": "Overlap of tuned-specific features over training",
+    "fig5_mediation": "Mediating features per task and their overlap against chance",
+    "fig6_selection": "Edits, controls and rivals on the selection tasks",
+    "fig7_unseen": "Edits on the unseen tasks and the dose curve",
+    "fig8_recovery": "Every procedure against the planted truth",
+    "table1_accuracies": "Accuracies",
+    "table2_interventions": "Effects of interventions",
+    "table3_dictionaries": "Quality of the dictionaries",
+}
+OBJECTIVES = {"batchtopk": "BatchTopK", "l1": "L1", "shared_latents": "BatchTopK, shared latents"}
+Slice = dict[str, Any]
+
+
+def number(page: str) -> str:
+    """The short name of a page, which its files carry: `fig3` of `fig3_mas`."""
+    return page.partition("_")[0]
+
+
+def files_of(page: str) -> list[str]:
+    """Names of a page's files."""
+    endings = ("pdf", "png") if page.startswith("fig") else ("csv", "tex")
+    return [f"{number(page)}.{ending}" for ending in endings]
+
+
+def left_out(study: Study) -> dict[str, str]:
+    """Pages that the study cannot fill -> why."""
+    reasons = _reasons(study)
+    return {number(page): reasons[number(page)] for page in PAGES if number(page) in reasons}
+
+
+def _reasons(study: Study) -> dict[str, str]:
+    reasons = {}
+    if not study.trained_dictionaries():
+        reasons |= dict.fromkeys(["table3"], "no dictionaries are listed")
+    if not _pairs(study):
+        reasons["fig2"] = "no dictionary reads the reference and the target alone"
+    elif not _shared_recipes(study):
+        reasons["fig2"] = f"no recipe is trained for all of {', '.join(_pairs(study))}"
+    if not study.joint():
+        reasons["fig3"] = "no dictionary reads reference, contrast and target together"
+    if not study.courses():
+        reasons["fig4"] = "no dictionary reads the reference and all checkpoints of one model"
+    if not study.tasks.unseen:
+        reasons["fig7"] = "no tasks are listed as unseen"
+    if not study.organism:
+        reasons["fig8"] = "its models have no planted truth to recover"
+    if not study.procedures:
+        reasons |= dict.fromkeys(["fig5", "fig6", "fig7", "fig8", "table2"], "no procedures are listed")
+    return reasons
+
+
+def page(study: Study) -> Slice:
+    """What every page prints of its study."""
+    return {"study": study.study, "roles": study.roles.model_dump()}
+
+
+table3_dictionaries = page
+
+
+def table1_accuracies(study: Study) -> Slice:
+    """Pages that list tasks."""
+    return page(study) | {"tasks": study.tasks.model_dump()}
+
+
+def fig1_behaviour(study: Study) -> Slice:
+    """Chance: guessing among a task's own answers, which is also chance for the format-blind accuracy."""
+    return table1_accuracies(study) | {"chance": _chance(study), "published": _published_accuracy(study)}
+
+
+def _chance(study: Study) -> dict[str, float]:
+    """Task -> accuracy of guessing, where answers are chosen from a list."""
+    if study.organism:
+        return {task: 1 / len(FAMILIES[task].states) for task in study.tasks.role_of()}
+    options = {task: study.data.benchmarks[task].options for task in study.tasks.role_of()}
+    return {task: 1 / n for task, n in options.items() if n}
+
+
+def _published_accuracy(study: Study) -> dict[str, dict[str, float]] | None:
+    """Published accuracies as shares."""
+    if study.published is None:
+        return None
+    return {m: {task: v / 100 for task, v in values.items()} for m, values in study.published.accuracy.items()}
+
+
+def fig2_nrn(study: Study) -> Slice:
+    return page(study) | {
+        "pairs": _pairs(study),
+        "nulls": _nulls(study),
+        "recipes": _titles(study, _shared_recipes(study)),
+    }
+
+
+def norm_ratio_dictionaries(study: Study) -> list[str]:
+    """The dictionaries that fig2 shows: the compared pairs and their nulls."""
+    return [*_pairs(study), *_nulls(study)]
+
+
+def fig3_mas(study: Study) -> Slice:
+    entry = study.dictionaries[study.joint()]
+    return page(study) | {
+        "triple": study.joint(),
+        "members": [study.label(member) for member in entry.members],
+        "recipes": _titles(study, entry.recipes),
+    }
+
+
+def fig4_dynamics(study: Study) -> Slice:
+    return page(study) | {"models": list(study.courses()), "top": study.features.top}
+
+
+def procedures(study: Study) -> Slice:
+    """Pages about procedures: their settings, by name, with the labels of states that tables use."""
+    entries = {
+        name: p.model_dump() | {"edits": {study.label(state): edits for state, edits in p.edits.items()}}
+        for name, p in study.procedures.items()
+    }
+    return page(study) | {"procedures": entries}
+
+
+def edits(study: Study) -> Slice:
+    """Pages about edits: the procedures and the states they edit."""
+    return procedures(study) | {"states": study.edited_states()}
+
+
+def fig5_mediation(study: Study) -> Slice:
+    """Choices are made on the selection tasks alone."""
+    return procedures(study) | {"selection": study.tasks.selection}
+
+
+fig8_recovery = table2_interventions = edits
+
+
+def fig6_selection(study: Study) -> Slice:
+    return edits(study) | _published_effects(study, study.tasks.selection)
+
+
+def fig7_unseen(study: Study) -> Slice:
+    return edits(study) | _published_effects(study, study.tasks.unseen)
+
+
+def _published_effects(study: Study, tasks: list[str]) -> Slice:
+    """Published effects and the tasks they are shown for; nothing for a study of its own."""
+    return {"published": study.published.model_dump(), "tasks": tasks} if study.published else {}
+
+
+def _pairs(study: Study) -> dict[str, str]:
+    """Dictionaries over the reference and one of the compared models -> that model."""
+    compared = {study.state(m): m for m in (study.roles.contrast, study.roles.target) if m}
+    pairs = {name: compared.get(study.tuned_state(name)) for name in _two(study, permuted=False)}
+    return {name: model for name, model in pairs.items() if model}
+
+
+def _shared_recipes(study: Study) -> list[str]:
+    """Recipes that all compared pairs are trained with, one row of fig2 each."""
+    pairs = _pairs(study)
+    return [r for r in study.recipes if pairs and all(r in study.dictionaries[d].recipes for d in pairs)]
+
+
+def _nulls(study: Study) -> list[str]:
+    """Dictionaries over two states that differ for no reason worth explaining."""
+    compared = _pairs(study)
+    return [name for permuted in (False, True) for name in _two(study, permuted) if name not in compared]
+
+
+def _two(study: Study, permuted: bool) -> list[str]:
+    entries = study.dictionaries.items()
+    return [name for name, d in entries if len(d.members) == 2 and d.permute_shift is permuted]
+
+
+def _titles(study: Study, recipes: list[str]) -> dict[str, str]:
+    return {name: _title(study.recipes[name]) for name in recipes}
+
+
+def _title(recipe: Recipe) -> str:
+    return OBJECTIVES[recipe.objective] + (", own normalisation" if recipe.normalisation == "per_model" else "")

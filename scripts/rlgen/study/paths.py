@@ -1,0 +1,207 @@
+"""Where every artifact of a study lies: one place for rules, planning and tests (results/README.md lists the formats).
+
+A *state* is a model at a checkpoint: `rl` (the last one), `rl@2`. `seed` may be a number or a pattern such as `{seed}`.
+Lists of files keep the order in which the slices list what the files belong to.
+"""
+
+from dataclasses import dataclass
+
+from rlgen.names import CHECKPOINT_FILES, DICTIONARY_FILES, shard_name
+from rlgen.study.config import Study
+
+SUMMARISED = ["quality.csv", "features.parquet"]
+MEASURED = ["curves.csv", *SUMMARISED, "contexts.parquet"]
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Files of one study, as texts relative to the project's folder."""
+
+    study: Study
+
+    @property
+    def results(self) -> str:
+        """Folder of everything the study makes."""
+        return f"results/{self.study.study}"
+
+    # Data.
+
+    def samples(self, tasks: list[str]) -> list[str]:
+        """Evaluation samples of tasks."""
+        return [f"{self.results}/data/tasks/{task}.jsonl" for task in tasks]
+
+    def docs(self, tasks: list[str]) -> list[str]:
+        """The documents behind tasks that lm-eval ships; the organism's tasks have none."""
+        return [] if self.study.organism else [f"{self.results}/data/tasks/{task}.docs.jsonl" for task in tasks]
+
+    def training(self, seed: int | str) -> str:
+        """Problems and solutions that SFT and RL train on."""
+        return f"{self.results}/data/training/seed{seed}.jsonl"
+
+    def source(self, name: str) -> str:
+        """Published rows of one source."""
+        return f"{self.results}/data/sources/{name}.jsonl"
+
+    def problems(self) -> list[str]:
+        """The source of the problems that SFT and RL train on, where the study trains."""
+        return [self.source(self.study.data.problems)] if self.study.data.problems else []
+
+    def source_texts(self) -> list[str]:
+        """Sources that the token stream mixes."""
+        return [self.source(name) for name in self.study.stream.mix]
+
+    def trajectories(self, seed: int | str) -> list[str]:
+        """The teacher's shards."""
+        return [f"{self.results}/data/trajectories/seed{seed}/{i}.jsonl" for i in range(self.study.data.teacher.shards)]
+
+    # Models and what they answer.
+
+    def model(self, model: str, seed: int | str) -> str:
+        """Folder of a model, beside its checkpoints' folders."""
+        return f"{self.results}/models/{model}/seed{seed}"
+
+    def checkpoint_folder(self, state: str, seed: int | str) -> str:
+        """Folder of one state, for `from_pretrained`."""
+        model, _, number = self.study.state(state).partition("@")
+        return f"{self.model(model, seed)}/checkpoint{number}"
+
+    def checkpoint(self, state: str, seed: int | str) -> list[str]:
+        """Files of one state."""
+        return [f"{self.checkpoint_folder(state, seed)}/{name}" for name in CHECKPOINT_FILES]
+
+    def checkpoints(self, model: str, seed: int | str) -> list[str]:
+        """Files of all states of a model."""
+        return [path for i in self.study.checkpoints(model) for path in self.checkpoint(f"{model}@{i}", seed)]
+
+    @property
+    def teacher_folder(self) -> str:
+        """Folder of the teacher, for `from_pretrained`."""
+        return f"{self.results}/models/teacher/checkpoint1"
+
+    def teacher(self) -> list[str]:
+        """Files of the teacher."""
+        return [f"{self.teacher_folder}/{name}" for name in CHECKPOINT_FILES]
+
+    def behaviour(self, model: str, seed: int | str, tasks: str) -> str:
+        """Answers of all states of a model on one group of tasks, `known` or `unseen`."""
+        return f"{self.results}/behaviour/{model}/seed{seed}/{tasks}.parquet"
+
+    def behaviour_of(self, state: str, seed: int | str) -> list[str]:
+        """Behaviour tables of a state's model, for the tasks that edited models answer."""
+        model = self.study.state(state).partition("@")[0]
+        return [self.behaviour(model, seed, tasks) for tasks in self.study.tasks.groups()]
+
+    # Activations.
+
+    def activations_folder(self, seed: int | str) -> str:
+        """Folder of a seed's token stream and of the shards read from it."""
+        return f"{self.results}/activations/seed{seed}"
+
+    def stream(self, seed: int | str) -> str:
+        """The token stream."""
+        return f"{self.activations_folder(seed)}/stream.safetensors"
+
+    def shards(self, folder: str, states: list[str], n: int) -> list[str]:
+        """Manifests and shards of model states, one folder each."""
+        names = ["manifest.json", *map(shard_name, range(n))]
+        return [f"{folder}/{self.study.state(state)}/{name}" for state in states for name in names]
+
+    def activations(self, states: list[str], seed: int | str) -> list[str]:
+        """Shards that are kept: all, or the held-out ones where the others are harvested in windows."""
+        return self.shards(self.activations_folder(seed), states, self.study.kept_shards)
+
+    def harvested(self, model: str) -> list[str]:
+        """States of a model whose activations are kept."""
+        return [f"{model}@{i}" for i in self.study.harvested(model)]
+
+    def completions(self, model: str, seed: int | str) -> str:
+        """Reference and tuned model, position by position, on the tuned one's own completions."""
+        return f"{self.activations_folder(seed)}/completions/{model}.safetensors"
+
+    def completions_of(self, procedure: str, seed: int | str) -> str:
+        """Completions of the model that a procedure explains."""
+        tuned = self.study.tuned_state(self.study.procedures[procedure].dictionary)
+        return self.completions(tuned.partition("@")[0], seed)
+
+    def window(self, window: int | str, seed: int | str) -> str:
+        """Folder of one window's token stream and shards."""
+        return f"{self.activations_folder(seed)}/window{window}"
+
+    def window_shards(self, states: list[str], window: int | str, seed: int | str) -> list[str]:
+        """Shards of one window."""
+        stream = self.study.stream
+        return self.shards(self.window(window, seed), states, stream.training_shards // stream.windows)
+
+    # Dictionaries.
+
+    def members(self, dictionary: str) -> list[str]:
+        """States that a dictionary reads together."""
+        return self.study.dictionaries[dictionary].members
+
+    def dictionary_folder(self, dictionary: str, recipe: str, seed: int | str) -> str:
+        """Folder of one dictionary, for `SAE.load_from_disk`."""
+        return f"{self.results}/dictionaries/{dictionary}/{recipe}/seed{seed}"
+
+    def dictionary(self, dictionary: str, recipe: str, seed: int | str, *names: str) -> list[str]:
+        """Files of a trained dictionary, and further files beside them."""
+        return [f"{self.dictionary_folder(dictionary, recipe, seed)}/{name}" for name in [*DICTIONARY_FILES, *names]]
+
+    def of_procedure(self, procedure: str, seed: int | str, *names: str) -> list[str]:
+        """Files of the dictionary that a procedure reads."""
+        settings = self.study.procedures[procedure]
+        return self.dictionary(settings.dictionary, settings.recipe, seed, *names)
+
+    def of_dynamics(self, dictionary: str, seed: int | str) -> list[str]:
+        """Files of a dictionary that the dynamics read."""
+        return self.dictionary(dictionary, self.study.features.course_recipe, seed, "features.parquet")
+
+    def of_dictionary(self, dictionary: str, *names: str) -> list[str]:
+        """Files of one dictionary, recipe by recipe, seed by seed."""
+        pairs = [(r, seed) for r in self.study.dictionaries[dictionary].recipes for seed in self.study.seeds]
+        return [f"{self.dictionary_folder(dictionary, r, seed)}/{name}" for r, seed in pairs for name in names]
+
+    def summaries(self, dictionaries: list[str], name: str) -> list[str]:
+        """The summaries of some dictionaries: what a figure of these needs, and no other dictionary."""
+        return [f"{self.results}/dictionaries/{dictionary}/{name}" for dictionary in dictionaries]
+
+    def trained_through(self, window: int, seed: int | str) -> list[str]:
+        """What says that every dictionary has been trained through a window; nothing for windows before the first."""
+        entries = self.study.trained_dictionaries() if window > 0 else []
+        return [f"{self.dictionary_folder(d, r, seed)}/window{window}/curves.csv" for d, r in entries]
+
+    def state_before(self, dictionary: str, recipe: str, window: int, seed: int | str) -> list[str]:
+        """State of a dictionary after the window before; the first window has none."""
+        folder = f"{self.dictionary_folder(dictionary, recipe, seed)}/window{window - 1}"
+        return [f"{folder}/state.safetensors"] if window > 1 else []
+
+    # Features, interventions, pages.
+
+    def of_mediation(self, name: str) -> list[str]:
+        """One file of every procedure and seed."""
+        pairs = [(procedure, seed) for procedure in self.study.procedures for seed in self.study.seeds]
+        return [f"{self.results}/features/mediation/{procedure}/seed{seed}/{name}" for procedure, seed in pairs]
+
+    def intervention(self, procedure: str, seed: int | str) -> str:
+        """Answers of the models that a procedure edits."""
+        return f"{self.results}/interventions/{procedure}/seed{seed}.parquet"
+
+    def steering(self, seed: int | str) -> str:
+        """Answers of unedited models, and under edits without a dictionary."""
+        return f"{self.results}/interventions/steering/seed{seed}.parquet"
+
+    def every_artifact(self) -> list[str]:
+        """Files that no summary asks for: a deleted one comes back through `snakemake all`.
+
+        But for those of windows, which serve nothing but training and would bring it back.
+        """
+        study, seeds = self.study, self.study.seeds
+        files = [path for model in study.models for seed in seeds for path in self.checkpoints(model, seed)]
+        files += [self.training(seed) for seed in seeds if study.trained()] + [self.stream(seed) for seed in seeds]
+        for model in study.models:
+            files += [path for seed in seeds for path in self.activations(self.harvested(model), seed)]
+        for dictionary in study.dictionaries:
+            files += self.of_dictionary(dictionary, *DICTIONARY_FILES, *MEASURED)
+        files += [path for name in SUMMARISED for path in self.summaries(list(study.dictionaries), name)]
+        if not study.organism and study.data.teacher:
+            files += [path for seed in seeds for path in self.trajectories(seed)]
+        return files + sorted({self.completions_of(p, seed) for p in study.procedures for seed in seeds})

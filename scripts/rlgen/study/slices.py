@@ -1,0 +1,401 @@
+"""What each rule may know of the study: what its slice does not hold cannot change its result. One function per rule.
+
+Settings objects travel whole, single numbers travel under their own name, so a script can never fall back on a default
+that the study overrides. States are explicit (`rl@5`) where they name activations, labels (`rl`) where they name rows
+of tables. Lists keep the order in which the rule passes files.
+"""
+
+from typing import Any
+
+from rlgen.models.settings import Source
+from rlgen.study.config import Study
+from rlgen.training.settings import GRPO, SFT
+
+Slice = dict[str, Any]
+
+
+def make_tokenizer(study: Study) -> Slice:
+    return {"families": study.data.families}
+
+
+def make_task(study: Study, task: str) -> Slice:
+    return {
+        "study": study.study,
+        "task": task,
+        "role": study.tasks.role_of()[task],
+        "split": study.data.split.model_dump(),
+        "evaluation": study.evaluation.model_dump(),
+    }
+
+
+def _examples(study: Study) -> int:
+    """As many training examples as the longest training takes."""
+    sizes = [
+        m.examples if isinstance(m, SFT) else m.prompts for m in study.models.values() if isinstance(m, SFT | GRPO)
+    ]
+    return max(sizes, default=1)
+
+
+def make_training_set(study: Study, seed: str) -> Slice:
+    return {
+        "study": study.study,
+        "seed": int(seed),
+        "tasks": study.tasks.in_domain,
+        "split": study.data.split.model_dump(),
+        "examples": _examples(study),
+    }
+
+
+def fetch_source(study: Study, source: str) -> Slice:
+    return {"name": source, "source": study.data.sources[source].model_dump()}
+
+
+def import_model(study: Study, model: str) -> Slice:
+    return {
+        "threads": study.threads,
+        "layer": study.stream.layer,
+        "sources": [source.model_dump() for source in study.models[model].sources()],
+        "size": study.models[model].size and study.models[model].size.model_dump(),
+    }
+
+
+def import_teacher(study: Study) -> Slice:
+    teacher = study.data.teacher
+    source = Source.model_validate(teacher.model_dump(include={*Source.model_fields}))
+    size = teacher.size and teacher.size.model_dump()
+    return {"threads": study.threads, "layer": 0, "sources": [source.model_dump()], "size": size}
+
+
+def write_trajectories(study: Study, seed: str, shard: str) -> Slice:
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "shard": int(shard),
+        "chat": study.data.chat,
+        "teacher": study.data.teacher.model_dump(),
+    }
+
+
+def collect_trajectories(study: Study, seed: str) -> Slice:
+    return {"seed": int(seed), "examples": _examples(study), "teacher": study.data.teacher.model_dump()}
+
+
+def draw_problems(study: Study, seed: str) -> Slice:
+    sft = any(isinstance(model, SFT) for model in study.models.values())
+    return {"seed": int(seed), "examples": _examples(study), "completions": sft}
+
+
+def make_benchmark(study: Study, task: str) -> Slice:
+    benchmark, evaluation = study.data.benchmarks[task], study.evaluation
+    return {
+        "task": task,
+        "role": study.tasks.role_of()[task],
+        "benchmark": benchmark.model_dump(),
+        "chat": evaluation.renders_chat(benchmark),
+        "prompts_per_half": evaluation.prompts_per_half,
+        "max_new_tokens": evaluation.max_new_tokens,
+    }
+
+
+def pretrain(study: Study, model: str, seed: str) -> Slice:
+    return {
+        "study": study.study,
+        "seed": int(seed),
+        "threads": study.threads,
+        "name": model,
+        "model": study.models[model].model_dump(mode="json"),
+        "data": study.data.model_dump(),
+    }
+
+
+continue_pretraining = pretrain
+
+
+def train_sft(study: Study, model: str, seed: str) -> Slice:
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "name": model,
+        "model": study.models[model].model_dump(mode="json"),
+        "chat": not study.organism and study.data.chat,
+    }
+
+
+def train_grpo(study: Study, model: str, seed: str) -> Slice:
+    return train_sft(study, model, seed) | {
+        "answer_marker": study.evaluation.answer_marker if study.organism else None,
+    }
+
+
+def evaluate_model(study: Study, model: str, seed: str) -> Slice:
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "model": model,
+        "states": [study.label(f"{model}@{i}") for i in study.checkpoints(model)],
+        "evaluation": study.evaluation.model_dump(),
+    }
+
+
+def evaluate_benchmarks(study: Study, model: str, seed: str, tasks: str) -> Slice:
+    return evaluate_model(study, model, seed) | {"benchmarks": _benchmarks(study, study.tasks.groups()[tasks])}
+
+
+def _benchmarks(study: Study, tasks: list[str]) -> Slice:
+    """How benchmarks are read, in the order in which the rule passes their files."""
+    return {task: study.data.benchmarks[task].model_dump() for task in tasks}
+
+
+def summarise_behaviour(study: Study) -> Slice:
+    return {
+        "models": list(study.models),
+        "trained": study.trained(),
+        "seeds": study.seeds,
+        "groups": list(study.tasks.groups()),
+        "bootstrap": study.interventions.bootstrap,
+    }
+
+
+def build_stream(study: Study, seed: str) -> Slice:
+    return {
+        "study": study.study,
+        "seed": int(seed),
+        "threads": study.threads,
+        "data": study.data.model_dump(),
+        "tasks": [*study.tasks.in_domain, *study.tasks.selection],
+        "max_new_tokens": study.evaluation.max_new_tokens,
+        "stream": study.stream.model_dump(),
+    }
+
+
+def build_mixed_stream(study: Study, seed: str, part: int) -> Slice:
+    return {"seed": int(seed), "threads": study.threads, "part": int(part), "stream": stream_content(study)}
+
+
+def build_window_stream(study: Study, seed: str, window: str) -> Slice:
+    return build_mixed_stream(study, seed, int(window))
+
+
+def stream_content(study: Study) -> Slice:
+    """What decides the rows of a stream over sources, and not how many of them lie on the disk at a time."""
+    return study.stream.model_dump(exclude={"windows_on_disk", "disk_gb"})
+
+
+def harvest(study: Study, model: str) -> Slice:
+    return {
+        "threads": study.threads,
+        "states": [f"{model}@{i}" for i in study.harvested(model)],
+        "stream": study.stream.of_shards(study.kept_shards).model_dump(),
+    }
+
+
+def harvest_window(study: Study, model: str) -> Slice:
+    stream = study.stream
+    return harvest(study, model) | {
+        "stream": stream.of_shards(stream.training_shards // stream.windows).model_dump(),
+    }
+
+
+def train_dictionary(study: Study, dictionary: str, recipe: str, seed: str) -> Slice:
+    return _members(study, dictionary) | {
+        "seed": int(seed),
+        "threads": study.threads,
+        "recipe": study.recipes[recipe].model_dump(),
+        "held_out_shards": study.stream.held_out_shards,
+    }
+
+
+def train_window(study: Study, dictionary: str, recipe: str, seed: str, window: str) -> Slice:
+    return finish_dictionary(study, dictionary, recipe, seed) | {
+        "window": int(window),
+        "windows": study.stream.windows,
+        "stream": stream_content(study),
+    }
+
+
+def finish_dictionary(study: Study, dictionary: str, recipe: str, seed: str) -> Slice:
+    return _members(study, dictionary) | {
+        "seed": int(seed),
+        "threads": study.threads,
+        "recipe": study.recipes[recipe].model_dump(),
+    }
+
+
+def measure_dictionary(study: Study, dictionary: str) -> Slice:
+    return _members(study, dictionary) | {
+        "threads": study.threads,
+        "held_out_shards": study.stream.held_out_shards,
+        "alive_firings": study.features.alive_firings,
+        "contexts": study.features.contexts,
+        "context_tokens": study.features.context_tokens,
+    }
+
+
+def summarise_dictionary(study: Study, dictionary: str) -> Slice:
+    return {"dictionary": dictionary, "recipes": study.dictionaries[dictionary].recipes, "seeds": study.seeds}
+
+
+def measure_dynamics(study: Study, seed: str) -> Slice:
+    joint = study.joint()
+    courses = [{"model": model} | _members(study, name) for model, name in study.courses().items()]
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "courses": courses,
+        "joint": _members(study, joint)["members"] if joint else None,
+        "states": course_states(study),
+        "held_out_shards": study.stream.held_out_shards,
+        "top": study.features.top,
+        "random_draws": study.features.random_draws,
+    }
+
+
+def harvest_completions(study: Study, model: str) -> Slice:
+    return {
+        "threads": study.threads,
+        "reference": study.label(study.roles.reference),
+        "tuned": model,
+        "layer": study.stream.layer,
+    }
+
+
+def harvest_benchmark_completions(study: Study, model: str) -> Slice:
+    evaluation = study.evaluation
+    return harvest_completions(study, model) | {
+        "completion_tokens": evaluation.completion_tokens,
+        "batch_size": evaluation.batch_size,
+    }
+
+
+def score_features(study: Study, procedure: str, seed: str) -> Slice:
+    settings = study.procedures[procedure]
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "score": settings.score,
+        "cut": settings.cut,
+        "cut_share": settings.cut_share,
+        "readout": settings.readout,
+        "critical": settings.critical,
+        "tasks": study.tasks.selection,
+        "random_draws": study.features.random_draws,
+    }
+
+
+def summarise_mediation(study: Study) -> Slice:
+    return {"procedures": list(study.procedures), "seeds": study.seeds}
+
+
+def measure_truth(study: Study, seed: str) -> Slice:
+    return {
+        "study": study.study,
+        "seed": int(seed),
+        "threads": study.threads,
+        "data": study.data.model_dump(),
+        "layer": study.stream.layer,
+    }
+
+
+def intervene(study: Study, procedure: str, seed: str) -> Slice:
+    settings = study.procedures[procedure]
+    tuned = study.label(study.tuned_state(settings.dictionary))
+    return _inside_generation(study, seed) | {
+        "procedure": procedure,
+        "readout": settings.readout,
+        "edits": {study.label(state): edits for state, edits in settings.edits.items()},
+        "tuned": tuned,
+        "models": edited_models(study, procedure),
+        "random_sets": study.interventions.random_sets,
+        "readout_variance": study.interventions.readout_variance,
+    }
+
+
+def steer(study: Study, seed: str) -> Slice:
+    return _inside_generation(study, seed) | {
+        "states": steered_states(study),
+        "models": steered_states(study),
+        "target": study.label(study.roles.target),
+        "truth_doses": study.interventions.truth_doses,
+    }
+
+
+def intervene_benchmarks(study: Study, procedure: str, seed: str) -> Slice:
+    return intervene(study, procedure, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
+
+
+def steer_benchmarks(study: Study, seed: str) -> Slice:
+    return steer(study, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
+
+
+def measure_recovery(study: Study, seed: str) -> Slice:
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "procedures": list(study.procedures),
+        "readouts": [procedure.readout for procedure in study.procedures.values()],
+    }
+
+
+def summarise_interventions(study: Study) -> Slice:
+    edited = edited_procedures(study)
+    return {
+        "procedures": edited,
+        "tuned": [study.label(study.tuned_state(study.procedures[name].dictionary)) for name in edited],
+        "seeds": study.seeds,
+        "reference": study.label(study.roles.reference),
+        "target": study.label(study.roles.target),
+        "bootstrap": study.interventions.bootstrap,
+    }
+
+
+def summarise_seeds(study: Study) -> Slice:
+    return {"seeds": study.seeds}
+
+
+def edited_tasks(study: Study) -> list[str]:
+    """Tasks that edited models answer."""
+    return [task for task in study.tasks.role_of() if task not in study.interventions.leave_out]
+
+
+def edited_procedures(study: Study) -> list[str]:
+    """Procedures that edit some model; the others only choose features."""
+    return [name for name, procedure in study.procedures.items() if procedure.edits]
+
+
+def steered_states(study: Study) -> list[str]:
+    """Labels of the states that run unedited and steered: the compared models, and whatever a procedure edits."""
+    compared = [study.label(m) for m in (study.roles.reference, study.roles.target, study.roles.contrast) if m]
+    return list(dict.fromkeys([*compared, *study.edited_states()]))
+
+
+def edited_models(study: Study, procedure: str) -> list[str]:
+    """Labels of the states that a procedure's edits need: run, aimed at, or moved away from."""
+    settings = study.procedures[procedure]
+    states = [study.roles.reference, study.tuned_state(settings.dictionary), *settings.edits]
+    return list(dict.fromkeys(study.label(state) for state in states))
+
+
+def course_states(study: Study) -> list[str]:
+    """Explicit states whose activations the dynamics read: the reference, then all checkpoints of every course."""
+    members = [m for dictionary in study.courses().values() for m in study.dictionaries[dictionary].members]
+    return list(dict.fromkeys(study.state(member) for member in members))
+
+
+def _members(study: Study, dictionary: str) -> Slice:
+    entry = study.dictionaries[dictionary]
+    return {"members": [study.state(member) for member in entry.members], "permute_shift": entry.permute_shift}
+
+
+def _inside_generation(study: Study, seed: str) -> Slice:
+    """Common to everything that edits a model while it generates."""
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "layer": study.stream.layer,
+        "reference": study.label(study.roles.reference),
+        "selection": study.tasks.selection,
+        "doses": study.interventions.doses,
+        "random_directions": study.interventions.random_directions,
+        "positions": study.interventions.positions,
+        "evaluation": study.evaluation.model_dump(),
+    }

@@ -1,0 +1,1 @@
+"""What is asked, and what counts as right (docs/method.md, section 2)."""

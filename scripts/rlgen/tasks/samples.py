@@ -1,0 +1,67 @@
+"""Rows of the task and training files (JSONL): what a model is evaluated on and what it is trained on."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rlgen.files import ArtifactError, read_rows, write_text
+
+HALVES = ("discovery", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One evaluation prompt. `choices` are the answers a format-blind reading chooses from.
+
+    `sample` identifies the prompt; features, doses and cuts are chosen on the discovery `half`, every effect is
+    reported on the test half.
+    """
+
+    task: str
+    role: str
+    half: str
+    sample: str
+    prompt: str
+    answer: str
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training prompt with the teacher's completion (SFT) and the right answer (the reward of RL)."""
+
+    prompt: str
+    completion: str
+    answer: str
+
+
+def write_rows(path: str | Path, rows: Iterable[Sample | Example]) -> None:
+    """Write one JSON object per line, fields in the order of the class."""
+    write_text(path, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_samples(files: Iterable[str | Path]) -> list[Sample]:
+    """The samples of task files, in file order. Raises ArtifactError naming a file and line that is not one."""
+    return [sample for path in files for sample in read_rows(path, _sample)]
+
+
+def read_examples(path: str | Path, at_least: int) -> list[Example]:
+    """The examples of a training file. Raises ArtifactError where a line is not one or there are too few."""
+    examples = list(read_rows(path, Example))
+    if len(examples) < at_least:
+        raise ArtifactError(path, f"holds {len(examples)} training examples, expected at least {at_least}")
+    return examples
+
+
+def _sample(choices: list[str], **fields) -> Sample:
+    sample = Sample(choices=tuple(choices), **fields)
+    if sample.half not in HALVES:
+        raise ValueError(f"half is {sample.half!r}, expected one of {', '.join(HALVES)}")
+    return sample
+
+
+def prompt_id(prompt: str) -> str:
+    """Identifies a prompt in every table: the first 12 hex digits of its SHA-256."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Who writes the solutions that SFT learns (docs/method.md, section 1)."""

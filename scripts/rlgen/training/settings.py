@@ -1,0 +1,184 @@
+"""Settings of the models: one entry per model, discriminated by how it comes to be."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from rlgen.strict import Strict
+
+
+class Architecture(Strict):
+    """A small Qwen3 language model."""
+
+    hidden_size: int = Field(64, ge=1, description="width of the residual stream")
+    layers: int = Field(4, ge=1, description="number of blocks")
+    heads: int = Field(4, ge=1, description="attention heads")
+    head_dim: int = Field(16, ge=2, description="width of one head")
+    intermediate_size: int = Field(192, ge=1, description="width of the feed-forward layer")
+    max_positions: int = Field(128, ge=8, description="longest sequence, tokens")
+
+
+class Pretrain(Strict):
+    """Next-token training from scratch on the organism's documents, loss on completions only."""
+
+    method: Literal["pretrain"] = "pretrain"
+    architecture: Architecture = Architecture()
+    learning_rate: float = Field(4e-3, gt=0, description="peak of the cosine schedule (AdamW)")
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    warmup_steps: int = Field(50, ge=0)
+    steps: int = Field(1000, ge=1)
+    batch_documents: int = Field(32, ge=1, description="documents per step")
+    checkpoints: Literal[1] = 1
+
+
+class ContinuePretraining(Strict):
+    """`parent` trained on with the late pretraining mix: the null for 'any training at all'."""
+
+    method: Literal["continue_pretraining"] = "continue_pretraining"
+    parent: str
+    learning_rate: float = Field(1e-3, gt=0, description="constant (AdamW)")
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = Field(1.0, gt=0)
+    steps: int = Field(300, ge=1, description="as many as SFT takes")
+    batch_documents: int = Field(32, ge=1)
+    checkpoints: Literal[1] = 1
+
+
+class Scale(Strict):
+    """Training of a real model. Without it: float32 in one process, AdamW at a constant rate, no limit of length.
+
+    The paper states batch, learning rate, 1 epoch, 8 rollouts and 16K tokens; every other value here is our choice.
+    """
+
+    gpus: int = Field(1, ge=1, description="processes on one machine, a GPU each; several share the weights (FSDP)")
+    precision: Literal["bf16", "float32"] = Field(
+        "bf16", description="of the arithmetic; weights and the optimiser's state are float32 in either"
+    )
+    gradient_checkpointing: bool = Field(
+        True, description="compute activations again in the backward pass instead of keeping them"
+    )
+    per_device_batch: int = Field(
+        1, ge=1, description="sequences on a GPU at a time; what is left of the batch is accumulated"
+    )
+    max_length: int = Field(16384, ge=2, description="longest sequence, tokens of prompt and completion together")
+    max_cut_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="share of the texts that may be too long; these are left out, more are refused before training",
+    )
+    schedule: Literal["constant_with_warmup", "linear", "cosine"] = Field(
+        "constant_with_warmup",
+        description="of the learning rate; with a constant one, equal shares of training are alike in what they do",
+    )
+    warmup_share: float = Field(0.03, ge=0, lt=1, description="share of the steps over which the rate rises from 0")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW")
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    end_token: str | None = Field(
+        None,
+        description="token that ends a completion, where the chat template ends turns with another one than the "
+        "tokenizer's own end of sequence",
+    )
+
+    def accumulation(self, sequences: int) -> int:
+        """Passes whose gradients add up to one step over `sequences` sequences. Raises ValueError for a fraction."""
+        at_once = self.per_device_batch * self.gpus
+        if sequences % at_once:
+            product = f"per_device_batch={self.per_device_batch} x gpus={self.gpus} = {at_once}"
+            raise ValueError(f"scale: {product} does not divide the batch of {sequences} sequences, expected a divisor")
+        return sequences // at_once
+
+
+class GRPOScale(Scale):
+    """Reinforcement learning of a real model: what `Scale` says, and who generates and who checks."""
+
+    vllm: Literal["none", "colocate", "server"] = Field(
+        "colocate",
+        description="none: transformers generates, on one GPU only; colocate: vLLM beside the trainer on every GPU; "
+        "server: a vLLM server that is running already",
+    )
+    vllm_memory_share: float = Field(0.3, gt=0, lt=1, description="of a GPU's memory, for vLLM beside the trainer")
+    vllm_host: str = Field("127.0.0.1", description="of the server")
+    vllm_port: int = Field(8000, ge=1, le=65535, description="of the server")
+    check_workers: int = Field(4, ge=1, description="processes that check answers, beside every training process")
+    check_timeout_s: float = Field(5.0, gt=0, description="an answer whose check takes longer counts as wrong")
+
+
+def _unset(value: object) -> bool:
+    """Whether a field is left out of what a job is told: a small run has no scale at all."""
+    return value is None
+
+
+class SFT(Strict):
+    """Supervised fine-tuning (TRL) on the teacher's completions, loss on the completion only."""
+
+    method: Literal["sft"] = "sft"
+    parent: str
+    learning_rate: float = Field(1e-3, gt=0, description="constant, or what `scale.schedule` makes of it")
+    batch_size: int = Field(32, ge=1)
+    examples: int = Field(9600, ge=1, description="prompts, one epoch")
+    checkpoints: int = Field(5, ge=1, description="kept at steps round(i*N/checkpoints)")
+    scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained")
+
+    @model_validator(mode="after")
+    def _divides(self):
+        if self.examples % self.batch_size:
+            raise ValueError(f"examples={self.examples} is not a multiple of batch_size={self.batch_size}")
+        if self.scale:
+            self.scale.accumulation(self.batch_size)
+        return self
+
+
+class GRPO(Strict):
+    """Group-relative policy optimisation (TRL); reward 1 if the final answer is right, else 0."""
+
+    method: Literal["grpo"] = "grpo"
+    parent: str
+    learning_rate: float = Field(2e-4, gt=0, description="constant, or what `scale.schedule` makes of it")
+    prompts: int = Field(1280, ge=1, description="prompts, one epoch: the first of SFT's")
+    prompts_per_step: int = Field(16, ge=1)
+    rollouts: int = Field(8, ge=2, description="completions per prompt")
+    max_new_tokens: int = Field(16, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    beta: float = Field(0.0, ge=0, description="weight of the KL to the parent")
+    loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "grpo"
+    checkpoints: int = Field(5, ge=1)
+    scale: GRPOScale | None = Field(None, exclude_if=_unset, description="how a real model is trained")
+
+    @model_validator(mode="after")
+    def _divides(self):
+        if self.prompts % self.prompts_per_step:
+            raise ValueError(f"prompts={self.prompts} is not a multiple of prompts_per_step={self.prompts_per_step}")
+        if self.scale:
+            self.scale.accumulation(self.prompts_per_step * self.rollouts)
+            if self.max_new_tokens >= self.scale.max_length:
+                limit = f"scale.max_length={self.scale.max_length}"
+                raise ValueError(f"max_new_tokens={self.max_new_tokens} leaves no room for a prompt in {limit}")
+        return self
+
+
+class _Training(Strict):
+    """What every training job is told."""
+
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    name: str = Field(description="the model's name in the study")
+
+
+class TrainSFT(_Training):
+    """The slice that `scripts/models/train_sft.py` receives."""
+
+    model: SFT
+    chat: bool = Field(False, description="whether prompts and completions are turns of the tokenizer's chat template")
+
+
+class TrainGRPO(_Training):
+    """The slice that `scripts/models/train_grpo.py` receives."""
+
+    model: GRPO
+    chat: bool = Field(False, description="whether a prompt is a turn of the tokenizer's chat template")
+    answer_marker: str | None = Field(description="word before the answer; none: math-verify compares final answers")

@@ -1,0 +1,210 @@
+"""Whole interventions on shipped tasks: which rows they give, and that an edit of dose 0 is no edit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from benchmark_models import made, model_of, tokenizer_of
+from crosscoders import random_crosscoder
+from tiny_runs import completions
+
+from rlgen.interventions import benchmarks as module
+from rlgen.interventions.benchmarks import BenchmarkBench, BenchmarkRunner, InterveneBenchmarks, SteerBenchmarks
+from rlgen.interventions.controls import role_shift
+from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions, mean_norm
+from rlgen.interventions.procedure import Chosen, best_dose
+from rlgen.interventions.runner import Condition
+from rlgen.interventions.runs import COLUMNS, run_procedure, run_steering
+from rlgen.models.checkpoints import save_checkpoint
+
+LAYER, S, LATENTS, DOSES = 1, 24, [2, 5, 11], [0.0, 0.5, 2.0]
+ROLES = {"aime24": "in_domain", "arc_challenge": "selection", "piqa": "unseen"}
+PER_HALF, DIRECTIONS, SETS = 2, 2, 3
+SCORES = ["correct", "format_blind", "answer_logprob", "kl"]
+EDITS = {"base": ["exchange", "scale", "add"], "rl": ["exchange", "disable"]}
+INSIDE = {
+    "seed": 0,
+    "threads": 1,
+    "layer": LAYER,
+    "positions": "completion",
+    "reference": "base",
+    "selection": ["arc_challenge"],
+    "doses": DOSES,
+    "random_directions": DIRECTIONS,
+    "benchmarks": {task: {"revision": "r"} for task in ROLES},
+    "evaluation": {"batch_size": 7, "max_new_tokens": 8, "completion_tokens": 6},
+}
+INTERVENE = InterveneBenchmarks(
+    **INSIDE, procedure="ours", readout="swap", models=["base", "rl"], edits=EDITS, tuned="rl", random_sets=SETS
+)
+STEER = SteerBenchmarks(**INSIDE, models=["base", "rl"], states=["base", "rl"], target="rl", truth_doses=[9.0])
+N, TEST = 2 * PER_HALF * len(ROLES), PER_HALF * len(ROLES)
+
+
+@pytest.fixture(scope="module")
+def bench_of(tmp_path_factory):
+    """bench_of(cfg): two random models on three tasks of different roles, as the scripts make it."""
+    root = tmp_path_factory.mktemp("bench")
+    for seed, name in enumerate(("base", "rl")):
+        save_checkpoint(model_of("qwen3", seed), tokenizer_of("qwen3"), root / name)
+    found = [(made(task, root, PER_HALF)[0].samples, role) for task, role in ROLES.items()]
+    samples = [replace(sample, role=role) for some, role in found for sample in some]
+    docs = [root / f"{task}.docs.jsonl" for task in ROLES]
+    folders = {name: root / name for name in ("base", "rl")}
+    return lambda cfg: BenchmarkBench(cfg, folders, samples, docs, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def crosscoder():
+    return random_crosscoder(3, S=S, d=32)
+
+
+def chosen(latents=LATENTS) -> Chosen:
+    """All alive; NRN falls with the index, so that the most specific latents are 0, 1 and 2."""
+    frequency_S = np.random.default_rng(0).uniform(0.01, 0.2, S)
+    return Chosen(np.array(latents, dtype=np.int64), frequency_S, np.ones(S, dtype=bool), np.linspace(1, 0, S))
+
+
+@pytest.fixture(scope="module")
+def effects(bench_of, crosscoder) -> pd.DataFrame:
+    return run_procedure(INTERVENE, crosscoder, chosen(), completions(0, 32), bench_of(INTERVENE))
+
+
+@pytest.fixture(scope="module")
+def steering(bench_of) -> pd.DataFrame:
+    return run_steering(STEER, None, completions(0, 32), bench_of(STEER))
+
+
+def assert_same_scores(first: pd.DataFrame, second: pd.DataFrame) -> None:
+    """Row by row, of the same samples."""
+    assert first["sample"].tolist() == second["sample"].tolist() and len(first)
+    for column in SCORES:
+        np.testing.assert_allclose(
+            first[column].astype(float), second[column].astype(float), rtol=1e-4, atol=1e-5, err_msg=column
+        )
+
+
+@pytest.mark.parametrize(("state", "kind"), [(state, kind) for state, kinds in EDITS.items() for kind in kinds])
+def test_an_edit_of_dose_0_changes_nothing(effects, steering, state, kind):
+    curve = effects[(effects["state"] == state) & (effects["edit"] == kind) & (effects["set"] == "selected")]
+    none = steering[(steering["state"] == state) & (steering["edit"] == "none")]
+    assert_same_scores(curve[curve["dose"] == 0], none)
+    assert (curve.loc[curve["dose"] == 0, "delta_norm"] == 0).all()
+    strong = curve[curve["dose"] == 2]
+    assert (strong["delta_norm"] > 0).all()  # and one that does something shows in every task's numbers
+    for (_, before), (_, after) in zip(none.groupby("task"), strong.groupby("task"), strict=True):
+        assert np.abs(before["kl"].to_numpy() - after["kl"].to_numpy()).max() > 1e-3
+
+
+@pytest.mark.parametrize(("state", "kind"), [(state, kind) for state, kinds in EDITS.items() for kind in kinds])
+def test_rows_of_an_edit(effects, state, kind):
+    """The curve on both halves of every task; every control once on the test half, at the chosen dose."""
+    table = effects[(effects["state"] == state) & (effects["edit"] == kind)]
+    sets = ["shift-selection", "shift-in_domain", "nrn", *(f"direction-{i:02d}" for i in range(DIRECTIONS))]
+    sets += [f"random-{i:02d}" for i in range(SETS)]
+    sets += [f"rotated-{i:02d}" for i in range(SETS) if kind == "exchange"]
+    counts = table["set"].value_counts().to_dict()
+    assert counts == {"selected": N * len(DOSES)} | dict.fromkeys(sets, TEST)
+    controls, curve = table[table["set"] != "selected"], table[table["set"] == "selected"]
+    assert set(controls["half"]) == {"test"} and set(curve["half"]) == {"discovery", "test"}
+    dose = best_dose(curve, ["arc_challenge"])
+    assert set(controls["dose"]) == set(curve.loc[curve["chosen"], "dose"]) == {dose} and controls["chosen"].all()
+    assert dict(zip(table["task"], table["role"], strict=True)) == ROLES
+    assert not table.duplicated(["set", "dose", "sample"]).any()
+    random = controls["set"].str.startswith("random")
+    for column in ("match_frequency", "match_norm"):
+        assert table[column].notna().equals(random.reindex(table.index, fill_value=False))
+    assert curve["kl"].notna().all() and controls["kl"].isna().all()
+
+
+def test_the_edit_is_the_sets_exchange(effects, bench_of, crosscoder):
+    """Against a runner that is given model, layer, positions and latents by hand."""
+    bench = bench_of(INTERVENE)
+    mask_CS = torch.zeros(1, S, dtype=torch.bool)
+    mask_CS[0, LATENTS] = True
+    for state, towards, member in (("base", True, 0), ("rl", False, 1)):
+        direction_Sd = directions(crosscoder, "exchange", towards)
+        edits = FeatureEdits(crosscoder, member, "swap", direction_Sd, mask_CS, torch.tensor([2.0]))
+        running = BenchmarkRunner(model_of("qwen3", member), bench.evaluator, LAYER, everywhere=False)
+        goal = bench.goal("rl" if state == "base" else "base")
+        expected = running.run([Condition("selected", 2.0)], edits, range(N), goal)
+        selected = effects[(effects["state"] == state) & (effects["edit"] == "exchange") & (effects["dose"] == 2.0)]
+        curve = selected[selected["set"] == "selected"]
+        assert_same_scores(curve, expected)
+        choosing = [i for i, s in enumerate(bench.samples) if s.half == "discovery" and s.task == "arc_challenge"]
+        norm = 2 * mean_norm(replace(edits, dose_C=torch.ones(1)), 0, running.stream_on_goal(choosing, goal))
+        np.testing.assert_allclose(curve["delta_norm"], norm, rtol=1e-4)
+
+
+def test_the_nrn_rival_is_the_most_specific_latents(effects, bench_of, crosscoder):
+    row = effects[(effects["state"] == "base") & (effects["edit"] == "exchange") & (effects["set"] == "nrn")]
+    mask_CS = (torch.arange(S) < len(LATENTS))[None]
+    direction_Sd = directions(crosscoder, "exchange", True)
+    edits = FeatureEdits(crosscoder, 0, "swap", direction_Sd, mask_CS, torch.tensor([float(row["dose"].iloc[0])]))
+    bench = bench_of(INTERVENE)
+    test_half = [i for i, s in enumerate(bench.samples) if s.half == "test"]
+    expected = bench.runner("base").run([Condition("nrn", 1.0)], edits, test_half)
+    assert_same_scores(row.fillna({"kl": 0}), expected.fillna({"kl": 0}))
+
+
+def test_rows_of_steering(steering):
+    """No planted truth: shifts over doses on everything, random directions on the test half."""
+    assert steering.columns.tolist() == COLUMNS and set(steering["procedure"]) == {"steering"}
+    for state in ("base", "rl"):
+        table = steering[steering["state"] == state]
+        counts = table.groupby(["edit", "set"]).size().to_dict()
+        shifts = {(name, name): N * len(DOSES) for name in ("shift-selection", "shift-in_domain")}
+        random = {("direction", f"direction-{i:02d}"): TEST for i in range(DIRECTIONS)}
+        assert counts == {("none", "none"): N} | shifts | random
+        none = table[table["edit"] == "none"]
+        for name in ("shift-selection", "shift-in_domain"):
+            curve = table[table["edit"] == name]
+            assert_same_scores(curve[curve["dose"] == 0], none)
+            length = float(role_shift(completions(0, 32), name.removeprefix("shift-")).norm())
+            np.testing.assert_allclose(curve["delta_norm"], length * curve["dose"], rtol=1e-5)
+            assert set(curve.loc[curve["chosen"], "dose"]) == {best_dose(curve, ["arc_challenge"])}
+        first = table[(table["edit"] == "shift-selection") & table["chosen"]]
+        directions_ = table[table["edit"] == "direction"]
+        assert set(directions_["delta_norm"]) == set(first["delta_norm"]) and set(directions_["half"]) == {"test"}
+
+
+def test_steering_pushes_the_reference_to_the_target_and_the_target_away(steering, bench_of):
+    bench, shift_d = bench_of(STEER), role_shift(completions(0, 32), "selection")
+    for state, sign, goal in (("base", 1, "rl"), ("rl", -1, "base")):
+        edits = VectorEdits(sign * 2.0 * shift_d[None])
+        expected = bench.runner(state).run([Condition("s", 2.0)], edits, range(N), bench.goal(goal))
+        curve = steering[(steering["state"] == state) & (steering["edit"] == "shift-selection")]
+        assert_same_scores(curve[curve["dose"] == 2.0], expected)
+
+
+def test_a_run_again_gives_the_same_table(effects, bench_of, crosscoder):
+    again = run_procedure(INTERVENE, crosscoder, chosen(), completions(0, 32), bench_of(INTERVENE))
+    pd.testing.assert_frame_equal(effects, again)
+
+
+def test_another_seed_draws_other_controls_and_edits_the_same(effects, bench_of, crosscoder):
+    cfg = INTERVENE.model_copy(update={"seed": 1, "edits": {"base": ["exchange"]}})
+    other = run_procedure(cfg, crosscoder, chosen(), completions(0, 32), bench_of(cfg))
+    own = effects[(effects["state"] == "base") & (effects["edit"] == "exchange")].reset_index(drop=True)
+    same = own["set"].isin(["selected", "nrn", "shift-selection", "shift-in_domain"])
+    pd.testing.assert_frame_equal(own[same], other[same])
+    for kind in ("random", "rotated", "direction"):
+        rows = own["set"].str.startswith(kind)
+        assert not np.allclose(own.loc[rows, "answer_logprob"], other.loc[rows, "answer_logprob"])
+
+
+def test_an_empty_set_gives_a_table_without_rows(bench_of, crosscoder):
+    table = run_procedure(INTERVENE, crosscoder, chosen([]), completions(0, 32), bench_of(INTERVENE))
+    assert len(table) == 0 and table.columns.tolist() == COLUMNS
+
+
+def test_a_model_is_loaded_when_it_is_needed_and_a_goal_made_once(bench_of, crosscoder, monkeypatch):
+    loaded, load = [], module.load_model
+    monkeypatch.setattr(module, "load_model", lambda folder, device: loaded.append(folder.name) or load(folder, device))
+    bench = bench_of(INTERVENE)
+    assert loaded == []
+    run_procedure(INTERVENE, crosscoder, chosen([]), completions(0, 32), bench)
+    assert loaded == ["rl", "base", "base", "rl"]  # base's goal and base, then rl's goal and rl
+    assert bench.goal("rl") is bench.goal("rl") and len(loaded) == 4

@@ -1,0 +1,318 @@
+"""A procedure's edits: the dose is chosen on the discovery half, controls run on the test half at that dose."""
+
+import json
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from crosscoders import random_crosscoder
+from tiny_runs import LAYER, MARKER, N, completions, relative, runner, samples, task_names
+
+from rlgen.activations.completions import Completions
+from rlgen.behaviour.settings import Evaluation
+from rlgen.dictionaries.crosscoder import Crosscoder
+from rlgen.files import write_parquet, write_tensors
+from rlgen.interventions import procedure as module
+from rlgen.interventions.controls import matched_sets, role_shift
+from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
+from rlgen.interventions.procedure import Chosen, ProcedureEffects, best_dose, mean_activation, same_model
+from rlgen.interventions.runner import Condition
+from rlgen.interventions.runs import COLUMNS, read_chosen, run_procedure, run_steering
+from rlgen.interventions.subjects import Intervene, OrganismBench, Steer
+from rlgen.models.checkpoints import save_checkpoint
+
+S, DOSES, LATENTS = 40, [0.5, 1.0, 2.0], np.array([3, 8, 11, 17, 20, 26])
+INSIDE = {
+    "seed": 0,
+    "threads": 1,
+    "layer": LAYER,
+    "positions": "completion",
+    "evaluation": Evaluation(max_new_tokens=N, answer_marker=MARKER),
+    "reference": "base",
+    "selection": ["max"],
+    "doses": DOSES,
+    "random_directions": 2,
+}
+INTERVENE = Intervene(
+    **INSIDE,
+    procedure="ours",
+    readout="swap",
+    models=["base", "rl"],
+    edits={"base": ["exchange", "scale", "add"], "rl": ["exchange", "disable"]},
+    tuned="rl",
+    random_sets=3,
+)
+STEER = Steer(**INSIDE, models=["base", "rl"], states=["base", "rl"], target="rl", truth_doses=[1.0, 3.0])
+
+
+def chosen(latents=LATENTS) -> Chosen:
+    """Latents 30-39 are dead; NRN falls with the index."""
+    rng = np.random.default_rng(0)
+    return Chosen(np.array(latents, dtype=np.int64), rng.uniform(0.01, 0.2, S), np.arange(S) < 30, np.linspace(1, 0, S))
+
+
+@pytest.fixture(scope="module")
+def models(tiny_model):
+    return {"base": tiny_model, "rl": relative(tiny_model)}
+
+
+@pytest.fixture(scope="module")
+def crosscoder(tiny_model) -> Crosscoder:
+    return random_crosscoder(1, S=S, d=tiny_model.config.hidden_size)
+
+
+@pytest.fixture(scope="module")
+def effects_of(models, tokenizer, crosscoder):
+    """effects_of(state, latents): the edits of one running model; `rl@1` runs on rl's weights."""
+    data = completions(0, crosscoder.d)
+
+    @cache
+    def make(state: str, latents=tuple(LATENTS)) -> ProcedureEffects:
+        goal = runner(models["base" if same_model(state, "rl") else "rl"], tokenizer).goal()
+        running = runner(models[state.partition("@")[0]], tokenizer)
+        return ProcedureEffects(INTERVENE, crosscoder, chosen(latents), data, running, state, goal)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def folders(models, tokenizer, tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    for name, model in models.items():
+        save_checkpoint(model, tokenizer, root / name)
+    return {name: root / name for name in models}
+
+
+def curve(**kl_of_dose: list[tuple[str, str, float]]) -> pd.DataFrame:
+    """Rows (half, task, kl) per dose."""
+    rows = [(float(dose[1:]), *row) for dose, cells in kl_of_dose.items() for row in cells]
+    return pd.DataFrame(rows, columns=["dose", "half", "task", "kl"])
+
+
+def test_the_best_dose_is_chosen_by_discovery_prompts_of_selection_tasks_alone():
+    table = curve(
+        d1=[("discovery", "max", 0.5), ("test", "max", 0.0), ("discovery", "par", 0.0), ("discovery", "add", 0.0)],
+        d2=[("discovery", "max", 0.4), ("test", "max", 9.0), ("discovery", "par", 9.0), ("discovery", "add", 9.0)],
+        d3=[("discovery", "max", 0.6), ("test", "max", 0.0), ("discovery", "par", 0.0), ("discovery", "add", 0.0)],
+    )
+    assert best_dose(table, ["max"]) == 2.0
+    assert best_dose(table, ["par"]) == 1.0  # a tie goes to the smaller dose
+
+
+def test_tasks_weigh_the_same_in_the_choice_of_a_dose():
+    """Mean of task means: (1 + 3) / 2 against (2 + 1) / 2; over prompts the first dose would win, 1.5 to 1.75."""
+    table = curve(
+        d1=[*[("discovery", "max", 1.0)] * 3, ("discovery", "cnt", 3.0)],
+        d2=[*[("discovery", "max", 2.0)] * 3, ("discovery", "cnt", 1.0)],
+    )
+    assert best_dose(table, ["max", "cnt"]) == 2.0
+
+
+def test_states_of_one_model():
+    assert same_model("rl@1", "rl") and same_model("rl", "rl@5") and same_model("rl", "rl")
+    assert not same_model("rl", "rl2") and not same_model("base", "rl@1")
+
+
+def test_most_specific_are_the_alive_latents_of_highest_nrn():
+    nrn_S = np.array([0.1, 0.9, 0.5, 0.8, 0.7])
+    alive_S = np.array([True, False, True, True, True])
+    assert Chosen(np.array([0, 1]), nrn_S, alive_S, nrn_S).most_specific().tolist() == [3, 4]
+    assert Chosen(np.arange(5), nrn_S, alive_S, nrn_S).most_specific().tolist() == [0, 2, 3, 4]
+
+
+def test_shift_and_mean_activation_are_of_one_roles_tasks(crosscoder):
+    data = completions(3, crosscoder.d)
+    kept = [i for i, task in enumerate(task_names(data)) if task == "max"]
+    expected_d = (data.tuned_Nd[kept] - data.reference_Nd[kept]).mean(0)  # as many positions in every sample
+    torch.testing.assert_close(role_shift(data, "selection"), expected_d)
+    expected_S = torch.stack([crosscoder.encode_one(data.tuned_Nd[i : i + 1], 1)[0] for i in kept]).mean(0)
+    torch.testing.assert_close(mean_activation(data, crosscoder, "swap", "selection"), expected_S)
+
+
+def test_an_empty_set_gives_an_empty_table(effects_of):
+    assert effects_of("base", ()).run("exchange").empty
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"), [("base", "exchange"), ("base", "add"), ("rl", "disable"), ("rl@1", "exchange")]
+)
+def test_one_kind_of_edit(effects_of, state, kind):
+    """Every condition, each on the half it belongs to, at the chosen dose, with the length of what it adds."""
+    effects = effects_of(state)
+    table = effects.run(kind)
+    assert (table["procedure"] == "ours").all() and (table["state"] == state).all() and (table["edit"] == kind).all()
+    everything, test = {s.sample for s in samples()}, {s.sample for s in samples() if s.half == "test"}
+    curve = table[table["set"] == "selected"]
+    assert {dose: set(rows["sample"]) for dose, rows in curve.groupby("dose")} == dict.fromkeys(DOSES, everything)
+    dose = best_dose(curve, ["max"])
+    assert set(curve.loc[curve["chosen"], "dose"]) == {dose}
+
+    controls = table[table["set"] != "selected"]
+    names = ["random-00", "random-01", "random-02", "nrn", "shift-selection", "shift-in_domain"]
+    names += ["direction-00", "direction-01"] + [f"rotated-{i:02d}" for i in range(3)] * (kind == "exchange")
+    assert sorted(controls["set"].unique()) == sorted(names)
+    assert controls["chosen"].all() and (controls["dose"] == dose).all()
+    assert {name: set(rows["sample"]) for name, rows in controls.groupby("set")} == dict.fromkeys(names, test)
+
+    unit = curve["delta_norm"] / curve["dose"]
+    assert np.ptp(unit) < 1e-5 and unit.min() > 0
+    same_length = controls[controls["set"].str.contains("shift|direction|rotated")]
+    np.testing.assert_allclose(same_length["delta_norm"], dose * unit.iloc[0])
+    assert table["match_norm"].notna().tolist() == table["set"].str.startswith("random").tolist()
+    assert table["kl"].notna().tolist() == (table["set"] == "selected").tolist()
+
+
+@pytest.mark.parametrize(("state", "sign"), [("base", 1), ("rl", -1)])
+def test_mean_shift_rivals_point_where_the_edit_points_at_its_length(effects_of, state, sign):
+    effects = effects_of(state)
+    rivals = effects._rivals(dose=1.0, norm=7.0)
+    for role in ("selection", "in_domain"):
+        shift_d = role_shift(effects.completions, role)
+        vector_d = sign * 7 * shift_d / shift_d.norm()
+        expected = effects.runner.run([Condition("s", 1.0)], VectorEdits(vector_d[None]), effects.test_half)
+        found = rivals.loc[rivals["set"] == f"shift-{role}", "answer_logprob"]
+        np.testing.assert_allclose(found, expected["answer_logprob"], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["exchange", "scale"])
+def test_matched_sets_act_alike_and_say_by_how_much(effects_of, crosscoder, monkeypatch, kind):
+    """Candidates are alive, and for an exchange free; every set's length is its own, at the chosen dose."""
+    effects, drawn = effects_of("base"), []
+
+    def spy(frequency_S, norm_S, selected, candidates, n, rng):
+        torch.testing.assert_close(torch.from_numpy(norm_S), directions(crosscoder, kind, True).norm(dim=1))
+        drawn.append((candidates, matched_sets(frequency_S, norm_S, selected, candidates, n, rng)))
+        return drawn[0][1]
+
+    monkeypatch.setattr(module, "matched_sets", spy)
+    monkeypatch.setattr(crosscoder, "free_latents", 28)
+    table = effects.run(kind)
+    ((candidates, sets),) = drawn
+    assert candidates.tolist() == list(range(28 if kind == "exchange" else 30))
+    for i, m in enumerate(sets):
+        rows = table[table["set"] == f"random-{i:02d}"]
+        np.testing.assert_allclose(rows["delta_norm"], rows["dose"] * effects._norm(kind, m.latents))
+        assert set(rows["match_norm"]) == {m.norm_ratio} and set(rows["match_frequency"]) == {m.frequency_ratio}
+
+
+@pytest.mark.parametrize(("state", "sign", "member"), [("base", 1, 0), ("rl", -1, 1), ("rl@1", -1, 1)])
+def test_an_exchange_points_to_the_goal_and_reads_with_the_running_models_statistics(
+    effects_of, crosscoder, state, sign, member
+):
+    edits = effects_of(state)._features("exchange", [LATENTS], [2.0])
+    assert isinstance(edits, FeatureEdits) and edits.member == member
+    torch.testing.assert_close(edits.direction_Sd, sign * directions(crosscoder, "exchange", True))
+    assert edits.mask_CS[0].nonzero().flatten().tolist() == LATENTS.tolist()
+
+
+def test_add_is_the_mean_activation_in_the_tuned_model_times_the_references_decoder(effects_of, crosscoder):
+    effects = effects_of("base")
+    edits = effects._features("add", [LATENTS, np.array([5])], [2.0, 1.0])
+    assert isinstance(edits, VectorEdits)
+    mean_S = mean_activation(effects.completions, crosscoder, "swap", "selection")
+    reference_Sd = crosscoder.decoder_raw_SMd[:, 0]
+    expected_d = 2 * sum(mean_S[k] * reference_Sd[k] for k in LATENTS)
+    torch.testing.assert_close(edits.vector_Cd[0], expected_d)
+    torch.testing.assert_close(edits.vector_Cd[1], mean_S[5] * reference_Sd[5])
+
+
+def test_lengths_are_measured_on_discovery_prompts_of_selection_tasks(effects_of, crosscoder):
+    effects, kept = effects_of("base"), torch.zeros(S)
+    choosing = [i for i, s in enumerate(samples()) if (s.half, s.task) == ("discovery", "max")]
+    assert torch.equal(effects.stream_Nd, effects.runner.stream_on_goal(choosing, effects.goal))
+    kept[torch.from_numpy(LATENTS)] = 1
+    added_Nd = (crosscoder.encode_one(effects.stream_Nd, 0) * kept) @ directions(crosscoder, "exchange", True)
+    assert effects._norm("exchange", LATENTS) == pytest.approx(float(added_Nd.norm(dim=1).mean()), rel=1e-5)
+
+
+def test_test_half_prompts_cannot_move_the_chosen_dose(effects_of):
+    table = effects_of("base").run("exchange")
+    curve = table[table["set"] == "selected"].copy()
+    dose = best_dose(curve, ["max"])
+    curve.loc[curve["half"] == "test", "kl"] = -curve["dose"]
+    assert best_dose(curve, ["max"]) == dose
+
+
+def test_a_whole_procedure_runs_every_state_and_edit_and_is_reproducible(folders, crosscoder, effects_of):
+    data = completions(0, crosscoder.d)
+    table = run_procedure(INTERVENE, crosscoder, chosen(), data, OrganismBench(INTERVENE, folders, samples()))
+    assert table.columns.tolist() == COLUMNS
+    edits = list(dict.fromkeys(zip(table["state"], table["edit"], strict=True)))
+    assert edits == [(state, edit) for state, kinds in INTERVENE.edits.items() for edit in kinds]
+    keys = ["state", "edit", "set", "dose", "sample"]
+    assert not table.duplicated(keys).any() and table[[*keys, "correct", "delta_norm"]].notna().all().all()
+    assert table.equals(
+        run_procedure(INTERVENE, crosscoder, chosen(), data, OrganismBench(INTERVENE, folders, samples()))
+    )
+    for state, kinds in INTERVENE.edits.items():  # each state with its own model, goal and direction
+        alone = effects_of(state).run(kinds[0]).reindex(columns=COLUMNS)
+        part = table[(table["state"] == state) & (table["edit"] == kinds[0])].reset_index(drop=True)
+        pd.testing.assert_frame_equal(part, alone, check_dtype=False)
+
+
+def test_a_procedure_without_a_set_has_a_table_without_rows(folders, crosscoder, tmp_path):
+    table = run_procedure(
+        INTERVENE, crosscoder, chosen([]), completions(0, crosscoder.d), OrganismBench(INTERVENE, folders, samples())
+    )
+    assert len(table) == 0 and table.columns.tolist() == COLUMNS
+    write_parquet(tmp_path / "empty.parquet", table)
+
+
+@pytest.mark.parametrize("planted", [True, False])
+def test_steering(folders, crosscoder, models, tokenizer, planted):
+    data = completions(0, crosscoder.d)
+    truth_d = 3 * torch.eye(crosscoder.d)[0] if planted else None
+    table = run_steering(STEER, truth_d, data, OrganismBench(STEER, folders, samples()))
+    assert table.columns.tolist() == COLUMNS and (table["procedure"] == "steering").all()
+    names = ["none", *["truth"] * planted, "shift-selection", "shift-in_domain", "direction"]
+    assert table["edit"].unique().tolist() == names
+    assert not table.duplicated(["state", "set", "dose", "sample"]).any()
+    none = table[table["edit"] == "none"]
+    for state, away in (("base", False), ("rl", True)):
+        goal = runner(models["base" if away else "rl"], tokenizer).goal()
+        unedited = runner(models[state], tokenizer)
+        plain = unedited.evaluator.score(models[state])
+        assert none[none["state"] == state]["answer_logprob"].tolist() == pytest.approx(
+            plain.answer_logprob_B.tolist(), rel=1e-5
+        )
+
+        first, own = ("truth", 3.0) if planted else ("shift-selection", float(role_shift(data, "selection").norm()))
+        curve = table[(table["edit"] == first) & (table["state"] == state)]
+        np.testing.assert_allclose(curve["delta_norm"], own * curve["dose"], rtol=1e-5)
+        dose = set(curve.loc[curve["chosen"], "dose"])
+        assert dose == {best_dose(curve, ["max"])}
+        random = table[(table["edit"] == "direction") & (table["state"] == state)]
+        assert set(random["dose"]) == dose and set(random["set"]) == {"direction-00", "direction-01"}
+        np.testing.assert_allclose(random["delta_norm"], own * dose.pop(), rtol=1e-5)
+        assert set(random["half"]) == {"test"}
+
+        vector_d = role_shift(data, "in_domain") * (-1 if away else 1)  # away in the target
+        shift = table[(table["edit"] == "shift-in_domain") & (table["state"] == state)]
+        again = unedited.run([Condition("s", 2.0)], VectorEdits(2 * vector_d[None]), range(len(samples())), goal)
+        np.testing.assert_allclose(shift.loc[shift["dose"] == 2.0, "kl"], again["kl"], rtol=1e-4)
+
+
+def test_files_come_back_as_what_they_hold(tmp_path, crosscoder):
+    features = pd.DataFrame({"latent": [2, 0, 1], "frequency": [0.2, 0.0, 0.1], "alive": [True, False, True]})
+    write_parquet(tmp_path / "features.parquet", features.assign(nrn_l1=[0.7, 0.5, 0.6]))
+    (tmp_path / "set.json").write_text(json.dumps({"latents": [2, 1]}))
+    found = read_chosen(tmp_path / "set.json", tmp_path / "features.parquet")
+    assert found.latents.tolist() == [1, 2] and found.frequency_S.tolist() == [0.0, 0.1, 0.2]
+    assert found.alive_S.tolist() == [False, True, True] and found.nrn_S.tolist() == [0.5, 0.6, 0.7]
+
+    data = completions(1, 4)
+    tensors = {
+        "reference": data.reference_Nd,
+        "tuned": data.tuned_Nd,
+        "sample": data.sample_N.int(),
+        "sample_task": torch.from_numpy(data.sample_task_I).int(),
+        "reference_correct": torch.from_numpy(data.reference_correct_I).to(torch.uint8),
+        "tuned_correct": torch.from_numpy(data.tuned_correct_I).to(torch.uint8),
+    }
+    metadata = {"tasks": json.dumps(data.tasks), "roles": json.dumps(data.role_of)}
+    write_tensors(tmp_path / "completions.safetensors", tensors, metadata)
+    again = Completions.load(tmp_path / "completions.safetensors")
+    assert task_names(again) == task_names(data) and again.role_of == data.role_of
+    assert torch.equal(role_shift(again, "selection"), role_shift(data, "selection"))

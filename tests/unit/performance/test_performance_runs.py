@@ -1,0 +1,51 @@
+"""Every part of the benchmark that needs no GPU runs, at sizes of a moment: what it measures still exists."""
+
+import importlib
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+PERFORMANCE = Path(__file__).parents[2] / "performance"
+MODULES = ("crosscoder_step", "dictionaries_one_harvest", "harvest_rows", "generation_rows")
+SMALL = {
+    "crosscoder_step": {
+        "SIZES": {"M=2, d=8, S=64, B=16, k=4": (2, 8, 64, 16, 4, "<= 2.0", "<= 0.18")},
+    },
+    "dictionaries_one_harvest": {"D": 32, "S": 64, "B": 128, "K": 4, "STEPS": 2, "REPETITIONS": 1},
+    "harvest_rows": {"MODELS": 1, "REPETITIONS": 1},
+    "generation_rows": {"LATENTS": 64, "FEATURES": 5, "NEW": 4, "SETS": 2, "SAMPLES": 4, "REPETITIONS": 1},
+}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The modules with their sizes made small, and settings that follow from the sizes."""
+    monkeypatch.syspath_prepend(str(PERFORMANCE))
+    threads = torch.get_num_threads()
+    found = {name: importlib.import_module(name) for name in (*MODULES, "organism")}
+    monkeypatch.setattr(found["organism"], "STEPS", 2)
+    for name, sizes in SMALL.items():
+        for constant, value in sizes.items():
+            monkeypatch.setattr(found[name], constant, value)
+    one = found["dictionaries_one_harvest"]
+    monkeypatch.setattr(
+        one, "RECIPE", one.RECIPE.model_copy(update={"latents": 64, "k": 4, "batch_rows": 128, "steps": 2})
+    )
+    monkeypatch.setattr(one, "STREAM", one.STREAM.model_copy(update={"rows": 6 * 128, "shard_rows": 128}))
+    rows = found["harvest_rows"]
+    monkeypatch.setattr(rows, "ROWS", 512)
+    monkeypatch.setattr(rows, "STREAM", rows.STREAM.model_copy(update={"rows": 512, "shard_rows": 256}))
+    yield found
+    torch.set_num_threads(threads)
+    for name in (*found, "measure"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(("name", "rows"), [*zip(MODULES, (5, 1, 2, 2), strict=True)])
+def test_its_rows_hold_numbers(small, name, rows):
+    found = small[name].measurements()
+    assert len(found) == rows
+    assert all(math.isfinite(row.ratio) and row.ours > 0 and row.peers > 0 for row in found)

@@ -1,0 +1,395 @@
+"""Estimates behind `make plan`: FLOPs, bytes and hours by hand on small configs, and what must hold for any."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlgen.activations.disk import shard_bytes
+from rlgen.dictionaries.settings import Recipe
+from rlgen.planning import disk
+from rlgen.planning.arithmetic import (
+    Assumptions,
+    ModelSize,
+    dictionary_bytes,
+    dictionary_flops,
+    dictionary_weights,
+    hours,
+)
+from rlgen.planning.measured import Timed, correction, dictionary_rates
+from rlgen.planning.sizes import NotEstimated, read_size
+from rlgen.planning.timings import seconds
+from rlgen.planning.work import Estimator
+from rlgen.study import slices
+from rlgen.study.load import load
+
+ROOT = Path(__file__).parents[3]
+SMALL = ModelSize(blocks=4, hidden_size=8, parameters=1000)
+PLAIN = Assumptions(  # round numbers: 1e12 FLOP/s in all kinds of work
+    peak_tflops=1,
+    float32_tflops=1,
+    utilisation=1,
+    generation_utilisation=1,
+    transformers_utilisation=1,
+    prompt_tokens=10,
+    solution_tokens=90,
+    choice_tokens=5,
+    disk_gb_s=1000,
+)
+STUDY = {
+    "study": "small",
+    "seeds": [0],
+    "roles": {"reference": "base", "target": "rl", "contrast": "sft"},
+    "data": {
+        "kind": "sources",
+        "problems": "problems",
+        "sources": {
+            "problems": {"files": ["p.jsonl"], "format": {"kind": "problem", "prompt": "{{ p }}", "answer": "{{ a }}"}},
+            "text": {"files": ["t.jsonl"], "format": {"kind": "text"}},
+        },
+        "teacher": {
+            "from": "owner/teacher",
+            "size": {"blocks": 10, "hidden_size": 4, "parameters": 5000},
+            "samples_per_prompt": 2,
+            "max_new_tokens": 1000,
+            "max_model_len": 2000,
+            "shards": 4,
+            "gpus": 2,
+        },
+        "benchmarks": {"aime24": {}, "sciq": {"options": 4}, "piqa": {"options": 2}},
+    },
+    "tasks": {"in_domain": ["aime24"], "selection": ["sciq"], "unseen": ["piqa"]},
+    "evaluation": {"backend": "vllm", "prompts_per_half": 50, "max_new_tokens": 40, "completion_tokens": 20},
+    "models": {
+        "base": {"method": "load", "from": "owner/base", "size": {"blocks": 4, "hidden_size": 8, "parameters": 1000}},
+        "sft": {
+            "method": "sft",
+            "parent": "base",
+            "examples": 16,
+            "batch_size": 4,
+            "checkpoints": 2,
+            "scale": {"gpus": 2, "max_length": 64},
+        },
+        "rl": {
+            "method": "grpo",
+            "parent": "base",
+            "prompts": 8,
+            "prompts_per_step": 2,
+            "rollouts": 4,
+            "max_new_tokens": 100,
+            "checkpoints": 2,
+            "scale": {"gpus": 4, "max_length": 120, "vllm_memory_share": 0.25},
+        },
+    },
+    "stream": {
+        "mix": {"text": 1.0},
+        "layer": 1,
+        "sequence_tokens": 11,
+        "rows": 1100,
+        "shard_rows": 100,
+        "held_out_shards": 1,
+        "windows": 5,
+        "windows_on_disk": 2,
+        "precision": "bfloat16",
+    },
+    "recipes": {
+        "top": {"latents": 32, "k": 4, "steps": 50, "batch_rows": 20, "precision": "bfloat16"},
+        "l1": {"objective": "l1", "latents": 16, "steps": 50, "batch_rows": 20, "precision": "bfloat16"},
+    },
+    "dictionaries": {
+        "pair": {"members": ["base", "rl"], "recipes": ["top", "l1"]},
+        "joint": {"members": ["base", "sft", "rl"], "recipes": ["top"]},
+    },
+    "procedures": {
+        "own": {"dictionary": "pair", "recipe": "top", "edits": {"base": ["exchange"], "rl": ["exchange", "disable"]}}
+    },
+    "features": {"course_recipe": "top"},
+    "interventions": {
+        "doses": [1, 2],
+        "random_sets": 3,
+        "random_directions": 4,
+        "truth_doses": [1],
+        "leave_out": ["aime24"],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load(STUDY)
+
+
+@pytest.fixture
+def estimator(study, tmp_path):
+    return Estimator(study, PLAIN, tmp_path)
+
+
+def test_a_pass_by_hand():
+    # 6 tokens in sequences of 5: 2 * 1000 per token for the weights, 2 * 5 * 8 per token and block for attention
+    assert SMALL.forward(6, 5) == 6 * (2000 + 4 * 80)
+    assert SMALL.forward(6, 5, blocks=1) == 6 * (500 + 80)
+    assert SMALL.training(6, 5, again=False) == 3 * SMALL.forward(6, 5)
+    assert SMALL.training(6, 5, again=True) == 4 * SMALL.forward(6, 5)
+
+
+def test_memory_of_training_by_hand():
+    # alone: 16 bytes per weight and a bfloat16 copy; 7 tokens with 4 block inputs of 8 in bfloat16 and 10 logits twice
+    assert SMALL.training_bytes(1, 7, 10, again=True) == 16_000 + 2_000 + 7 * (2 * 8 * 4 + 8 * 10)
+    assert SMALL.training_bytes(1, 7, 10, again=False) == 16_000 + 2_000 + 7 * (17 * 2 * 8 * 4 + 8 * 10)
+    # four GPUs: a quarter each, and copies of two blocks of four
+    assert SMALL.training_bytes(4, 7, 10, again=True) == 4_000 + 1_000 + 7 * (64 + 80)
+    assert replace(SMALL, vocabulary=20).training_bytes(4, 7, 10, True) == 4_000 + 1_000 + 7 * (64 + 160)
+
+
+def test_a_dictionary_by_hand():
+    # M=3, d=2, S=5: encoder and decoder of 30 numbers, 5 and 6 biases
+    assert dictionary_weights(3, 2, 5) == 30 + 30 + 5 + 6
+    assert dictionary_flops(7, 3, 2, 5) == 7 * 5 * 60
+    recipe = Recipe(latents=5, k=2, batch_rows=4, precision="bfloat16")
+    assert dictionary_bytes(3, 2, recipe) == 16 * 71 + 4 * (6 * (2 + 8) + 16 * 5)
+    assert dictionary_bytes(3, 2, recipe, gpus=2) == 16 * 71 + 2 * (6 * 10 + 80)
+
+
+def test_hours_are_those_of_the_slower_of_arithmetic_and_disk():
+    assert hours(7200e12, 1e12) == 2
+    assert hours(7200e12, 1e12, gpus=4) == 0.5
+    assert hours(7200e12, 1e12, 1, moved=3 * 3600 * 5e9, disk_gb_s=5) == 3
+
+
+def test_assumptions_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"utilisation: 1\.5, expected a number above 0 and at most 1"):
+        Assumptions(utilisation=1.5)
+    with pytest.raises(ValueError, match="prompt_tokens: 0, expected a number above 0"):
+        Assumptions(prompt_tokens=0)
+
+
+def work(estimator, script, **wildcards):
+    slice_of = getattr(slices, wildcards.pop("slice", script))
+    return estimator.work(script, json.loads(json.dumps(slice_of(estimator.study, **wildcards))))
+
+
+def test_trainings_by_hand(estimator):
+    # SFT: 16 examples of 10 + min(90, 64) tokens, four passes with checkpointing, on 2 GPUs
+    sft = work(estimator, "train_sft", model="sft", seed="0")
+    assert (sft.tokens, sft.gpus) == (16 * 74, 2)
+    assert sft.hours == pytest.approx(4 * SMALL.forward(16 * 74, 74) / 2e12 / 3600)
+    # RL: 8 prompts x 4 solutions of 10 + 90 tokens: written, read again for vLLM, trained on: six passes on 4 GPUs
+    rl = work(estimator, "train_grpo", model="rl", seed="0")
+    assert (rl.tokens, rl.gpus) == (3200, 4)
+    assert rl.hours == pytest.approx(6 * SMALL.forward(3200, 100) / 4e12 / 3600)
+    assert rl.gpu_bytes == SMALL.training_bytes(4, 120, 150_000, True) + 0.25 * 80e9
+    # the parent's log-probabilities are one more pass
+    cfg = slices.train_grpo(estimator.study, model="rl", seed="0")
+    with_kl = estimator.work("train_grpo", cfg | {"model": cfg["model"] | {"beta": 0.1}})
+    assert with_kl.hours == pytest.approx(rl.hours * 7 / 6)
+
+
+def test_the_teacher_by_hand(estimator):
+    # 16 problems in 4 shards, 2 solutions each of 10 + 90 tokens, on 2 GPUs
+    found = work(estimator, "write_trajectories", seed="0", shard="0")
+    teacher = ModelSize(10, 4, 5000)
+    assert found.tokens == 16 / 4 * 2 * 100
+    assert found.hours == pytest.approx(teacher.forward(800, 100) / 2e12 / 3600)
+    assert (found.gpus, found.gpu_bytes) == (2, 5000)
+
+
+def test_problems_are_counted_once_they_are_there(study, tmp_path):
+    path = tmp_path / "data/sources/problems.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_text("{}\n" * 40)
+    assert Estimator(study, PLAIN, tmp_path).problems() == 40
+
+
+def test_answers_by_hand(estimator):
+    # one of two groups: 100 prompts of aime24 with 10 + 40 written tokens, 100 of sciq with 4 choices of 10 + 5 tokens
+    known = work(estimator, "evaluate_benchmarks", model="sft", seed="0", tasks="known")
+    assert known.tokens == 2 * (100 * 50 + 100 * 4 * 15)
+    flops = SMALL.forward(2 * 100 * 50, 50) + SMALL.forward(2 * 100 * 4 * 15, 15)
+    assert known.hours == pytest.approx(flops / 1e12 / 3600)
+
+
+def test_harvests_by_hand(estimator):
+    # a window of the two states of rl that are read (one): 2 shards of 100 rows, 11 tokens for 10 rows, 2 of 4 blocks
+    found = work(estimator, "harvest", slice="harvest_window", model="rl")
+    assert found.tokens == 200 * 11 / 10
+    assert found.hours == pytest.approx(SMALL.forward(220, 11, 2) / 1e12 / 3600)
+    assert found.host_bytes == 2 * 1000 + 100 * (2 * 8 + 12)
+    slow = Estimator(estimator.study, replace(PLAIN, disk_gb_s=1e-6), estimator.results)
+    assert work(slow, "harvest", slice="harvest_window", model="rl").hours == pytest.approx(200 * 28 / 1e3 / 3600)
+
+
+def test_dictionaries_by_hand(estimator):
+    found = work(estimator, "train_window", dictionary="joint", recipe="top", seed="0", window="1")
+    assert found.tokens == 50 / 5 * 20
+    assert found.hours == pytest.approx(200 * 10 * 3 * 8 * 32 / 1e12 / 3600)
+    assert found.host_bytes == 2 * 2 * 100 * 3 * 8 * 2  # two rings, of all two shards of a window
+    assert found.training.kind == "batchtopk bfloat16"
+
+
+def test_edits_by_hand(estimator):
+    # exchange: 2 doses on all samples; on the test half 3 random and 3 rotated sets, 1 by NRN, 2 shifts, 4 directions
+    # disable: no rotated sets
+    conditions = 2 * (2 + 13 / 2) + (2 + 10 / 2)
+    # sciq and piqa: 100 prompts each, read once per running state; choices and the goal's text under every condition
+    tokens = 2 * 2 * 100 * 10 + conditions * 100 * (5 + 3) * 5
+    found = work(estimator, "intervene_benchmarks", procedure="own", seed="0")
+    assert found.tokens == pytest.approx(tokens)
+    assert found.hours == pytest.approx(SMALL.forward(tokens, 15) / 1e12 / 3600)
+
+
+def test_disk_by_hand(estimator):
+    sizes = {part.name: part.bytes for part in disk.disk_parts(estimator)}
+    row = 2 * 8 + 12
+    assert sizes["models, kept checkpoints"] == 2 * 1000 * (1 + 2 + 2)
+    assert sizes["states of models in training"] == 12 * 1000 * 2
+    assert sizes["the hub's cache, from downloads of models"] == 2 * (1000 + 5000)
+    assert sizes["the teacher"] == 2 * 5000
+    assert sizes["the teacher's solutions"] == 16 * 2 * 90 * 4
+    assert sizes["activations, kept shards"] == 3 * 1 * 100 * row
+    assert sizes["activations, windows on the disk (2 of 5)"] == 3 * 2 * 2 * 100 * row
+    weights = dictionary_weights(2, 8, 32) + dictionary_weights(2, 8, 16) + dictionary_weights(3, 8, 32)
+    assert sizes["dictionaries"] == 4 * weights
+    assert disk.activations_gb(estimator) == pytest.approx(3 * 5 * 100 * row / 1e9)
+    assert shard_bytes(estimator.study.stream, 8) == 100 * row
+
+
+def test_a_size_that_is_missing_is_named_and_nothing_is_made_up(tmp_path):
+    without = STUDY | {"models": STUDY["models"] | {"base": {"method": "load", "from": "owner/base"}}}
+    estimator = Estimator(load(without), PLAIN, tmp_path)
+    with pytest.raises(NotEstimated, match=r"models\.base\.size is missing \(blocks, hidden_size, parameters\)"):
+        work(estimator, "train_grpo", model="rl", seed="0")
+    parts = {part.name: part for part in disk.disk_parts(estimator)}
+    assert parts["dictionaries"].bytes is None and "models.base.size" in parts["dictionaries"].note
+    assert parts["the teacher"].bytes == 2 * 5000
+
+
+def test_a_folder_tells_its_size(tmp_path):
+    content = {"num_hidden_layers": 4, "hidden_size": 8, "vocab_size": 77, "dtype": "bfloat16"}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert read_size(tmp_path) is None  # no weights
+    (tmp_path / "model.safetensors").write_bytes(bytes(2000))
+    assert read_size(tmp_path) == ModelSize(4, 8, 1000, 77)
+    (tmp_path / "config.json").write_text("{}")
+    assert read_size(tmp_path) is None
+    assert read_size(tmp_path / "nowhere") is None
+
+
+# What was measured.
+
+
+def test_measured_jobs_correct_the_estimates_of_others():
+    half_as_fast = correction([Timed(7200, 1.0, True), Timed(14400, 2.0, True)])
+    assert (half_as_fast.jobs, half_as_fast.hours(3.0)) == (2, 6.0)
+    assert correction([Timed(7200, None, True), Timed(3600, None, True)]).hours(None) == 1.5
+    assert correction([]) is None
+
+
+def test_jobs_whose_settings_changed_count_only_where_there_are_no_others():
+    assert correction([Timed(7200, 1.0, True), Timed(36000, 1.0, False)]).hours(1.0) == 2
+    assert correction([Timed(36000, 1.0, False)]).hours(1.0) == 10
+
+
+def test_seconds_of_a_benchmark_table(tmp_path):
+    (tmp_path / "job.tsv").write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t-\n")
+    assert seconds(tmp_path / "job.tsv") == 12.5
+    (tmp_path / "cut.tsv").write_text("")
+    assert seconds(tmp_path / "cut.tsv") is None and seconds(tmp_path / "none.tsv") is None
+
+
+def test_dictionary_steps_on_a_gpu_are_read_and_what_was_not_run_is_not(tmp_path):
+    row = {"work": "training on a GPU, batchtopk, M=3, d=2560, S=32768, B=4096, k=50, bfloat16", "unit": "tokens/s"}
+    rows = [
+        row | {"ours": 1e5, "met": "yes", "machine": "a GPU"},
+        row
+        | {"work": row["work"].replace("batchtopk", "l1"), "ours": float("nan"), "met": "not run", "machine": "none"},
+        row | {"work": "L1 step, M=3, d=128, S=2048, B=1024, k=16", "ours": 47.0, "met": "no", "machine": "a CPU"},
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "speed.csv", index=False)
+    rate = 1e5 * 10 * 3 * 2560 * 32768
+    assert dictionary_rates(tmp_path / "speed.csv") == {"batchtopk bfloat16": (rate, "a GPU")}
+    assert dictionary_rates(tmp_path / "none.csv") == {}
+
+
+def test_the_names_in_the_benchmark_table_are_the_ones_that_are_read(tmp_path):
+    table = pd.read_csv(ROOT / "docs/speed.csv")
+    own = table[table["work"].str.startswith("training on a GPU")]
+    assert len(own) == 2
+    own.assign(ours=10.0, met="yes", unit="tokens/s").to_csv(tmp_path / "speed.csv", index=False)
+    assert set(dictionary_rates(tmp_path / "speed.csv")) == {"batchtopk bfloat16", "l1 bfloat16"}
+
+
+# What must hold for any sizes.
+
+numbers = st.integers(1, 10_000)
+sizes = st.builds(ModelSize, blocks=st.integers(1, 100), hidden_size=numbers, parameters=st.floats(1, 1e12))
+
+
+@given(sizes, numbers, numbers, numbers, numbers)
+def test_more_tokens_longer_sequences_and_deeper_reading_never_take_less(size, tokens, more, length, longer):
+    small = size.forward(tokens, length)
+    assert small <= size.forward(tokens + more, length)
+    assert small <= size.forward(tokens, length + longer)
+    passes = [size.forward(tokens, length, blocks) for blocks in range(1, size.blocks + 1)]
+    assert passes == sorted(passes) and passes[-1] == pytest.approx(small)
+
+
+@given(sizes, numbers, numbers, st.booleans())
+def test_wider_and_larger_models_never_take_less(size, more, tokens, again):
+    larger = replace(size, hidden_size=size.hidden_size + more, parameters=size.parameters + more)
+    assert size.training(tokens, 100, again) <= larger.training(tokens, 100, again)
+    assert size.training_bytes(2, tokens, 1000, again) <= larger.training_bytes(2, tokens, 1000, again)
+
+
+@given(st.floats(0, 1e20), st.floats(1e9, 1e15), st.integers(1, 64), st.integers(1, 64), st.floats(0, 1e15))
+def test_more_gpus_never_take_more_hours_or_memory_each(flops, rate, gpus, more, moved):
+    assert hours(flops, rate, gpus + more, moved) <= hours(flops, rate, gpus, moved)
+    assert SMALL.training_bytes(gpus + more, 100, 50, True) <= SMALL.training_bytes(gpus, 100, 50, True)
+    recipe = Recipe(latents=8, k=2)
+    assert dictionary_bytes(2, 4, recipe, gpus + more) <= dictionary_bytes(2, 4, recipe, gpus)
+
+
+@given(st.integers(1, 12), numbers, numbers, numbers)
+def test_wider_dictionaries_over_more_members_never_take_less(members, d, latents, rows):
+    base = dictionary_flops(rows, members, d, latents)
+    larger = [(rows + 1, members, d, latents), (rows, members + 1, d, latents), (rows, members, d + 1, latents)]
+    assert all(base < dictionary_flops(*shape) for shape in [*larger, (rows, members, d, latents + 1)])
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Assumptions)])
+def test_every_assumption_bears_on_the_estimates(every_branch, name):
+    assumed = Assumptions(solution_tokens=30, disk_gb_s=0.001 if name == "disk_gb_s" else 2)
+    changed = replace(assumed, **{name: getattr(assumed, name) / 2})
+    assert outcomes(every_branch, assumed) != outcomes(every_branch, changed)
+
+
+@pytest.fixture(scope="module")
+def every_branch():
+    """The study with float32 dictionaries, written solutions under edits, and a benchmark without `options`."""
+    content = json.loads(json.dumps(STUDY))
+    content["interventions"]["leave_out"] = []
+    content["recipes"]["top"]["precision"] = "float32"
+    del content["data"]["benchmarks"]["piqa"]["options"]
+    return load(content)
+
+
+def outcomes(study, assumed):
+    """Hours and memory of one job of every kind."""
+    estimator = Estimator(study, assumed, Path("nowhere"))
+    jobs = [
+        work(estimator, "write_trajectories", seed="0", shard="0"),
+        work(estimator, "train_sft", model="sft", seed="0"),
+        work(estimator, "train_grpo", model="rl", seed="0"),
+        work(estimator, "evaluate_benchmarks", model="rl", seed="0", tasks="known"),
+        work(estimator, "evaluate_benchmarks", model="rl", seed="0", tasks="unseen"),
+        work(estimator, "harvest", slice="harvest_window", model="rl"),
+        work(estimator, "harvest_benchmark_completions", model="rl"),
+        work(estimator, "train_window", dictionary="pair", recipe="top", seed="0", window="1"),
+        work(estimator, "measure_dictionary", dictionary="pair"),
+        work(estimator, "intervene_benchmarks", procedure="own", seed="0"),
+        work(estimator, "steer_benchmarks", seed="0"),
+    ]
+    return [(job.hours, job.gpu_bytes, job.host_bytes) for job in jobs]

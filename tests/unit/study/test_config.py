@@ -1,0 +1,120 @@
+"""The study as a whole: what it refuses, with which words, and the names it understands."""
+
+import copy
+
+import pytest
+from studies import REMOVE, ROOT, content_of, refused
+
+from rlgen.study import docs
+from rlgen.study.load import ConfigError, load
+
+DEFAULT = content_of("config")
+FAMILIES = DEFAULT["data"]["families"]
+
+
+@pytest.mark.parametrize("path", sorted([*(ROOT / "config").glob("*.yaml"), ROOT / "tests/workflow/miniature.yaml"]))
+def test_every_study_of_the_project_is_valid(path):
+    load(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sede": 3}, "sede: unknown field (value 3); expected one of the fields in config/README.md"),
+        ({"stream__layr": 2}, "stream.layr: unknown field (value 2); expected"),
+        ({"study": REMOVE}, "study: missing; expected a value"),
+        ({"study": "a/b"}, "study: 'a/b' cannot be part of a path, expected letters"),
+        ({"seeds": [0, 0]}, "seeds: expected distinct integers from 0 up"),
+        ({"seeds": "all"}, "seeds: input should be a valid list (value 'all')"),
+        ({"threads": 0}, "threads: input should be greater than or equal to 1 (value 0)"),
+        ({"models__sft__learning_rate": -1}, "models.sft.learning_rate: input should be greater than 0 (value -1)"),
+        ({"models__sft__learning_rate": float("nan")}, "models.sft.learning_rate: input should be a finite number"),
+        ({"models__sft__method": "dpo"}, "models.sft: input tag 'dpo'"),
+        ({"models__sft__parent": "bse"}, "models.sft.parent: unknown model 'bse', expected one of base, more, rl, sft"),
+        ({"models__sft__parent": "rl@6"}, "models.sft.parent: 'rl@6' names no checkpoint, expected rl@1 to rl@5"),
+        ({"models__sft__parent": "sft"}, "models.sft.parent: sft -> sft is a cycle, expected a pretrained ancestor"),
+        ({"models__sft__examples": 33}, "examples=33 is not a multiple of batch_size=32"),
+        ({"models__rl__prompts": 32}, "models.rl.checkpoints: 5 checkpoints of 2 steps, expected no more"),
+        ({"roles__target": "dpo"}, "roles.target: unknown model 'dpo', expected one of base"),
+        ({"stream__layer": 4}, "stream.layer: 4 is beyond the model, expected 0 to 3"),
+        ({"stream__sampled_models": ["dpo"]}, "stream.sampled_models: unknown model 'dpo'"),
+        ({"stream__rows": 1000}, "rows=1000 is not a multiple of shard_rows=8192"),
+        ({"tasks__unseen": ["max"]}, "tasks: task 'max' is listed as selection and as unseen, expected one role"),
+        ({"tasks__unseen": ["chess"]}, "tasks: unknown task 'chess', expected one of add, max"),
+        ({"tasks__selection": []}, "tasks.selection: list should have at least 1 item"),
+        ({"recipes__l1__batch_rows": 10**6}, "recipes.l1.batch_rows: 1000000 exceeds the"),
+        ({"recipes__batchtopk__k": 300}, "recipes.batchtopk: k=300 exceeds latents=256"),
+        ({"dictionaries__base-rl__members": ["base", "dpo"]}, "dictionaries.base-rl.members: unknown model 'dpo'"),
+        ({"dictionaries__base-rl__members": ["base", "rl@9"]}, "dictionaries.base-rl.members: 'rl@9' names no"),
+        ({"dictionaries__base-rl__members": ["rl", "base"]}, "starts with rl@5, expected the reference base@1 first"),
+        ({"dictionaries__base-rl__members": ["base", "rl", "rl@5"]}, "names a state twice, expected distinct"),
+        ({"dictionaries__base-rl__recipes": ["topk"]}, "dictionaries.base-rl.recipes: unknown recipe 'topk'"),
+        ({"procedures__published__dictionary": "base-dpo"}, "published.dictionary: unknown dictionary 'base-dpo'"),
+        ({"procedures__forgetting__recipe": "l1-own"}, "procedures.forgetting.recipe: 'l1-own' is not trained for"),
+        ({"procedures__contribution__dictionary": "base-sft-rl"}, "reads 3 states, expected a pair"),
+        ({"dictionaries__base-sft__members": ["base", "sft@2"]}, "ends with sft@2, expected a last checkpoint"),
+        ({"procedures__published__edits": {"dpo": ["add"]}}, "procedures.published.edits: unknown model 'dpo'"),
+        ({"procedures__published__edits": {"rl": ["add"], "rl@5": ["add"]}}, "rl, rl@5 names a state twice"),
+        ({"features__course_recipe": "topk"}, "features.course_recipe: unknown recipe 'topk'"),
+        ({"features__course_recipe": "shared-latents"}, "features.course_recipe: 'shared-latents' is not trained for"),
+        ({"roles__contrast": "rl"}, "roles: base, rl, rl names a model twice, expected distinct models"),
+        ({"stream__sampled_models": []}, "stream.sampled_models: names no model, expected at least one"),
+        ({"stream__sampled_models": ["rl", "rl"]}, "stream.sampled_models: rl, rl names a model twice"),
+        ({"data__families": [*FAMILIES, "chess"]}, "data.families: unknown family 'chess', expected one of add, max"),
+        ({"data__families": [*FAMILIES, "add"]}, "names a family twice, expected distinct families"),
+        ({"data__problems_per_document": 1}, "data.problems_per_document: 1, expected at least 2"),
+        ({"evaluation__answer_marker": "@"}, "evaluation.answer_marker: '@' is no word of the tasks, expected one of"),
+        ({"models__base__architecture": {"head_dim": 5}}, "models.base.architecture.head_dim: 5 is odd, expected"),
+        ({"models__completions": {"method": "sft", "parent": "base"}}, "models.completions: the name 'completions' is"),
+        ({"procedures__steering": DEFAULT["procedures"]["published"]}, "procedures.steering: the name 'steering' is"),
+        ({"procedures__published__edits": {"rl": ["add", "add"]}}, "published.edits.rl: add, add names an edit twice"),
+        ({"interventions__doses": [1, 1.0]}, "interventions.doses: [1.0, 1.0], expected distinct numbers above 0"),
+        ({"interventions__truth_doses": [0, 1]}, "interventions.truth_doses: [0.0, 1.0], expected distinct numbers"),
+        ({"interventions__bootstrap": 1.5}, "interventions.bootstrap: input should be a valid integer"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_bad_studies_are_refused_in_words(changes, message):
+    assert message in refused(DEFAULT, **changes)
+
+
+def test_all_problems_are_told_at_once():
+    told = refused(DEFAULT, stream__layer=9, roles__target="dpo").split("\n")
+    assert [line.split(":")[0] for line in told[:2]] == ["roles.target", "stream.layer"]
+
+
+@pytest.mark.parametrize("text", ["seeds: [", "just words", ""])
+def test_files_that_are_no_study_are_named(tmp_path, text):
+    path = tmp_path / "broken.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"broken\.yaml: (cannot be read|holds)"):
+        load(path)
+    with pytest.raises(ConfigError, match=r"absent\.yaml: cannot be read"):
+        load(tmp_path / "absent.yaml")
+
+
+def test_states_have_an_explicit_form_and_a_label():
+    study = load(DEFAULT)
+    assert [study.state(s) for s in ("rl", "rl@5", "rl@2", "base")] == ["rl@5", "rl@5", "rl@2", "base@1"]
+    assert [study.label(s) for s in ("rl", "rl@5", "rl@2", "base@1")] == ["rl", "rl", "rl@2", "base"]
+    for unknown in ("rl@0", "rl@", "rl@-1", "dpo", "rl@x"):
+        with pytest.raises(ValueError, match="expected"):
+            study.state(unknown)
+
+
+def test_a_study_knows_its_courses_and_its_joint_dictionary():
+    study = load(DEFAULT)
+    assert study.courses() == {"sft": "course-sft", "rl": "course-rl"}
+    assert study.joint() == "base-sft-rl"
+    assert study.harvested("sft") == [1, 2, 3, 4, 5] and study.harvested("more") == [1]
+
+
+def test_a_model_may_start_from_another_models_checkpoint():
+    content = copy.deepcopy(DEFAULT)
+    content["models"]["rl"]["parent"] = "sft@2"
+    assert load(content).architecture("rl").layers == 4
+
+
+@pytest.mark.parametrize(("name", "text"), [("schema.json", docs.schema), ("README.md", docs.page)])
+def test_the_description_of_the_config_is_current(name, text):
+    assert (ROOT / "config" / name).read_text() == text(), "run: python scripts/tools/describe_config.py"

@@ -1,0 +1,133 @@
+"""Slices: every script accepts exactly what its rule passes, and a slice changes only with what it holds."""
+
+import copy
+import importlib
+import re
+from inspect import signature
+from pathlib import Path
+
+import pytest
+import yaml
+from rules import STUDIES, all_rules
+from rules import rules as rules_of
+from script_files import script_file
+
+from rlgen.files import canonical_json
+from rlgen.study import pages, slices
+from rlgen.study.load import load
+
+ROOT = Path(__file__).parents[3]
+DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+STUDY = load(DEFAULT)
+JOB = {
+    "task": "max",
+    "model": "rl",
+    "dictionary": "base-sft-rl",
+    "recipe": "l1",
+    "procedure": "forgetting",
+    "seed": "1",
+}
+MODELS = {"pretrain": "base", "continue_pretraining": "more", "train_sft": "sft"}
+SOURCED = load(ROOT / "config/qwen3-4b.yaml")
+SOURCED_JOB = {
+    "task": "openbookqa",
+    "tasks": "known",
+    "source": "general",
+    "model": "base",
+    "dictionary": "base-rl",
+    "recipe": "batchtopk",
+    "seed": "0",
+    "part": 0,
+    "window": "80",
+    "shard": "15",
+    "procedure": "contribution",
+}
+SETTINGS = re.compile(r"([\w.]+)\.model_validate_json\(args\.cfg\)")
+OF_SCRIPT = {rule.slice: rule.script for rule in all_rules()}  # settings -> the script that obeys them
+OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()}
+
+
+def slice_of(study, name: str) -> dict:
+    """A rule's slice for one example job."""
+    function = getattr(slices, name, None) or getattr(pages, name)
+    job = SOURCED_JOB if study is SOURCED else JOB | {"model": MODELS.get(name, "rl")}
+    return function(study, **{name: job[name] for name in list(signature(function).parameters)[1:]})
+
+
+def settings_class(name: str):
+    """The class with which a script validates its settings."""
+    text = script_file(OF_SCRIPT[name]).read_text()
+    name = SETTINGS.search(text)[1]
+    if "." in name:  # a page: fig1_behaviour.Settings
+        module, name = name.split(".")
+        module = f"rlgen.figures.{module}"
+    else:
+        module = re.search(rf"from (rlgen[\w.]*) import [^\n]*\b{name}\b", text)[1]
+    return getattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("rule", sorted(OF_SCRIPT))
+def test_scripts_accept_what_their_rule_passes(rule):
+    settings = settings_class(rule)
+    study = STUDY if rule in OF_ORGANISM else SOURCED
+    accepted = settings.model_validate_json(canonical_json(slice_of(study, rule)))
+    defaulted = set(settings.model_fields) - accepted.model_fields_set - {"chance", "published", "tasks", "size"}
+    assert not defaulted, "a script falls back on its own defaults"
+
+
+def changed(path: str, value: object):
+    """The default study with one field changed."""
+    content = copy.deepcopy(DEFAULT)
+    *parents, last = path.split(".")
+    entry = content
+    for name in parents:
+        entry = entry[name]
+    entry[last] = value
+    return load(content)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "stale"),
+    [
+        ("features.top", 40, {"measure_dynamics", "fig4"}),
+        ("features.contexts", 3, {"measure_dictionary"}),
+        ("interventions.random_sets", 30, {"intervene"}),
+        ("recipes.l1.steps", 40, {"train_dictionary"}),
+        ("models.rl.prompts", 640, {"train_grpo"}),
+        ("procedures.forgetting.cut_share", 0.5, {"score_features", "fig5", "fig6", "fig7", "fig8", "table2"}),
+        (
+            "interventions.bootstrap",
+            500,
+            {"summarise_behaviour", "summarise_interventions"},
+        ),
+    ],
+)
+def test_a_field_reaches_the_rules_that_obey_it_and_no_others(path, value, stale):
+    study = changed(path, value)
+    found = {rule for rule in OF_ORGANISM if slice_of(study, rule) != slice_of(STUDY, rule)}
+    assert {re.sub(r"^(fig\d|table\d)_.*", r"\1", rule) for rule in found} == stale
+
+
+def test_states_are_explicit_for_activations_and_labels_for_tables():
+    assert slice_of(STUDY, "train_dictionary")["members"] == ["base@1", "sft@5", "rl@5"]
+    assert slice_of(STUDY, "harvest")["states"] == ["rl@1", "rl@2", "rl@3", "rl@4", "rl@5"]
+    assert slice_of(STUDY, "steer")["states"] == ["base", "rl", "sft", "rl@1"]
+    assert slice_of(STUDY, "intervene")["models"] == ["base", "sft"]
+
+
+def test_pages_without_inputs_are_left_out_and_say_why():
+    content = copy.deepcopy(DEFAULT)
+    del content["roles"]["contrast"], content["dictionaries"]["course-sft"], content["dictionaries"]["course-rl"]
+    content["procedures"] = {}
+    reasons = pages.left_out(load(content))
+    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2"}
+    assert reasons["fig4"] == "no dictionary reads the reference and all checkpoints of one model"
+    assert pages.left_out(STUDY) == {}
+    content = copy.deepcopy(DEFAULT)
+    content["tasks"]["unseen"] = []
+    assert pages.left_out(load(content)) == {"fig7": "no tasks are listed as unseen"}
+    content = copy.deepcopy(DEFAULT)
+    for name, recipe in (("base-rl", "batchtopk"), ("base-sft", "l1-own")):
+        content["dictionaries"][name]["recipes"] = [recipe]
+    content["procedures"] = {}
+    assert pages.left_out(load(content))["fig2"] == "no recipe is trained for all of base-rl, base-sft"
