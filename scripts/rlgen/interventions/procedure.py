@@ -14,7 +14,6 @@ import torch
 
 from rlgen.activations.completions import Completions
 from rlgen.interventions.controls import RandomSets, random_sets, role_shift
-from rlgen.interventions.runner import Condition, Goal, Runner
 from rlgen.interventions.edits import EditKind, Edits
 from rlgen.interventions.rivals import (
     FAMILIES,
@@ -27,8 +26,9 @@ from rlgen.interventions.rivals import (
     turned,
     vector_rivals,
 )
-from rlgen.seeds import stream_seed
+from rlgen.interventions.runner import Condition, Goal, Runner
 from rlgen.interventions.settings import Intervening
+from rlgen.seeds import stream_seed
 
 if TYPE_CHECKING:  # no dependency: steering runs without a dictionary
     from rlgen.dictionaries.crosscoder import Crosscoder
@@ -145,7 +145,11 @@ class ProcedureEffects:
             own = self._own_doses(mechanics, some)
             equal = [length / unit if unit > 0 else 0.0 for unit in units]
             doses_of = dict(zip(FORMS, ([dose] * len(some), equal, own), strict=True))
-            wanted = [(r, form, d[i], u) for form, d in doses_of.items() for i, (r, u) in enumerate(zip(some, units))]
+            wanted = [
+                (r, form, d[i], u)
+                for form, d in doses_of.items()
+                for i, (r, u) in enumerate(zip(some, units, strict=True))
+            ]
             once = list({(r.name, d): (r, d, u) for r, _, d, u in wanted}.values())
             conditions = [Condition(r.name, d, {"delta_norm": d * u}) for r, d, u in once]
             edits = mechanics.edits([r for r, _, _ in once], [d for _, d, _ in once])

@@ -10,10 +10,10 @@ import torch
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from rlgen.models.drafts import Draft
 from rlgen.behaviour.evaluator import Evaluator, Scores, by_length
-from rlgen.models.generation import Hook, generate
 from rlgen.interventions.edits import Edits, apply
+from rlgen.models.drafts import Draft
+from rlgen.models.generation import Hook, generate
 from rlgen.progress import Progress
 from rlgen.tasks.samples import Sample
 

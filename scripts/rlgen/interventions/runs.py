@@ -10,36 +10,22 @@ import torch
 
 from rlgen.activations.completions import Completions
 from rlgen.files import read_parquet
-<<<<<<< HEAD:scripts/rlgen/intervention_runs.py
-from rlgen.intervene import VectorEdits
-from rlgen.models import load_model, load_tokenizer
-from rlgen.procedure_effects import Chosen, ProcedureEffects, own_dose, same_model
-from rlgen.samples import Sample
-=======
 from rlgen.interventions.controls import random_directions, role_shift
 from rlgen.interventions.edits import VectorEdits
-from rlgen.interventions.procedure import Chosen, ProcedureEffects, best_dose, same_model
+from rlgen.interventions.procedure import Chosen, ProcedureEffects, own_dose, same_model
 from rlgen.interventions.runner import Condition
 from rlgen.interventions.settings import Intervening, Steering
 from rlgen.interventions.subjects import Bench
->>>>>>> 581b4d174e2054cda8882f9ef300bf77df19df17:scripts/rlgen/interventions/runs.py
 from rlgen.seeds import stream_seed
 
 if TYPE_CHECKING:
     from rlgen.dictionaries.crosscoder import Crosscoder
 
 
-<<<<<<< HEAD:scripts/rlgen/intervention_runs.py
 COLUMNS = ["procedure", "state", "edit", "set", "form", "dose", "chosen", "task", "role", "half", "sample"]
 COLUMNS += ["correct", "format_blind", "answer_logprob", "kl", "delta_norm"]
 FACTS = ["procedure", "state", "edit", "set_size", "pool", "random_sets", "mean_jaccard", "effective", "size_ratio"]
 FACTS += ["refused", "variance_explained", "refused_readout"]
-=======
-COLUMNS = ["procedure", "state", "edit", "set", "dose", "chosen", "task", "role", "half", "sample"]
-
-
-COLUMNS += ["correct", "format_blind", "answer_logprob", "kl", "delta_norm", "match_frequency", "match_norm"]
->>>>>>> 581b4d174e2054cda8882f9ef300bf77df19df17:scripts/rlgen/interventions/runs.py
 
 
 def read_chosen(set_file: Path, features_file: Path) -> Chosen:
