@@ -15,14 +15,14 @@ TABLES = {
         "sets": rules.summarise_mediation.output.sets,
         "overlap": rules.summarise_mediation.output.overlap,
     },
-    "fig6_selection": {"effects": rules.summarise_interventions.output},
-    "fig7_unseen": {"effects": rules.summarise_interventions.output},
+    "fig6_selection": {"effects": rules.summarise_interventions.output.effects},
+    "fig7_unseen": {"effects": rules.summarise_interventions.output.effects},
     "fig8_recovery": {
         "recovery": rules.summarise_recovery.output if study.organism else [],
-        "effects": rules.summarise_interventions.output,
+        "effects": rules.summarise_interventions.output.effects,
     },
     "table1_accuracies": {"accuracy": rules.summarise_behaviour.output.accuracy},
-    "table2_interventions": {"effects": rules.summarise_interventions.output},
+    "table2_interventions": {"effects": rules.summarise_interventions.output.effects},
     "table3_dictionaries": {"quality": at.summaries(study.dictionaries, "quality.csv")},
 }
 

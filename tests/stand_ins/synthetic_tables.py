@@ -192,7 +192,9 @@ def effects(empty: str | None = "published", doses: tuple[float, ...] = (1, 2, 4
     for seed, state, (role, tasks) in product(SEEDS, states, TASKS.items()):
         rows.append(_effect(seed, ("steering", state, "none", "none", "none"), 0.0, True, role, len(tasks), 0.0))
     columns = "procedure state edit set_kind set dose chosen role task half subset n metric value lo hi change"
-    return frame(columns + " change_lo change_hi wrong_to_right right_to_wrong seed", rows)
+    table = frame(columns + " change_lo change_hi wrong_to_right right_to_wrong seed", rows)
+    own = (table["set_kind"] == "selected") | (table["procedure"] == "steering")
+    return table.assign(form=np.where(own, "own_dose", "equal_norm"))
 
 
 def critical(
@@ -205,7 +207,7 @@ def critical(
         for r, task in product(table[kept & (table["seed"] == 0)].itertuples(), names):
             change = (-0.3 if r.state.startswith("rl") else 0.3) + rng.normal(0, 0.1)
             run = (r.procedure, r.state, r.edit, "selected", "selected")
-            row = [*_effect(seed, run, 2.0, True, role, 1, change)]
+            row = [*_effect(seed, run, 2.0, True, role, 1, change), "own_dose"]
             row[8], row[10] = task, "critical"
             rows.append(tuple(row))
     return pd.DataFrame(rows, columns=table.columns)

@@ -68,10 +68,10 @@ def test_accuracies_by_hand():
 
 def interventions() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Edits of base on the test half, and the unedited rows of both models."""
-    common = {"procedure": "ours", "state": "base", "edit": "exchange", "dose": 2.0, "chosen": True}
+    common = {"procedure": "ours", "state": "base", "edit": "exchange", "form": "own_dose", "dose": 2.0, "chosen": True}
     chosen = rows({"max": "0110", "cnt": "1000", "par": "0101"}, order="2013", set="selected", **common)
     random = rows(ANSWERS["base"], set="random-00", **common).assign(kl=np.nan)
-    steering = {"procedure": "steering", "edit": "none", "set": "none", "dose": 0.0, "chosen": True}
+    steering = {"procedure": "steering", "edit": "none", "set": "none", "form": "own_dose", "dose": 0.0, "chosen": True}
     unedited = [rows(answers, state=state, **steering) for state, answers in ANSWERS.items()]
     return pd.concat([chosen, random]), pd.concat(unedited)
 

@@ -179,6 +179,18 @@ class BenchmarkEvaluator:
             done += len(place_P)
         return scores
 
+    def distances(
+        self, model: PreTrainedModel, rows_R: torch.Tensor, hook_for: HookFor, goal: BenchmarkGoal
+    ) -> torch.Tensor:
+        """Distance of samples rows_R (repeats allowed) from a goal on its text, nats (R,)."""
+        kl_R = torch.full((len(rows_R),), torch.nan)
+        for part, first, of_part in self._parts():
+            place_P = ((rows_R >= first) & (rows_R < first + len(part.samples))).nonzero().squeeze(1)
+            if len(place_P):
+                some_for = lambda index_B, p=place_P: hook_for(p.to(index_B.device)[index_B])  # noqa: E731
+                kl_R[place_P] = part.distances(model, rows_R[place_P] - first, some_for, goal.some(of_part))
+        return kl_R
+
     def goal(self, model: PreTrainedModel) -> BenchmarkGoal:
         """This model's own behaviour on all samples, as a goal for edits of others."""
         goals = [part.goal(model, self.completion_tokens) for part in self.parts]

@@ -30,6 +30,7 @@ class Intervening(Editing):
     edits: dict[str, list[Literal["exchange", "disable", "scale", "add"]]]
     tuned: str
     random_sets: int
+    readout_variance: float
 
 
 class Steering(Editing):
@@ -89,7 +90,10 @@ class Interventions(Strict):
     """Edits inside generation (docs/method.md, section 8)."""
 
     doses: list[float] = Field(min_length=1, description="the dose curve; the dose is chosen on the discovery half")
-    random_sets: int = Field(20, ge=1, description="matched random sets per edit")
+    random_sets: int = Field(20, ge=1, description="random sets per edit, matched on what they add; as many rotations")
+    readout_variance: float = Field(
+        0.8, ge=0, lt=1, description="smallest share of the running model's variance a readout must explain to edit it"
+    )
     random_directions: int = Field(20, ge=1, description="random directions of the rivals' norm")
     truth_doses: list[float] = Field(min_length=1, description="multiples of the planted direction")
     positions: Literal["completion", "all"] = Field(

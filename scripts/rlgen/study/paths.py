@@ -210,6 +210,10 @@ class Paths:
         """Answers of the models that a procedure edits."""
         return f"{self.results}/interventions/{procedure}/seed{seed}.parquet"
 
+    def controls(self, procedure: str, seed: int | str) -> str:
+        """What is known of the controls of each edit: how many random sets, how alike, what was refused and why."""
+        return f"{self.results}/interventions/{procedure}/seed{seed}.controls.csv"
+
     def steering(self, seed: int | str) -> str:
         """Answers of unedited models, and under edits without a dictionary."""
         return f"{self.results}/interventions/steering/seed{seed}.parquet"

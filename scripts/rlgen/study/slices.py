@@ -343,6 +343,7 @@ def intervene(study: Study, procedure: str, seed: str) -> Slice:
         "tuned": tuned,
         "models": edited_models(study, procedure),
         "random_sets": study.interventions.random_sets,
+        "readout_variance": study.interventions.readout_variance,
     }
 
 
