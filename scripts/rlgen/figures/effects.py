@@ -11,8 +11,8 @@ from rlgen.figures import style
 from rlgen.figures.page import Settings
 
 COLUMNS = [
-    "procedure", "state", "edit", "set_kind", "set", "form", "dose", "chosen", "role", "task", "half", "n", "metric", "value",
-    "change", "change_lo", "change_hi", "seed", "subset",
+    "procedure", "state", "edit", "set_kind", "set", "form", "dose", "chosen", "role", "task", "half", "n", "metric",
+    "value", "change", "change_lo", "change_hi", "seed", "subset",
 ]  # fmt: skip
 STEERING = "steering"
 UNEDITED = "none"

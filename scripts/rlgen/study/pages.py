@@ -43,7 +43,8 @@ def unlisted(scripts: Iterable[str], tables: Iterable[str]) -> Iterator[str]:
 
     `scripts` are the names in scripts/figures/, `tables` the pages whose tables the rules name.
     """
-    scripts, tables, known = ({n for n in names if n.startswith(("fig", "table"))} for names in (scripts, tables, PAGES))
+    kinds = ("fig", "table")
+    scripts, tables, known = ({n for n in names if n.startswith(kinds)} for names in (scripts, tables, PAGES))
     sliced = {name for name in scripts | tables | known if name in globals()}
     places = {
         "scripts/figures/": scripts,
