@@ -18,8 +18,6 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    import json
-
     from rlgen.activations.completions import Completions
     from rlgen.compute import start
     from rlgen.dictionaries.crosscoder import Crosscoder
@@ -36,8 +34,7 @@ def main() -> None:
     columns = (cfg.procedures, args.dictionaries, args.sets, args.completions, cfg.readouts)
     for name, dictionary, set_file, completions, readout in zip(*columns, strict=True):
         chosen = read_chosen(set_file, dictionary / "features.parquet")
-        carried = json.loads(set_file.read_text())["carried_share"]
-        sets[name] = (Crosscoder.load(dictionary), chosen, Completions.load(completions), readout, carried)
+        sets[name] = (Crosscoder.load(dictionary), chosen, Completions.load(completions), readout)
     write_csv(args.output, recovery_table(truth, sets, cfg.seed))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: study, seed, threads, data, layer")
+    parser.add_argument("--cfg", required=True, help="JSON: salt, seed, threads, data, layer")
     parser.add_argument("--model", required=True, type=Path, help="checkpoint folder of the reference")
     parser.add_argument("--output", required=True, type=Path, help="truth (safetensors)")
     return parser.parse_args()
@@ -23,9 +23,7 @@ def main() -> None:
 
     cfg = MeasureTruth.model_validate_json(args.cfg)
     device = start(cfg.threads)
-    truth = measure(
-        load_model(args.model, device), load_tokenizer(args.model), cfg.data, cfg.layer, cfg.study, cfg.seed
-    )
+    truth = measure(load_model(args.model, device), load_tokenizer(args.model), cfg.data, cfg.layer, cfg.salt, cfg.seed)
     tensors = {
         "direction": truth.direction_d,
         "held_out": truth.held_out_Nd,

@@ -20,7 +20,7 @@ def make_tokenizer(study: Study) -> Slice:
 
 def make_task(study: Study, task: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "task": task,
         "role": study.tasks.role_of()[task],
         "split": study.data.split.model_dump(),
@@ -38,7 +38,7 @@ def _examples(study: Study) -> int:
 
 def make_training_set(study: Study, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "tasks": study.tasks.in_domain,
         "split": study.data.split.model_dump(),
@@ -99,7 +99,7 @@ def make_benchmark(study: Study, task: str) -> Slice:
 
 def pretrain(study: Study, model: str, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "threads": study.threads,
         "name": model,
@@ -158,7 +158,7 @@ def summarise_behaviour(study: Study) -> Slice:
 
 def build_stream(study: Study, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "threads": study.threads,
         "data": study.data.model_dump(),
@@ -288,7 +288,7 @@ def summarise_mediation(study: Study) -> Slice:
 
 def measure_truth(study: Study, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "threads": study.threads,
         "data": study.data.model_dump(),
