@@ -11,6 +11,13 @@ def main() -> None:
     parser.add_argument(
         "--quality", type=Path, required=True, nargs="+", help="quality, one table per dictionary (CSV)"
     )
+    parser.add_argument(
+        "--features",
+        type=Path,
+        required=True,
+        nargs="*",
+        help="statistics of all latents, one table per pair (Parquet)",
+    )
     parser.add_argument("--output", type=Path, required=True, help="table to write (.csv), every number")
     parser.add_argument("--tex", type=Path, required=True, help="the same as LaTeX (.tex), seeds side by side")
     args = parser.parse_args()
@@ -19,8 +26,9 @@ def main() -> None:
 
     settings = page.Page.model_validate_json(args.cfg)
     quality = page.read_all(args.quality, tables.QUALITY_COLUMNS)
+    features = page.read_all(args.features, tables.FEATURE_COLUMNS)
     note = "Cells: mean over seeds (every seed), held-out rows."
-    tables.write(*tables.table3(settings, quality), args.output, args.tex, settings, note)
+    tables.write(*tables.table3(settings, quality, features), args.output, args.tex, settings, note)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def commonest(samples: Sequence[Sample], step: int) -> dict[str, str]:
 
 
 def guesses(samples: Sequence[Sample]) -> dict[str, list]:
-    """What answering without reading the prompt reaches, per sample: `guess` of the answer, `own_format_guess` of steps.
+    """What answering without reading the prompt reaches, by sample: `guess` of the answer, `own_format_guess` of steps.
 
     The commonest word is chosen on the discovery half, so that only the test half says what it reaches on new prompts.
     """

@@ -37,8 +37,8 @@ def accuracy_table(rows: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
     """Summary of one model's per-sample rows in one seed: one row per state, task (or role mean), half and metric.
 
     `rows` holds model, state, checkpoint, steps_share, role, task, half, sample and the metrics' columns, of benchmarks
-    neither the format-blind one nor those of steps and guesses. Prompts are resampled within a task, with the same draws for all models and states of a seed;
-    tasks weigh the same in a mean.
+    neither the format-blind one nor those of steps and guesses. Prompts are resampled within a task, with the same
+    draws for all models and states of a seed; tasks weigh the same in a mean.
     """
     states = rows[["model", "state", "checkpoint", "steps_share"]].drop_duplicates().sort_values("checkpoint")
     measured, parts = {metric: column for metric, column in MEASURED.items() if column in rows}, []

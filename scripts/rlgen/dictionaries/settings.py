@@ -49,6 +49,6 @@ class Dictionary(Strict):
     recipes: list[str] = Field(min_length=1)
     is_null: bool = Field(
         False,
-        description="null: a pair of states that differ for no reason worth explaining; drawn as what chance does",
+        description="null: a pair of states that differ for no reason worth explaining, drawn in grey",
     )
     permute_shift: bool = Field(False, description="null: give the last member's shift from the first to permuted rows")

@@ -1,8 +1,8 @@
 """Does a procedure's set point along the planted direction? (docs/method.md, figure 8)
 
 What an edit adds on average is linear in the latents: sum_F E[f_k] v_k, with f_k the reference's readout on the tuned
-model's completions and v_k what one unit of the latent adds. So every set, chosen or random, is one matrix product, and what a
-set reaches always stands beside what random sets of as many latents reach.
+model's completions and v_k what one unit of the latent adds. So every set, chosen or random, is one matrix product, and
+what a set reaches always stands beside what random sets of as many latents reach.
 """
 
 from collections.abc import Callable
@@ -11,20 +11,17 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
 
 from rlgen.activations.completions import Completions
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.interventions.controls import mean_shift, sample_means
 from rlgen.interventions.edits import directions
 from rlgen.interventions.procedure import Chosen
-from rlgen.organism.truth import Truth
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 from rlgen.tables import ROLE_MEAN
 
 DRAWS = 1000  # random sets of the chance range, and bootstrap draws over samples
-AUC_DRAWS = 200
 EXCHANGE = "exchange"
 COLUMNS = ["seed", "procedure", "quantity", "task", "value", "lo", "hi", "chance_lo", "chance", "chance_hi", "p"]
 
@@ -49,7 +46,7 @@ class Direction:
 
 @dataclass(frozen=True)
 class Exchange:
-    """What exchanging latents adds to the reference, per sample: z_KS @ value_Sd, and which latents chance draws from."""
+    """What exchanging latents adds to the reference, per sample: z_KS @ value_Sd, and the latents that chance draws."""
 
     z_KS: np.ndarray
     value_Sd: np.ndarray
@@ -105,50 +102,30 @@ def shift_direction(completions: Completions, role: str, rng: np.random.Generato
     return Direction(vector_d, _bootstrap_means(shift_Kd, rng), rng.standard_normal((DRAWS, len(vector_d))))
 
 
-def row(names: dict[str, str], value: float, resampled_R: np.ndarray, random_R: np.ndarray) -> dict[str, object]:
-    """A quantity with its 95 % interval and the range that chance reaches.
+def measured(
+    names: dict[str, str], direction: Direction, quantity: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, object]:
+    """The row of a quantity of directions (R, d) -> (R,): its value, 95 % interval, and the range that chance reaches.
 
     chance: median of the random draws; chance_lo and chance_hi: 2.5 and 97.5 %; p: share of them that reach the value,
     which counts as one of them itself.
     """
-    lo, hi = np.quantile(resampled_R, [0.025, 0.975])
+    value, random_R = float(quantity(direction.vector_d[None])[0]), quantity(direction.random_Rd)
+    lo, hi = np.quantile(quantity(direction.bootstrap_Rd), [0.025, 0.975])
     chance_lo, chance, chance_hi = np.quantile(random_R, [0.025, 0.5, 0.975])
     p = (1 + int((random_R >= value - 1e-12).sum())) / (1 + len(random_R))
     chances = {"chance_lo": chance_lo, "chance": chance, "chance_hi": chance_hi, "p": p}
-    return names | {"value": float(value), "lo": lo, "hi": hi} | chances
+    return names | {"value": value, "lo": lo, "hi": hi} | chances
 
 
-def measured(
-    names: dict[str, str], direction: Direction, quantity: Callable[[np.ndarray], np.ndarray]
-) -> dict[str, object]:
-    """The row of a quantity that is computed from directions (R, d) at once."""
-    value = quantity(direction.vector_d[None])[0]
-    return row(names, value, quantity(direction.bootstrap_Rd), quantity(direction.random_Rd))
-
-
-def against_truth(name: str, direction: Direction, truth: Truth, rng: np.random.Generator) -> list[dict]:
-    """Cosine with the planted direction, and how well the projection tells who writes on held-out contexts."""
-    truth_d, names = truth.direction_d.double().numpy(), {"procedure": name, "task": ROLE_MEAN}
-    cosines = measured(names | {"quantity": "cosine"}, direction, lambda rows_Rd: cosine(rows_Rd, truth_d))
-    return [cosines, _auc_row(name, direction.vector_d, direction.random_Rd, truth, rng)]
-
-
-def _auc_row(name: str, vector_d: np.ndarray, random_Rd: np.ndarray, truth: Truth, rng: np.random.Generator) -> dict:
-    """AUC of the projection on a direction, with a bootstrap over contexts."""
-    n = len(truth.careful_N)
-    draws = [torch.from_numpy(rng.integers(n, size=n)) for _ in range(AUC_DRAWS)]
-    resampled = [_auc(Truth(truth.direction_d, truth.held_out_Nd[i], truth.careful_N[i]), vector_d) for i in draws]
-    random = [_auc(truth, random_d) for random_d in random_Rd[:AUC_DRAWS]]
-    names = {"procedure": name, "quantity": "auc", "task": ROLE_MEAN}
-    return row(names, _auc(truth, vector_d), np.array(resampled), np.array(random))
-
-
-def _auc(truth: Truth, vector_d: np.ndarray) -> float:
-    return truth.auc(torch.from_numpy(vector_d).float())
+def alignment(name: str, direction: Direction, truth_d: np.ndarray) -> dict[str, object]:
+    """The row of the cosine with the planted direction."""
+    names = {"procedure": name, "quantity": "cosine", "task": ROLE_MEAN}
+    return measured(names, direction, lambda rows_Rd: cosine(rows_Rd, truth_d))
 
 
 def _set_rows(
-    name: str, exchange: Exchange, completions: Completions, truth: Truth, rng: np.random.Generator
+    name: str, exchange: Exchange, completions: Completions, truth_d: np.ndarray, rng: np.random.Generator
 ) -> list[dict]:
     """All quantities of one set: on the selection tasks, and the share it carries of every task's own shift."""
     task_K = [completions.tasks[task] for task in completions.sample_task_I]
@@ -156,7 +133,7 @@ def _set_rows(
     shift_Kd = sample_means(completions.tuned_Nd - completions.reference_Nd, completions.sample_N).double().numpy()
     random = exchange.random_sets(rng)
     direction = exchange.direction(role_K == "selection", random, rng)
-    rows = against_truth(name, direction, truth, rng)
+    rows = [alignment(name, direction, truth_d)]
     places = {ROLE_MEAN: role_K == "selection"} | {task: np.array(task_K) == task for task in completions.tasks}
     for task, rows_K in places.items():
         own = direction if task == ROLE_MEAN else exchange.direction(rows_K, random, rng)
@@ -166,7 +143,7 @@ def _set_rows(
 
 
 def recovery_table(
-    truth: Truth, sets: dict[str, tuple[Crosscoder, Chosen, Completions, str]], seed: int
+    truth_d: np.ndarray, sets: dict[str, tuple[Crosscoder, Chosen, Completions, str]], seed: int
 ) -> pd.DataFrame:
     """All quantities of one seed. `sets`: procedure -> dictionary, set, completions, readout.
 
@@ -178,11 +155,9 @@ def recovery_table(
         rows.append({"procedure": name, "quantity": "set_size", "task": ROLE_MEAN, "value": len(chosen.latents)})
         exchange = exchange_of(crosscoder, chosen, completions, readout)
         if len(chosen.latents) and len(exchange.pool):
-            rows += _set_rows(name, exchange, completions, truth, rng)
+            rows += _set_rows(name, exchange, completions, truth_d, rng)
     rng = np.random.default_rng(stream_seed(seed, "recovery"))
     first = next(iter(sets.values()))[2]
     for role in ("selection", "in_domain"):
-        rows += against_truth(f"shift-{role}", shift_direction(first, role, rng), truth, rng)
-    truth_d = truth.direction_d.double().numpy()
-    rows.append(_auc_row("truth", truth_d, rng.standard_normal((AUC_DRAWS, len(truth_d))), truth, rng))
+        rows.append(alignment(f"shift-{role}", shift_direction(first, role, rng), truth_d))
     return pd.DataFrame(rows).assign(seed=seed).reindex(columns=COLUMNS)

@@ -99,6 +99,5 @@ def training_examples(tasks: list[str], n: int, salt: str, split: Split, seed: i
         rng = np.random.default_rng(stream_seed(seed, salt, "training", task))
         problems += distinct_problems(FAMILIES[task], "training", share, salt, split, rng)
     order = np.random.default_rng(stream_seed(seed, salt, "training")).permutation(n)
-    return [
-        Example(p.prompt, teacher_completion(p), p.answer, right_completion(p)) for p in (problems[i] for i in order)
-    ]
+    drawn = [problems[i] for i in order]
+    return [Example(p.prompt, teacher_completion(p), p.answer, right_completion(p)) for p in drawn]

@@ -4,22 +4,18 @@ It is read from pairs: the same problem and the same text under the header of a 
 that nothing but the author differs between the two.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.models.residual import residual_stream
 from rlgen.organism.families import FAMILIES, HEADERS
-from rlgen.organism.language import Document, author_completion, draw_document, draw_problem
+from rlgen.organism.language import author_completion, draw_problem
 from rlgen.organism.settings import OrganismData
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 
 PAIRS = 2000  # texts that define the direction
-DOCUMENTS = 1500  # documents that judge it
 
 
 class MeasureTruth(Strict):
@@ -32,45 +28,12 @@ class MeasureTruth(Strict):
     layer: int
 
 
-@dataclass(frozen=True)
-class Truth:
-    """direction_d = careful minus careless, raw units; held-out contexts without a header, with labels careful_N."""
-
-    direction_d: torch.Tensor
-    held_out_Nd: torch.Tensor
-    careful_N: torch.Tensor
-
-    def auc(self, direction_d: torch.Tensor) -> float:
-        """How well the projection on a direction tells careful from careless held-out contexts."""
-        return auc((self.held_out_Nd @ direction_d).numpy(), self.careful_N.numpy())
-
-
-def auc(score_N: np.ndarray, positive_N: np.ndarray) -> float:
-    """Area under the ROC curve: P(score of a positive > score of a negative), ties count half."""
-    ranks, n = rankdata(score_N), int(positive_N.sum())
-    return float((ranks[positive_N].sum() - n * (n + 1) / 2) / (n * (len(positive_N) - n)))
-
-
 def measure(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, data: OrganismData, layer: int, salt: str, seed: int
-) -> Truth:
-    """The direction from pairs, and held-out contexts of documents that name no author, careful by halves.
-
-    Contexts end at the last prompt token of every problem after a document's first, so that the author can be told from
-    the problems before. Raises ValueError where documents hold a single problem.
-    """
-    if data.problems_per_document < 2:
-        raise ValueError("data.problems_per_document=1: the planted direction needs 2, the first shows who writes")
+) -> torch.Tensor:
+    """The planted direction (d,), raw units: from careless to careful."""
     rng = np.random.default_rng(stream_seed(seed, "truth"))
-    direction_d = pair_direction(model, tokenizer, draw_pairs(data, PAIRS, salt, rng), layer)
-    silent = data.authors.model_copy(update={"header_share": 0.0})
-    documents = [
-        draw_document(data.families, data.problems_per_document, 0.5, silent, salt, data.split, rng)
-        for _ in range(DOCUMENTS)
-    ]
-    row_N, place_N, careful_N = _prompt_ends(documents)
-    h_BTd = _read(model, tokenizer, [document.words for document in documents], layer)
-    return Truth(direction_d, h_BTd[row_N, place_N], careful_N)
+    return pair_direction(model, tokenizer, draw_pairs(data, PAIRS, salt, rng), layer)
 
 
 def draw_pairs(data: OrganismData, n: int, salt: str, rng: np.random.Generator) -> list[tuple[str, str]]:
@@ -104,18 +67,3 @@ def _read(
     """The stream of texts as lists of words, after <bos>, float32 (B, T, d)."""
     ids = [torch.tensor(tokenizer.convert_tokens_to_ids([tokenizer.bos_token, *words])) for words in texts]
     return residual_stream(model, torch.nn.utils.rnn.pad_sequence(ids, batch_first=True), layer).float()
-
-
-def _prompt_ends(documents: list[Document]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Document, token position and author of every prompt's last token after a document's first prompt.
-
-    Word i of a document is token i + 1 (after <bos>), so a completion that starts at word i is predicted at token i.
-    """
-    rows, places, careful = [], [], []
-    for row, document in enumerate(documents):
-        starts = [i for i, new in enumerate(document.completion) if new and not document.completion[i - 1]]
-        for place in starts[1:]:
-            rows.append(row)
-            places.append(place)
-            careful.append(document.careful)
-    return torch.tensor(rows), torch.tensor(places), torch.tensor(careful)

@@ -100,8 +100,6 @@ def _organism_problems(study: "Study") -> Iterator[str]:
     yield from unknown
     if len(set(families)) < len(families):
         yield f"data.families: {', '.join(families)} names a family twice, expected distinct families"
-    if study.data.problems_per_document < 2:  # the first problem of a document shows who writes
-        yield f"data.problems_per_document: {study.data.problems_per_document}, expected at least 2"
     marker, words = study.evaluation.answer_marker, [] if unknown else vocabulary(families)
     if words and marker not in words:
         yield f"evaluation.answer_marker: '{marker}' is no word of the tasks, expected one of {' '.join(words)}"
@@ -240,6 +238,8 @@ def _dictionary_problems(study: "Study", field: str, entry: Dictionary) -> Itera
             yield f"{field}.members: starts with {states[0]}, expected the reference {reference} first"
         if len(set(states)) < len(states):
             yield f"{field}.members: {', '.join(states)} names a state twice, expected distinct states"
+    if entry.permute_shift and not entry.is_null:
+        yield f"{field}.is_null: false, but a permuted shift is no model's, expected true"
     if entry.is_null and len(entry.members) != 2:
         yield f"{field}.is_null: reads {len(entry.members)} states, expected a pair"
     for recipe in entry.recipes:

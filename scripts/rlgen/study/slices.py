@@ -8,6 +8,7 @@ of tables. Lists keep the order in which the rule passes files.
 from typing import Any
 
 from rlgen.models.settings import Source
+from rlgen.organism.families import HEADERS
 from rlgen.study.config import Study
 from rlgen.training.settings import GRPO, SFT
 
@@ -315,6 +316,7 @@ def steer(study: Study, seed: str) -> Slice:
         "models": steered_states(study),
         "target": study.label(study.roles.target),
         "truth_doses": study.interventions.truth_doses,
+        "headers": {"towards": HEADERS[True], "away": HEADERS[False]} if study.organism else {},
     }
 
 
