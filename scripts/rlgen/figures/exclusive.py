@@ -21,7 +21,9 @@ def counts(latents: pd.DataFrame) -> dict[str, int]:
 def table(features: pd.DataFrame) -> pd.DataFrame:
     """Per dictionary, recipe and seed: alive latents, those in the tail, and how many of these are exclusive."""
     rows = []
-    for names, latents in features[features["alive"]].groupby(["dictionary", "recipe", "seed"], sort=False):
+    for names, latents in features[features["alive"].astype(bool)].groupby(
+        ["dictionary", "recipe", "seed"], sort=False
+    ):
         tail = latents[latents["nrn_l1"] > TAIL]
         row = dict(zip(["dictionary", "recipe", "seed"], names, strict=True)) | {"alive": len(latents)}
         row["tail"] = len(tail)

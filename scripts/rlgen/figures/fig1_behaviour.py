@@ -59,7 +59,7 @@ def draw(page: Settings, accuracy: pd.DataFrame) -> Figure:
     bottom, course = next(parts), _again if page.relearning else _course
     _row_of_roles(bottom, roles, "accuracy", lambda ax, role: course(ax, page, rows, role, seeds))
     _legends(page, top, bottom, seeds, rows)
-    style.head_and_foot(figure, _answer(page, finals, seeds), _finding(page, finals, rows), page, _note(page, finals))
+    style.head_and_foot(figure, _answer(page, finals), _finding(page, finals, rows), page, _note(page, finals))
     return figure
 
 
@@ -186,7 +186,7 @@ def _line(ax: Axes, x: list, y: list, page: Settings, model: str, seed: int, see
     ax.plot(x, y, color=page.colour(model), marker=style.seed_marker(seed, seeds), ms=4.5, lw=1.2)
 
 
-def _answer(page: Settings, finals: pd.DataFrame, seeds: list[int]) -> str:
+def _answer(page: Settings, finals: pd.DataFrame) -> str:
     """Which models rise or fall beyond the trained task: in every seed and role, by intervals that do not meet."""
     rows = finals[(finals["metric"] == "accuracy") & finals["role"].isin(BEYOND)]
     base = rows[rows["model"] == page.roles.reference].set_index(["role", "seed"])
