@@ -1,20 +1,25 @@
 """Which latents are a post-trained model's own, by latent scaling: two cuts, side by side wherever one is shown.
 
 nu: how much of the latent the reference needs, relative to the post-trained model, for the reconstruction error and for
-the reconstruction. A latent is exclusive where both lie below a cut; undefined ones are not.
+the reconstruction. Ours calls a latent exclusive where both lie below .5; public code where |nu of the error| < .2 and
+|nu of the reconstruction| < .5. Undefined ones are not.
 """
 
+import numpy as np
 import pandas as pd
 
 TAIL = 0.7  # norm ratio above which a latent counts as the post-trained model's
-CUTS = {"ours": (0.5, 0.5), "public": (0.2, 0.5)}  # nu of the error, nu of the reconstruction
+CUTS = {  # (from, to) of nu of the error, of nu of the reconstruction, both ends left out
+    "ours": ((-np.inf, 0.5), (-np.inf, 0.5)),
+    "public": ((-0.2, 0.2), (-0.5, 0.5)),
+}
 
 
 def counts(latents: pd.DataFrame) -> dict[str, int]:
     """Cut -> how many latents (rows with nu_err, nu_rec) are exclusive by it."""
     return {
-        name: int(((latents["nu_err"] < error) & (latents["nu_rec"] < reconstruction)).sum())
-        for name, (error, reconstruction) in CUTS.items()
+        name: int((latents["nu_err"].between(*error, "neither") & latents["nu_rec"].between(*rec, "neither")).sum())
+        for name, (error, rec) in CUTS.items()
     }
 
 

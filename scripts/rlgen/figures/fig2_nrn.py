@@ -49,8 +49,8 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
         page,
         f"{style.count(seeds)}; alive latents only (numbers in the panels). NRN: L1 norm of the post-trained model's "
         "decoder row over the sum of both norms; 1 = only the post-trained model, .5 = shared, 0 = only the reference. "
-        "ν: how much of the latent the reference needs, relative to the post-trained model. Exclusive by our cut: both "
-        "below .5; by the cut of public code: ν of the error below .2, of the reconstruction below .5.",
+        "ν: how much of the latent the reference needs, relative to the post-trained model. Exclusive by our cut / by "
+        "public code's: both ν below .5 (pale) / |ν| of the error below .2 and of the reconstruction below .5 (dark).",
     )
     return figure
 
@@ -125,18 +125,16 @@ def _tail(ax: Axes, page: Settings, alive: pd.DataFrame, seeds: list[int]) -> No
 
 
 def _scaling(ax: Axes, page: Settings, alive: pd.DataFrame, seeds: list[int]) -> None:
-    """nu of error against nu of reconstruction for latents above the first cut; how many are truly exclusive."""
+    """nu of error against nu of reconstruction for latents above the first cut; how many are exclusive by each cut."""
     tail = alive[(alive["nrn_l1"] > CUTS[0]) & alive["dictionary"].isin(page.pairs)]
     ax.set_xlabel("ν of the error")
     ax.set_ylabel("ν of the reconstruction")
     low, high = NU_SHOWN
     ax.set_xlim(low, high)
     ax.set_ylim(low, high + 0.4)  # room for the counts
-    for (x, y), colour in zip(
-        exclusive.CUTS.values(), (style.PALE, "#BDBDBD"), strict=True
-    ):  # the second lies in the first
-        ax.add_patch(Rectangle((low, low), x - low, y - low, color=colour, lw=0, zorder=0))
-    ax.text(low + 0.03, low + 0.03, "exclusive (dark: public cut)", fontsize=8, color="#333333")
+    for cut, colour in zip(exclusive.CUTS.values(), (style.PALE, "#BDBDBD"), strict=True):
+        (left, right), (bottom, top) = np.clip(cut, low, high)
+        ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, color=colour, lw=0, zorder=0))
     ax.text(high - 0.03, low + 0.03, "shared after all", fontsize=8, color="#555555", ha="right")
     lines = []
     for dictionary, model in page.pairs.items():
@@ -163,9 +161,8 @@ def _scaling(ax: Axes, page: Settings, alive: pd.DataFrame, seeds: list[int]) ->
 
 
 def _exclusive(known: pd.DataFrame) -> str:
-    """How many are exclusive, by each cut: `12 (public cut 5)`."""
-    by_cut = exclusive.counts(known)
-    return f"{by_cut['ours']} (public cut {by_cut['public']})"
+    """How many are exclusive by our cut / by the public one."""
+    return " / ".join(str(n) for n in exclusive.counts(known).values())
 
 
 def _finding(page: Settings, features: pd.DataFrame) -> str:
@@ -180,4 +177,5 @@ def _finding(page: Settings, features: pd.DataFrame) -> str:
             share = len(tail) / len(cells) if len(cells) else np.nan
             values.append(f"{model} {style.share(share)} ({_exclusive(tail)} of {len(tail)} exclusive)")
         parts.append(f"{name}: " + ", ".join(values))
-    return f"Share of latents with NRN above {style.share(CUTS[0])}.  " + ";  ".join(parts)
+    cuts = "our cut / public cut"
+    return f"Share of latents with NRN above {style.share(CUTS[0])} (exclusive: {cuts}).  " + ";  ".join(parts)

@@ -43,7 +43,7 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
     handles += [style.stroke(style.TRUTH_COLOUR, "header in the prompt", "--")]
     handles += [style.dot(_colour(page, m), m, marker="D") for m in page.procedures]
     handles += [style.dot(style.SHIFT_COLOUR, "mean shifts", marker="D")]
-    bottom.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    bottom.legend(handles=handles, loc="outside lower center", ncols=(len(handles) + 1) // 2)
     counts = "/".join(str(int(n)) for n in sorted(rows.loc[rows["role"] == ROLE, "n"].unique())) or "0"
     style.head_and_foot(
         figure,
@@ -97,9 +97,7 @@ def _quantity(
             _mark(ax, r.value, at, _colour(page, method), style.seed_marker(r.seed, seeds))
         if len(own):
             chances = " / ".join(_p(p) for p in own.sort_values("seed")["p"])
-            ax.text(
-                1.0, y - 0.36, f"P {chances}", transform=ax.get_yaxis_transform(), ha="right", va="center", fontsize=8
-            )
+            ax.text(1.02, y, f"P {chances}", transform=ax.get_yaxis_transform(), va="center", fontsize=8)
     ax.set_yticks(range(len(methods)), [_label(m) for m in methods])
     ax.set_ylim(len(methods) - 0.45, -0.55)
     if quantity == "cosine" and len(cells):  # the whole range of chance, and the largest cosine there is
@@ -216,5 +214,6 @@ def _finding(page: Settings, recovery: pd.DataFrame, methods: list[str]) -> str:
         own = cells[cells["procedure"] == method].dropna(subset="value")
         if len(own) or method in page.procedures:
             values, chances = (" / ".join(map(f, own[c])) for f, c in ((style.share, "value"), (_p, "p")))
-            parts.append(f"{_label(method)} " + (f"{values} (P {chances})" if values else "no set"))
+            chances = f" (P {chances})" if values and method in page.procedures else ""
+            parts.append(f"{_label(method)} " + (values or "no set") + chances)
     return "Cosine with the planted direction, per seed:  " + ";  ".join(parts)

@@ -203,13 +203,15 @@ def test_the_title_of_fig1_is_computed(lo, hi, answer):
 
 
 def test_exclusive_latents_by_both_cuts():
-    """Error and reconstruction below (.5, .5): three of five; below (.2, .5): one; an undefined one is not."""
-    nu = [(0.1, 0.4), (0.3, 0.4), (0.49, 0.49), (0.1, 0.6), (np.nan, np.nan)]
+    """Ours: both below .5. Public: within .2 of zero, and within .5. An undefined one is not."""
+    nu = [(0.1, 0.4), (0.3, 0.4), (0.49, 0.49), (0.1, 0.6), (np.nan, np.nan), (-0.3, 0.1), (0.0, -0.6)]
     rows = pd.DataFrame(nu, columns=["nu_err", "nu_rec"])
-    assert exclusive.counts(rows) == {"ours": 3, "public": 1}
-    rows = rows.assign(dictionary="d", recipe="r", seed=0, alive=[True] * 4 + [False], nrn_l1=[0.8, 0.8, 0.6, 0.8, 0.9])
+    assert exclusive.counts(rows) == {"ours": 5, "public": 1}
+    rows = rows.assign(
+        dictionary="d", recipe="r", seed=0, alive=[True] * 6 + [False], nrn_l1=[0.8] * 2 + [0.6] + [0.8] * 4
+    )
     table = exclusive.table(rows).iloc[0]
-    assert (table["alive"], table["tail"], table["exclusive_ours"], table["exclusive_public"]) == (4, 3, 2, 1)
+    assert (table["alive"], table["tail"], table["exclusive_ours"], table["exclusive_public"]) == (6, 5, 3, 1)
 
 
 def test_dictionary_table_says_both_cuts_in_the_rows_of_the_tuned_member():
