@@ -1,4 +1,4 @@
-"""Figure 1: which training generalizes, who still knows the steps, and how fast a lost habit comes back."""
+"""Figure 1: which training generalizes, who still knows the steps, and does a lost habit come back faster."""
 
 import numpy as np
 import pandas as pd
@@ -20,14 +20,14 @@ BEYOND = ("selection", "unseen")
 
 
 class Relearning(Strict):
-    """A model taught again: whose checkpoint it starts from, and by how many steps."""
+    """A model that learns step by step: whose state it starts from, and in how many steps."""
 
     parent: str
     steps: int = Field(ge=1)
 
 
 class Settings(TasksPage):
-    """`models`: drawn at the end of their training; `relearning`: drawn step by step, by name.
+    """`models`: all of the study; `relearning`: those whose learning is compared step by step, by name.
 
     `chance`: task -> accuracy of choosing among its options, for tasks whose majority answer is not known;
     `published`: model -> task -> accuracy (shares, not percent).
@@ -39,9 +39,8 @@ class Settings(TasksPage):
     published: dict[str, dict[str, float]] | None = None
 
     def colour(self, model: str) -> str:
-        """A model's colour; one that is taught again has its parent's."""
-        name = self.relearning[model].parent if model in self.relearning else model
-        return style.model_colour(name, self.roles, self.models)
+        """A model's colour."""
+        return style.model_colour(model, self.roles, self.models)
 
 
 def draw(page: Settings, accuracy: pd.DataFrame) -> Figure:
@@ -70,7 +69,7 @@ def _legends(page: Settings, top: SubFigure, bottom: SubFigure, seeds: list[int]
     if page.published:
         handles += [Line2D([], [], ms=9, label="published", **style.STAR)]
     top.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    drawn = {name: f"{r.parent}, taught in the base's format" for name, r in page.relearning.items()}
+    drawn = {name: f"{name}: from {r.parent}" for name, r in page.relearning.items()}
     lines = [
         style.stroke(page.colour(m), label) for m, label in (drawn or {m: m for m in _trained(page, rows)}).items()
     ]
@@ -129,6 +128,8 @@ def _finals(ax: Axes, page: Settings, finals: pd.DataFrame, metric: str, role: s
     _guessing(ax, page, rows, metric, role)
     said = _published(ax, page, role) if metric == "accuracy" else {}
     ax.set_xticks(range(len(page.models)), [f"{model}\n{said.get(model, '')}".strip() for model in page.models])
+    if len(page.models) > 5:
+        ax.tick_params(axis="x", rotation=20)
     ax.set_xlim(-0.75, len(page.models) - 0.5)
 
 
@@ -171,7 +172,7 @@ def _course(ax: Axes, page: Settings, rows: pd.DataFrame, role: str, seeds: list
 
 
 def _again(ax: Axes, page: Settings, rows: pd.DataFrame, role: str, seeds: list[int]) -> None:
-    """Accuracy against steps of learning the in-domain task again; every line starts at its parent."""
+    """Accuracy against steps of learning the same texts; every line starts at its parent."""
     rows = rows[(rows["metric"] == "accuracy") & (rows["role"] == role)]
     finals = final_checkpoints(rows)
     for model, settings in page.relearning.items():
@@ -179,7 +180,7 @@ def _again(ax: Axes, page: Settings, rows: pd.DataFrame, role: str, seeds: list[
         for seed, line in rows[rows["model"] == model].sort_values("checkpoint").groupby("seed"):
             x = [0.0, *(line["steps_share"] * settings.steps)]
             _line(ax, x, [start.get(seed, np.nan), *line["value"]], page, model, seed, seeds)
-    ax.set_xlabel("steps in-domain, in the base's format")
+    ax.set_xlabel("training steps")
 
 
 def _line(ax: Axes, x: list, y: list, page: Settings, model: str, seed: int, seeds: list[int]) -> None:
@@ -190,15 +191,13 @@ def _answer(page: Settings, finals: pd.DataFrame) -> str:
     """Which models rise or fall beyond the trained task: in every seed and role, by intervals that do not meet."""
     rows = finals[(finals["metric"] == "accuracy") & finals["role"].isin(BEYOND)]
     base = rows[rows["model"] == page.roles.reference].set_index(["role", "seed"])
-    found: dict[str, list[str]] = {"rises": [], "falls": [], "does neither in every seed": []}
+    found: dict[str, list[str]] = {"rises in": [], "falls in": [], "is not told apart in": []}
     for model in page.models:
         own = rows[rows["model"] == model].set_index(["role", "seed"])
         if model != page.roles.reference and len(own) and own.index.equals(base.index):
             rises, falls = (own["lo"] > base["hi"]).all(), (own["hi"] < base["lo"]).all()
-            found["rises" if rises else "falls" if falls else "does neither in every seed"].append(model)
-    parts = [f"{verb} in {' and '.join(models)}" for verb, models in found.items() if models and "neither" not in verb]
-    if found["does neither in every seed"]:
-        parts.append(f"neither in every seed in {' and '.join(found['does neither in every seed'])}")
+            found["rises in" if rises else "falls in" if falls else "is not told apart in"].append(model)
+    parts = [f"{verb} {' and '.join(models)}" for verb, models in found.items() if models]
     return f"Beyond the trained task accuracy {', '.join(parts)}" if parts else "Nothing to compare with the reference"
 
 
@@ -213,7 +212,6 @@ def _finding(page: Settings, finals: pd.DataFrame, rows: pd.DataFrame) -> str:
         again = []
         for model, settings in page.relearning.items():
             values = [style.share(means.get(("accuracy", role, model), np.nan)) for role in page.task_roles()]
-            again.append(f"{settings.parent} {' / '.join(values)}")
-        steps = "/".join(str(n) for n in dict.fromkeys(r.steps for r in page.relearning.values()))
-        text += f".  After {steps} steps in the base's format:  {',  '.join(again)}"
+            again.append(f"{model} {' / '.join(values)} after {settings.steps} steps from {settings.parent}")
+        text += f".  Learning the same texts:  {',  '.join(again)}"
     return text

@@ -118,7 +118,7 @@ def _effect_by_share(ax: Axes, page: Settings, table: pd.DataFrame, recovery: pd
     kept &= (table["half"] == "test") & (table["subset"] == "half") & (table["metric"] == "accuracy")
     shares = recovery[(recovery["quantity"] == "carried_share") & (recovery["task"] != "ALL")]
     cells = table[kept].merge(shares[[*keys, "value"]].rename(columns={"value": "share"}), on=keys)
-    ax.set_title("Where it carries more, more effect?", loc="left", fontweight="bold")
+    ax.set_title("More carried, more effect?", loc="left", fontweight="bold")
     if cells.empty:
         style.say(ax, f"no set was amplified in {state}")
         return

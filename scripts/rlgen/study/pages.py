@@ -75,10 +75,10 @@ def table1_accuracies(study: Study) -> Slice:
 
 
 def fig1_behaviour(study: Study) -> Slice:
-    """Every model: at the end of its training, or, where it is taught again, step by step."""
+    """Every model at the end of its training, and step by step where the study asks how fast one learns."""
     again = {name: _relearning(study, study.models[name]) for name in study.relearning}
     return table1_accuracies(study) | {
-        "models": [model for model in study.by_role() if model not in again],
+        "models": study.by_role(),
         "relearning": again,
         "chance": _chance(study),
         "published": _published_accuracy(study),

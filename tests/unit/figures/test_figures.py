@@ -186,7 +186,7 @@ def test_fig1_draws_every_model_and_where_what_is_taught_again_starts():
     [
         (0.4, 0.6, "accuracy rises in x"),
         (0.0, 0.1, "accuracy falls in x"),
-        (0.25, 0.6, "accuracy neither in every seed in x"),
+        (0.25, 0.6, "accuracy is not told apart in x"),
     ],
 )
 def test_the_title_of_fig1_is_computed(lo, hi, answer):
@@ -195,7 +195,7 @@ def test_the_title_of_fig1_is_computed(lo, hi, answer):
     table = pd.DataFrame(keys, columns=["model", "role", "seed"]).assign(metric="accuracy")
     base = table["model"] == "base"
     table["lo"], table["hi"] = np.where(base, 0.2, lo), np.where(base, 0.3, hi)
-    if "neither" in answer:
+    if "apart" in answer:
         table.loc[~base & (table["seed"] == 0), ["lo", "hi"]] = 0.9
     settings = synthetic_tables.SETTINGS["fig1_behaviour"] | {"models": ["base", "x"]}
     page = fig1_behaviour.Settings.model_validate(settings)
