@@ -58,7 +58,7 @@ def draw(page: Settings, accuracy: pd.DataFrame) -> Figure:
     bottom, course = next(parts), _again if page.relearning else _course
     _row_of_roles(bottom, roles, "accuracy", lambda ax, role: course(ax, page, rows, role, seeds))
     _legends(page, top, bottom, seeds, rows)
-    style.head_and_foot(figure, _answer(page, finals), _finding(page, finals, rows), page, _note(page, finals))
+    style.head_and_foot(figure, _answer(page, finals), _finding(page, finals), page, _note(page, finals))
     return figure
 
 
@@ -201,17 +201,13 @@ def _answer(page: Settings, finals: pd.DataFrame) -> str:
     return f"Beyond the trained task accuracy {', '.join(parts)}" if parts else "Nothing to compare with the reference"
 
 
-def _finding(page: Settings, finals: pd.DataFrame, rows: pd.DataFrame) -> str:
+def _finding(page: Settings, finals: pd.DataFrame) -> str:
     """The means over seeds, in words."""
     means, parts = finals.groupby(["metric", "role", "model"])["value"].mean(), []
     for role in page.task_roles():
         values = " / ".join(style.share(means.get(("accuracy", role, m), np.nan)) for m in page.models)
         parts.append(f"{ROLE_TITLES[role].split(', ')[-1]} {values}")
     text = f"Mean accuracy, {' / '.join(page.models)}:  " + ";  ".join(parts)
-    if page.relearning:
-        again = []
-        for model, settings in page.relearning.items():
-            values = [style.share(means.get(("accuracy", role, model), np.nan)) for role in page.task_roles()]
-            again.append(f"{model} {' / '.join(values)} after {settings.steps} steps from {settings.parent}")
-        text += f".  Learning the same texts:  {',  '.join(again)}"
+    again = [f"{model}: {r.steps} steps from {r.parent}" for model, r in page.relearning.items()]
+    text += f"  ({'; '.join(again)})" if again else ""
     return text
