@@ -7,8 +7,8 @@
 # make pin STUDY=config/qwen3-4b.yaml    write the commits of all that a study takes from the hub into its file
 # make pin-check STUDY=...   say what has no commit in that file; asks nobody
 # make accept-packages     keep the study's results although packages have other versions now
-# make benchmark           speed against peers and limits: docs/benchmark.csv and docs/images/benchmark.png
-# make benchmarks-summary  seconds and peak memory of every rule of the last run
+# make speed               speed against peers and limits: docs/speed.csv and docs/images/speed.png
+# make timings             seconds and peak memory of every rule of the last run
 # make describe            config/schema.json and config/README.md from the settings models
 # make lock                requirements.lock anew from requirements.in, and envs/*.yaml from it
 # STUDY=config/other.yaml, or CONFIG=, names another study than the default one, for any of them.
@@ -26,7 +26,7 @@ export PYTHONHASHSEED := 0
 
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format benchmark benchmarks-summary describe lock
+.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
@@ -67,10 +67,11 @@ format: $(INSTALLED)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/snakefmt Snakefile rules
 
-benchmark: $(INSTALLED)
+# `benchmark` stays for one release: the word now means a task of lm-eval.
+speed benchmark: $(INSTALLED)
 	$(VENV)/bin/python tests/performance/run.py --config $(CONFIG)
 
-benchmarks-summary: $(INSTALLED)
+timings benchmarks-summary: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/summarise_benchmarks.py results
 
 describe: $(INSTALLED)

@@ -151,9 +151,10 @@ for page, reason in LEFT_OUT.items():
     logger.info(f"{page} is left out: {reason}")
 
 
-def options_of(tables):
-    """The part of a page's command that names its tables."""
-    return " ".join(f"--{table} {{input.{table}}}" for table in tables)
+def named_tables(wildcards, input):
+    """The part of a page's command that names its tables: the options of its script are the names of its inputs."""
+    listed = {name: [files] if isinstance(files, str) else files for name, files in input.items()}
+    return " ".join(f"--{name} {' '.join(files)}" for name, files in listed.items())
 
 
 def shown(folder):

@@ -32,7 +32,7 @@ def main() -> None:
     cfg = MakeBenchmark.model_validate_json(args.cfg)
     task = shipped_task(cfg.task, cfg.benchmark)
     tokenizer = load_tokenizer(args.reference)
-    training = (problem["prompt"] for path in args.training for problem in read_problems(path))
+    training = (problem.prompt for path in args.training for problem in read_problems(path))
     found = benchmark_samples(task, cfg.role, cfg.prompts_per_half, tokenizer if cfg.chat else None, training)
     write_text(args.docs, documents_text(found.documents))
     # read back as later jobs will: what is not of its document, or too long, is refused here, not on a GPU

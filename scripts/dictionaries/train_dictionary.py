@@ -24,7 +24,7 @@ def main() -> None:
 
     from rlgen.activations.shards import Shards
     from rlgen.compute import start
-    from rlgen.dictionaries.ranks import join
+    from rlgen.dictionaries.ranks import join, leave
     from rlgen.dictionaries.step import step_made_by
     from rlgen.dictionaries.training import TrainDictionary, train
     from rlgen.files import write_csv
@@ -39,7 +39,7 @@ def main() -> None:
     crosscoder, curves = train(
         shards, cfg.recipe, cfg.seed, cfg.held_out_shards, device, progress, Resume(args.state), ranks
     )
-    ranks.leave()
+    leave()
     if ranks.first:
         write_csv(args.output / "curves.csv", pd.DataFrame(curves))
         provenance = {"layer": shards.layer, "stream": shards.stream, "permute_shift": cfg.permute_shift}

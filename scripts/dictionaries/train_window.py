@@ -25,7 +25,7 @@ def main() -> None:
 
     from rlgen.activations.shards import Shards
     from rlgen.compute import start
-    from rlgen.dictionaries.ranks import join
+    from rlgen.dictionaries.ranks import join, leave
     from rlgen.dictionaries.training import TrainWindow, train_window
     from rlgen.files import write_csv
     from rlgen.progress import Progress
@@ -48,7 +48,7 @@ def main() -> None:
         Resume(args.state),
         ranks,
     )
-    ranks.leave()
+    leave()
     if ranks.first:
         Resume(args.output).write(tensors, facts)
         write_csv(args.output / "curves.csv", pd.DataFrame(curves))

@@ -75,7 +75,7 @@ def circles(library: Path) -> Iterator[str]:
     arrows = graph(library)
     reached = {name: set(targets) for name, targets in arrows.items()}
     for middle in reached:
-        for name, targets in reached.items():
+        for targets in reached.values():
             if middle in targets:
                 targets |= reached[middle]
     yield from (f"{name} imports itself through others" for name, targets in reached.items() if name in targets)

@@ -1,4 +1,4 @@
-"""The layering rule: imports go down only, rooms of one floor do not know each other, planning needs next to nothing."""
+"""The layering rule: imports go down only, rooms of one floor are strangers, planning needs next to nothing."""
 
 import shutil
 import subprocess

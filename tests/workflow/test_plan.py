@@ -70,7 +70,7 @@ def clone(tmp_path) -> Path:
 
 def say(folder: Path, script: str, *arguments: str) -> str:
     """What a script prints."""
-    call = [sys.executable, f"scripts/{script}.py", *arguments]
+    call = [sys.executable, f"scripts/tools/{script}.py", *arguments]
     run = subprocess.run(call, cwd=folder, env=environment(), capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
@@ -107,7 +107,7 @@ def test_the_papers_study_is_planned_offline_without_a_measured_figure(clone):
     assert re.search(r"GPU-hours: \d+ \(assumed\)", text) and "time on 8 GPUs: at least" in text
     measured = [line for line in text.splitlines() if "measured" in line]
     assert len(measured) == 5  # legend, the disk's heading, what is there and free, and that there is no GPU benchmark
-    assert "dictionary steps measured on a GPU (docs/benchmark.csv): none" in text
+    assert "dictionary steps measured on a GPU (docs/speed.csv): none" in text
     assert "jobs of this study that ran and were timed: none" in text
     # 11 states x (2 x 10 windows' shards + 4 held out) x 500,000 rows x (2560 x 2 + 12) bytes
     assert "565 GB  activations, windows on the disk (2 of 80)" in text
@@ -161,10 +161,10 @@ PRETEND = f"""
 import os, sys
 from pathlib import Path
 sys.path.insert(0, "scripts")
-from rlgen import plan
-dag = plan.planned(["all"], Path("{QWEN}"))
+from rlgen.planning import why
+dag = why.planned(["all"], Path("{QWEN}"))
 paths = [Path(str(f)) for job in dag.jobs for f in job.output if not f.is_temp]
-manifests = [plan.manifest_of(job) for job in dag.jobs if job.output and plan.manifest_of(job)]
+manifests = [why.manifest_of(job) for job in dag.jobs if job.output and why.manifest_of(job)]
 for path in [*paths, *manifests]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("pretended")

@@ -6,12 +6,11 @@ estimates takes the mean of what was measured. Tables of jobs whose settings hav
 has no others. A job that was continued after a kill has the seconds of its last attempt in its table.
 """
 
+import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
 
 from rlgen.planning.arithmetic import dictionary_flops
 
@@ -56,17 +55,18 @@ def correction(timed: Iterable[Timed]) -> Correction | None:
 def dictionary_rates(table: Path) -> dict[str, tuple[float, str]]:
     """`objective precision` -> (FLOP/s reached, machine) of dictionary training on a GPU.
 
-    `table` is docs/benchmark.csv, which has rows per second. What it says was not run counts as nothing.
+    `table` is docs/speed.csv, which has rows per second. What it says was not run counts as nothing.
     """
     found: dict[str, tuple[float, str]] = {}
     try:
-        rows = pd.read_csv(table)
+        with open(table, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
     except (OSError, ValueError):
         return found
-    for row in rows.itertuples():
-        match = DICTIONARY.fullmatch(str(row.work))
-        if match and row.unit == "tokens/s" and row.met != "not run" and row.ours > 0:
+    for row in rows:
+        match = DICTIONARY.fullmatch(row["work"])
+        if match and row["unit"] == "tokens/s" and row["met"] != "not run" and float(row["ours"] or 0) > 0:
             objective, *sizes, precision = match.groups()
             flops = dictionary_flops(1, *map(int, sizes))
-            found[f"{objective} {precision}"] = (row.ours * flops, str(row.machine))
+            found[f"{objective} {precision}"] = (float(row["ours"]) * flops, row["machine"])
     return found

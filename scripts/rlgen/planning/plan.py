@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rlgen.study.config import Study
 
 
-BENCHMARK = Path("docs/benchmark.csv")
+SPEED = Path("docs/speed.csv")
 HARVEST = "scripts/activations/harvest.py"
 ON_A_PROCESSOR = "runs without a GPU"
 
@@ -81,7 +81,7 @@ class Plan:
         self.dag, self.assumed = dag, assumed or Assumptions()
         self.study: Study = dag.workflow.globals["study"]
         self.estimator = Estimator(self.study, self.assumed, Path("results") / self.study.study)
-        self.rates = dictionary_rates(BENCHMARK)
+        self.rates = dictionary_rates(SPEED)
         self.entries = self._entries()
 
     @property
@@ -141,7 +141,7 @@ class Plan:
         if work.training and work.training.kind in self.rates and asked:
             rate, machine = self.rates[work.training.kind]
             time = max(work.training.flops / rate / 3600, work.training.reading)
-            return Entry(job, script, runs, work, time, f"measured ({BENCHMARK}: {machine})", "", asked, gpus)
+            return Entry(job, script, runs, work, time, f"measured ({SPEED}: {machine})", "", asked, gpus)
         if work.hours and not asked:  # the assumptions are about GPUs
             return Entry(job, script, runs, work, None, "", ON_A_PROCESSOR, asked, gpus)
         return Entry(job, script, runs, work, work.hours, "assumed" if work.hours else "", why, asked, gpus)

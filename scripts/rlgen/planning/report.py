@@ -139,7 +139,7 @@ def assumptions(plan: Plan) -> Iterator[str]:
     yield "a dictionary takes 10*M*d*S FLOPs per row (5 dense products); every GPU of a job does its share of the work"
     yield "benchmarks that are not there yet have 2*prompts_per_half prompts; edited models write as much as others"
     timed = [f"{kind} {rate / 1e12:.3g} TFLOP/s on {machine}" for kind, (rate, machine) in plan.rates.items()]
-    yield f"dictionary steps measured on a GPU (docs/benchmark.csv): {'; '.join(timed) or 'none'}"
+    yield f"dictionary steps measured on a GPU (docs/speed.csv): {'; '.join(timed) or 'none'}"
     tables = len(list((plan.estimator.results / "benchmarks").rglob("*.tsv")))
     yield f"jobs of this study that ran and were timed: {tables or 'none'}"
 

@@ -46,7 +46,7 @@ class Work:
     gpus: int = 1  # that the settings ask for, if any are used
     gpu_bytes: float | None = None
     host_bytes: float | None = None
-    training: DictionaryTraining | None = None  # of a dictionary, which docs/benchmark.csv may have timed
+    training: DictionaryTraining | None = None  # of a dictionary, which docs/speed.csv may have timed
 
 
 class Estimator(Sizes):

@@ -263,7 +263,7 @@ def test_without_a_compiler_torch_does_the_work_and_says_so(tmp_path):
 
 def test_an_edit_is_compiled_anew_and_jobs_may_compile_at_once(tmp_path):
     source = tmp_path / "answer.cpp"
-    code = f"from pathlib import Path; from rlgen.dictionaries import native; print(native.load(Path({str(source)!r})).answer())"
+    code = f"from pathlib import Path; from rlgen.dictionaries.native import load; print(load(Path({str(source)!r})).answer())"  # noqa: E501
     found = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(Path(native.__file__).parents[2])}
     for answer in ("41", "42"):
         source.write_text(f'extern "C" int answer() {{ return {answer}; }}\n')

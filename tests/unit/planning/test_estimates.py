@@ -242,7 +242,7 @@ def test_edits_by_hand(estimator):
 
 
 def test_disk_by_hand(estimator):
-    sizes = {part.name: part.bytes for part in disk.parts(estimator)}
+    sizes = {part.name: part.bytes for part in disk.disk_parts(estimator)}
     row = 2 * 8 + 12
     assert sizes["models, kept checkpoints"] == 2 * 1000 * (1 + 2 + 2)
     assert sizes["states of models in training"] == 12 * 1000 * 2
@@ -262,7 +262,7 @@ def test_a_size_that_is_missing_is_named_and_nothing_is_made_up(tmp_path):
     estimator = Estimator(load(without), PLAIN, tmp_path)
     with pytest.raises(NotEstimated, match=r"models\.base\.size is missing \(blocks, hidden_size, parameters\)"):
         work(estimator, "train_grpo", model="rl", seed="0")
-    parts = {part.name: part for part in disk.parts(estimator)}
+    parts = {part.name: part for part in disk.disk_parts(estimator)}
     assert parts["dictionaries"].bytes is None and "models.base.size" in parts["dictionaries"].note
     assert parts["the teacher"].bytes == 2 * 5000
 
@@ -308,18 +308,18 @@ def test_dictionary_steps_on_a_gpu_are_read_and_what_was_not_run_is_not(tmp_path
         | {"work": row["work"].replace("batchtopk", "l1"), "ours": float("nan"), "met": "not run", "machine": "none"},
         row | {"work": "L1 step, M=3, d=128, S=2048, B=1024, k=16", "ours": 47.0, "met": "no", "machine": "a CPU"},
     ]
-    pd.DataFrame(rows).to_csv(tmp_path / "benchmark.csv", index=False)
+    pd.DataFrame(rows).to_csv(tmp_path / "speed.csv", index=False)
     rate = 1e5 * 10 * 3 * 2560 * 32768
-    assert dictionary_rates(tmp_path / "benchmark.csv") == {"batchtopk bfloat16": (rate, "a GPU")}
+    assert dictionary_rates(tmp_path / "speed.csv") == {"batchtopk bfloat16": (rate, "a GPU")}
     assert dictionary_rates(tmp_path / "none.csv") == {}
 
 
 def test_the_names_in_the_benchmark_table_are_the_ones_that_are_read(tmp_path):
-    table = pd.read_csv(ROOT / "docs/benchmark.csv")
+    table = pd.read_csv(ROOT / "docs/speed.csv")
     own = table[table["work"].str.startswith("training on a GPU")]
     assert len(own) == 2
-    own.assign(ours=10.0, met="yes", unit="tokens/s").to_csv(tmp_path / "benchmark.csv", index=False)
-    assert set(dictionary_rates(tmp_path / "benchmark.csv")) == {"batchtopk bfloat16", "l1 bfloat16"}
+    own.assign(ours=10.0, met="yes", unit="tokens/s").to_csv(tmp_path / "speed.csv", index=False)
+    assert set(dictionary_rates(tmp_path / "speed.csv")) == {"batchtopk bfloat16", "l1 bfloat16"}
 
 
 # What must hold for any sizes.

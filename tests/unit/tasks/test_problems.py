@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from source_files import write_rows
 
 from rlgen.files import ArtifactError
-from rlgen.tasks.problems import drawn, read_problems
+from rlgen.tasks.problems import Problem, drawn, read_problems
 from rlgen.tasks.samples import Example
 
 
@@ -45,7 +45,7 @@ def test_too_few_problems_are_told_with_both_numbers(tmp_path):
         drawn(path, 6, completions=False, seed=0)
     assert len(drawn(path, 5, completions=True, seed=0)) == 5
     path.write_text("")
-    with pytest.raises(ArtifactError, match="holds 0 problems, 1 are needed"):
+    with pytest.raises(ArtifactError, match="holds no problems"):
         drawn(path, 1, completions=False, seed=0)
 
 
@@ -61,7 +61,7 @@ def test_sft_needs_a_completion_of_every_problem(tmp_path):
 def test_a_line_that_is_no_problem_is_named(tmp_path, row):
     path = problems(tmp_path / "p.jsonl", 2, 0)
     path.write_text(path.read_text() + row + "\n" + path.read_text())
-    with pytest.raises(ArtifactError, match=r"p\.jsonl: line 3 is no problem with its answer"):
+    with pytest.raises(ArtifactError, match=r"p\.jsonl: line 3 is not what is expected there"):
         read_problems(path)
 
 
@@ -69,4 +69,4 @@ def test_other_line_separators_do_not_end_a_row(tmp_path):
     rows = [{"prompt": "a\u2028b\u0085c\x0b", "answer": "1", "level": 3}, {"prompt": "d\r", "answer": "2"}]
     path = tmp_path / "p.jsonl"
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    assert read_problems(path) == rows
+    assert read_problems(path) == [Problem(row["prompt"], row["answer"]) for row in rows]

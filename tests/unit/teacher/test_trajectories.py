@@ -128,7 +128,7 @@ def test_problems_are_read_and_bad_ones_named(tmp_path):
     path.write_text(
         '{"prompt": "a", "answer": "1", "completion": "c"}\n{"prompt": "b\u2028", "answer": "2"}\n', "utf-8"
     )
-    assert read_problems(path) == [Problem("a", "1"), Problem("b\u2028", "2")]
+    assert read_problems(path) == [Problem("a", "1", "c"), Problem("b\u2028", "2")]
     for line, problem in [
         ('{"prompt": "a"}', "line 1 .*answer is None, expected some text"),
         ('{"prompt": "a", "answer": " "}', "answer is ' '"),

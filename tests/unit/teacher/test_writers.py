@@ -36,7 +36,7 @@ def writer(folder) -> TransformersWriter:
 @pytest.fixture
 def vllm(monkeypatch) -> Iterator:
     """The stand-in under the name of the package."""
-    spec = importlib.util.spec_from_file_location("vllm", Path(__file__).with_name("vllm_stand_in.py"))
+    spec = importlib.util.spec_from_file_location("vllm", Path(__file__).parents[2] / "stand_ins/vllm_stand_in.py")
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "vllm", module)
     spec.loader.exec_module(module)
