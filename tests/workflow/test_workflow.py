@@ -60,7 +60,7 @@ def test_the_lint_finds_nothing(study):
         (
             "dictionaries",
             {"base-dpo": {"members": ["base", "dpo"], "recipes": ["l1-own"]}},
-            "dictionaries.base-dpo.members: unknown model 'dpo', expected one of base, more, relearn-sft, rl, sft, sft-plain",
+            "dictionaries.base-dpo.members: unknown model 'dpo', expected one of base, more, relearn-sft, rl",
         ),
         ("stream", {"layer": 9, "sampled_models": ["base"]}, "stream.layer: 9 is beyond the model, expected 0 to 3"),
         ("tasks", {"in_domain": ["add"], "selection": ["max"], "unseen": ["max"]}, "listed as selection and as unseen"),
