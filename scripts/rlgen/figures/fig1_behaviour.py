@@ -197,8 +197,13 @@ def _answer(page: Settings, finals: pd.DataFrame) -> str:
         if model != page.roles.reference and len(own) and own.index.equals(base.index):
             rises, falls = (own["lo"] > base["hi"]).all(), (own["hi"] < base["lo"]).all()
             found["rises in" if rises else "falls in" if falls else "is not told apart in"].append(model)
-    parts = [f"{verb} {' and '.join(models)}" for verb, models in found.items() if models]
+    parts = [f"{verb} {_listed(models)}" for verb, models in found.items() if models]
     return f"Beyond the trained task accuracy {', '.join(parts)}" if parts else "Nothing to compare with the reference"
+
+
+def _listed(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _finding(page: Settings, finals: pd.DataFrame) -> str:

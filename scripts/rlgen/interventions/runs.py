@@ -56,7 +56,7 @@ def run_steering(cfg: Steering, truth_d: torch.Tensor | None, completions: Compl
     """Dictionary-free edits of every state: none, planted truth and mean shifts over doses, random directions.
 
     Doses multiply a vector's own length; all point towards the target, and away from it in the target's own states.
-    Where a study knows `headers`, the prompts also run behind the one that asks for the goal: the ceiling of any edit.
+    Where a study knows `headers`, prompts also run behind the one that asks for the goal, without an edit.
     """
     vectors = {f"shift-{role}": (role_shift(completions, role), cfg.doses) for role in ("selection", "in_domain")}
     if truth_d is not None:

@@ -200,6 +200,11 @@ def test_the_title_of_fig1_is_computed(lo, hi, answer):
     settings = synthetic_tables.SETTINGS["fig1_behaviour"] | {"models": ["base", "x"]}
     page = fig1_behaviour.Settings.model_validate(settings)
     assert fig1_behaviour._answer(page, table) == f"Beyond the trained task {answer}"
+    assert [fig1_behaviour._listed(names) for names in (["a"], ["a", "b"], list("abc"))] == [
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
 
 
 def test_exclusive_latents_by_both_cuts():
