@@ -1,24 +1,17 @@
-"""Draw figure 1: accuracy of the models by task role, during training, and the training curves."""
+"""Draw figure 1: accuracy of the models by task role, their steps in the tasks' own format, learning again."""
 
 from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
-    """Read two tidy tables, write one page as PDF and PNG."""
-    args = page_arguments(
-        __doc__,
-        "png",
-        accuracy="accuracy.csv of all models, checkpoints and seeds",
-        curves="training curves of all models and seeds (CSV)",
-    )
+    """Read a tidy table, write one page as PDF and PNG."""
+    args = page_arguments(__doc__, "png", accuracy="accuracy.csv of all models, checkpoints and seeds")
 
     from rlgen.figures import fig1_behaviour as fig1
     from rlgen.figures import style
 
-    settings, accuracy, curves = read_page(
-        args, fig1.Settings, accuracy=fig1.ACCURACY_COLUMNS, curves=fig1.CURVE_COLUMNS
-    )
-    style.save(fig1.draw(settings, accuracy, curves), args.output, args.png)
+    settings, accuracy = read_page(args, fig1.Settings, accuracy=fig1.ACCURACY_COLUMNS)
+    style.save(fig1.draw(settings, accuracy), args.output, args.png)
 
 
 if __name__ == "__main__":

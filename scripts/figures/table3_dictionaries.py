@@ -5,13 +5,20 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read tidy tables, write them as CSV and LaTeX."""
-    args = page_arguments(__doc__, "tex", quality="quality, one table per dictionary (CSV)")
+    args = page_arguments(
+        __doc__,
+        "tex",
+        quality="quality, one table per dictionary (CSV)",
+        features="statistics of all latents, one table per pair (Parquet)",
+    )
 
     from rlgen.figures import page, tables
 
-    settings, quality = read_page(args, page.Page, quality=tables.QUALITY_COLUMNS)
+    settings, quality, features = read_page(
+        args, page.Page, quality=tables.QUALITY_COLUMNS, features=tables.FEATURE_COLUMNS
+    )
     note = "Cells: mean over seeds (every seed), held-out rows."
-    tables.write(*tables.table3(settings, quality), args.output, args.tex, settings, note)
+    tables.write(*tables.table3(settings, quality, features), args.output, args.tex, settings, note)
 
 
 if __name__ == "__main__":

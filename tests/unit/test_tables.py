@@ -66,6 +66,18 @@ def test_accuracies_by_hand():
     pd.testing.assert_frame_equal(one_way, table[table["metric"] != "format_blind"].reset_index(drop=True))
 
 
+def test_steps_and_guesses_have_rows_of_their_own():
+    """Shares of steps are averaged like right answers."""
+    rows = behaviour().assign(own_format=0.25, guess=lambda t: t["sample"] == "p0", own_format_guess=0.5)
+    rows.loc[(rows["state"] == "rl") & (rows["sample"] == "p3"), "own_format"] = 1.0
+    table = accuracy_table(rows, seed=3, draws=200)
+    assert len(table) == 2 * 2 * 6 * (3 + 2)
+    where = {"task": "ALL", "role": "selection", "half": "test"}
+    assert pick(table, state="rl", metric="own_format", **where)["value"] == (3 * 0.25 + 1) / 4
+    assert pick(table, state="rl@1", metric="guess", **where)["value"] == 0.25
+    assert pick(table, state="rl", metric="own_format_guess", **where)["value"] == 0.5
+
+
 def interventions() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Edits of base on the test half, and the unedited rows of both models."""
     common = {"procedure": "ours", "state": "base", "edit": "exchange", "form": "own_dose", "dose": 2.0, "chosen": True}

@@ -167,7 +167,7 @@ def test_one_more_seed_runs_its_own_jobs_the_aggregates_and_the_pages(tree, jobs
 
 def test_one_more_unseen_task_runs_its_behaviour_and_the_interventions(tree):
     edit(tree / STUDY, "unseen: [par]", "unseen: [par, let]")
-    expected = {"make_task": 1, "evaluate_model": 4, "summarise_behaviour": 1, "fig1_behaviour": 1}
+    expected = {"make_task": 1, "evaluate_model": 6, "summarise_behaviour": 1, "fig1_behaviour": 1}
     expected |= {"table1_accuracies": 1, "intervene": 4, "steer": 1} | EFFECTS
     assert stale(tree) == pages(expected)
 

@@ -8,13 +8,13 @@ from typing import Any, Literal
 def page_arguments(description: str, second: Literal["png", "tex"], **tables: str) -> argparse.Namespace:
     """The options of a page's script.
 
-    `tables`: name -> what it holds; each takes one file, or several of the same columns. `second` is the page's other
+    `tables`: name -> what it holds; each takes any number of files of the same columns. `second` is the page's other
     form beside `--output`: the image of a figure, the LaTeX of a table.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--cfg", required=True, help="settings of the page (JSON), as rlgen.study.pages makes them")
     for name, holds in tables.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, nargs="+", help=holds)
+        parser.add_argument(f"--{name}", type=Path, required=True, nargs="*", help=holds)
     main, beside = {
         "png": ("vector page to write (.pdf)", "the same page as an image (.png)"),
         "tex": ("table to write (.csv), every number", "the same as LaTeX (.tex), seeds side by side"),

@@ -63,6 +63,7 @@ def run_steering(cfg: Steering, truth_d: torch.Tensor | None, completions: Compl
     """Dictionary-free edits of every state: none, planted truth and mean shifts over doses, random directions.
 
     Doses multiply a vector's own length; all point towards the target, and away from it in the target's own states.
+    Where a study knows `headers`, prompts also run behind the one that asks for the goal, without an edit.
     """
     vectors = {f"shift-{role}": (role_shift(completions, role), cfg.doses) for role in ("selection", "in_domain")}
     if truth_d is not None:
@@ -96,6 +97,10 @@ def _steer_state(
     conditions = [Condition(f"direction-{i:02d}", first["dose"]) for i in range(len(random_Cd))]
     random = runner.run(conditions, VectorEdits(random_Cd), test_half)
     parts.append(random.assign(edit="direction", chosen=True, delta_norm=first["delta_norm"]))
+    if cfg.headers:
+        headed = bench.runner(state, cfg.headers["away" if away else "towards"])
+        header = headed.run([Condition("header", 0.0)], None, test_half, goal)
+        parts.append(header.assign(edit="header", chosen=True, delta_norm=np.nan))
     return pd.concat(parts, ignore_index=True).assign(form="own_dose")
 
 

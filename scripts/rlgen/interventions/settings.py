@@ -39,6 +39,10 @@ class Steering(Editing):
     states: list[str]
     target: str
     truth_doses: list[float]
+    headers: dict[Literal["towards", "away"], str] = Field(
+        default_factory=dict,
+        description="word in front of a prompt that asks for the target's behaviour, or against it",
+    )
 
 
 class Procedure(Strict):

@@ -58,6 +58,9 @@ class Study(Strict):
     tasks: TaskRoles
     evaluation: AnyEvaluation = Evaluation()
     models: dict[str, Model] = Field(min_length=1, description="model name -> how it comes to be")
+    relearning: list[str] = Field(
+        default_factory=list, description="models that SFT teaches from different parents: is a skill lost or masked?"
+    )
     stream: Stream
     recipes: dict[str, Recipe] = Field(min_length=1, description="recipe name -> how a dictionary is trained")
     dictionaries: dict[str, Dictionary] = Field(description="dictionary name -> the model states it reads together")
@@ -151,6 +154,11 @@ class Study(Strict):
     def organism(self) -> bool:
         """Whether the study makes its own data and models, cause of generalization included."""
         return self.data.kind == "organism"
+
+    @property
+    def salt(self) -> str:
+        """Salt of the hash that splits the organism's prompts: the same salt, the same prompts."""
+        return self.data.salt or self.study
 
     # What the stages need of one another.
 

@@ -8,6 +8,7 @@ of tables. Lists keep the order in which the rule passes files.
 from typing import Any
 
 from rlgen.models.settings import Source
+from rlgen.organism.families import HEADERS
 from rlgen.study.config import Study
 from rlgen.training.settings import GRPO, SFT
 
@@ -20,7 +21,7 @@ def make_tokenizer(study: Study) -> Slice:
 
 def make_task(study: Study, task: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "task": task,
         "role": study.tasks.role_of()[task],
         "split": study.data.split.model_dump(),
@@ -43,7 +44,7 @@ def _grpo_prompts(study: Study) -> int:
 
 def make_training_set(study: Study, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "tasks": study.tasks.in_domain,
         "split": study.data.split.model_dump(),
@@ -108,7 +109,7 @@ def make_benchmark(study: Study, task: str) -> Slice:
 
 def pretrain(study: Study, model: str, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "threads": study.threads,
         "name": model,
@@ -167,7 +168,7 @@ def summarise_behaviour(study: Study) -> Slice:
 
 def build_stream(study: Study, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "threads": study.threads,
         "data": study.data.model_dump(),
@@ -325,7 +326,7 @@ def summarise_mediation(study: Study) -> Slice:
 
 def measure_truth(study: Study, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "threads": study.threads,
         "data": study.data.model_dump(),
@@ -353,6 +354,7 @@ def steer(study: Study, seed: str) -> Slice:
         "models": steered_states(study),
         "target": study.label(study.roles.target),
         "truth_doses": study.interventions.truth_doses,
+        "headers": {"towards": HEADERS[True], "away": HEADERS[False]} if study.organism else {},
     }
 
 

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from rlgen.strict import Strict
 
+Style = Literal["teacher", "plain"]  # whose solutions SFT learns
+
 
 class Architecture(Strict):
     """A small Qwen3 language model."""
@@ -118,7 +120,7 @@ def _unset(value: object) -> bool:
 
 
 class SFT(Strict):
-    """Supervised fine-tuning (TRL) on the teacher's completions, loss on the completion only."""
+    """Supervised fine-tuning (TRL) on right solutions, loss on the completion only."""
 
     method: Literal["sft"] = "sft"
     parent: str
@@ -128,6 +130,9 @@ class SFT(Strict):
         9600,
         ge=1,
         description="prompts, one epoch; with a teacher at most so many, in whole steps of those that it solved",
+    )
+    style: Style = Field(
+        "teacher", description="of the solutions: the teacher's, or the base model's own format (organism only)"
     )
     checkpoints: int = Field(5, ge=1, description="kept at steps round(i*N/checkpoints)")
     scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained")

@@ -17,7 +17,7 @@ from rlgen.files import ArtifactError
 from rlgen.progress import Progress
 from rlgen.tasks.samples import Example
 from rlgen.training import processes
-from rlgen.training.settings import GRPO, SFT, Scale, TrainGRPO, TrainSFT
+from rlgen.training.settings import GRPO, SFT, Scale, Style, TrainGRPO, TrainSFT
 
 UNSEEN = -100  # label of a token without loss
 QUANTILES = {"median": 0.5, "90 %": 0.9, "99 %": 0.99, "longest": 1.0}
@@ -35,7 +35,7 @@ def sft_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, pa
     most = min(model.examples, len(examples) // model.batch_size * model.batch_size)
     if most < model.examples:
         _say(f"{most} training examples of the {model.examples} that examples allows: {len(examples)} are there")
-    rows = [(prompt_of(e, cfg.chat), completion_of(e, cfg.chat)) for e in examples[:most]]
+    rows = [(prompt_of(e, cfg.chat), completion_of(e, cfg.chat, model.style)) for e in examples[:most]]
     if not cfg.chat and model.scale is None:
         return Dataset.from_list([{"prompt": prompt, "completion": completion} for prompt, completion in rows])
     check_parent(tokenizer, parent, cfg.chat, model.scale)
@@ -69,9 +69,15 @@ def prompt_of(example: Example, chat: bool) -> str | list[dict[str, str]]:
     return [{"role": "user", "content": example.prompt}] if chat else example.prompt
 
 
-def completion_of(example: Example, chat: bool) -> str | list[dict[str, str]]:
-    """A completion as the text behind a prompt, or as the turn that answers one."""
-    return [{"role": "assistant", "content": example.completion}] if chat else f" {example.completion}"
+def completion_of(example: Example, chat: bool, style: Style = "teacher") -> str | list[dict[str, str]]:
+    """A completion as the text behind a prompt, or as the turn that answers one.
+
+    Raises ArtifactError where the example has no text of that style.
+    """
+    text = example.completion if style == "teacher" else example.plain
+    if text is None:
+        raise ArtifactError(f"training prompt {example.prompt[:40]!r} has no plain solution, expected style: teacher")
+    return [{"role": "assistant", "content": text}] if chat else f" {text}"
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerFast, prompt: str | list[dict]) -> list[int]:

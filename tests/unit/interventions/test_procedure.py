@@ -12,6 +12,7 @@ from crosscoders import random_crosscoder
 from tiny_runs import LAYER, MARKER, N, completions, relative, runner, samples, task_names
 
 from rlgen.activations.completions import Completions
+from rlgen.behaviour.evaluator import Evaluator
 from rlgen.behaviour.settings import Evaluation
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.files import write_parquet, write_tensors
@@ -317,6 +318,32 @@ def test_steering(folders, crosscoder, models, tokenizer, planted):
         shift = table[(table["edit"] == "shift-in_domain") & (table["state"] == state)]
         again = unedited.run([Condition("s", 2.0)], VectorEdits(2 * vector_d[None]), TEST_HALF, goal)
         np.testing.assert_allclose(shift.loc[shift["dose"] == 2.0, "kl"], again["kl"], rtol=1e-4)
+
+
+def test_the_ceiling_of_steering_is_the_unedited_model_behind_the_header(folders, crosscoder, models, tokenizer):
+    """The header that asks for the goal, in front of every prompt; KL to the goal on its own text."""
+    cfg = STEER.model_copy(update={"headers": {"towards": "[book]", "away": "[chat]"}})
+    table = run_steering(cfg, None, completions(0, crosscoder.d), OrganismBench(cfg, folders, samples()))
+    plain = run_steering(STEER, None, completions(0, crosscoder.d), OrganismBench(STEER, folders, samples()))
+    pd.testing.assert_frame_equal(table[table["edit"] != "header"].reset_index(drop=True), plain)
+    for state, goal, header in (("base", "rl", "[book]"), ("rl", "base", "[chat]")):
+        rows = table[(table["edit"] == "header") & (table["state"] == state)]
+        assert set(rows["set"]) == {"header"} and rows["chosen"].all()
+        assert list(rows["sample"]) == [s.sample for s in samples()]
+        headed = [replace(s, prompt=f"{header} {s.prompt}") for s in samples()]
+        scores = Evaluator(headed, tokenizer, N, ";", 100).score(models[state])
+        assert rows["correct"].tolist() == scores.correct_B.tolist()
+        assert rows["answer_logprob"].tolist() == pytest.approx(scores.answer_logprob_B.tolist(), rel=1e-4)
+        behaviour = runner(models[goal], tokenizer).goal()
+        for i in (0, 5):
+            text_T = behaviour.text_NT[i][behaviour.mask_NT[i]]
+            prompt = tokenizer(headed[i].prompt)["input_ids"]
+            ids = torch.tensor([[*prompt, *text_T.tolist()]])
+            with torch.inference_mode():
+                logprob_TV = models[state](ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+            goal_TV = behaviour.logprob_NTV[i, : len(text_T)]
+            expected = float((goal_TV.exp() * (goal_TV - logprob_TV)).sum(-1).mean())
+            assert rows["kl"].iloc[i] == pytest.approx(expected, rel=1e-3)
 
 
 def test_files_come_back_as_what_they_hold(tmp_path, crosscoder):

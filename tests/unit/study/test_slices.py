@@ -119,6 +119,26 @@ def test_states_are_explicit_for_activations_and_labels_for_tables():
     assert slice_of(STUDY, "intervene")["models"] == ["base", "sft"]
 
 
+def test_steering_is_told_the_headers_of_the_organism_alone():
+    assert slice_of(STUDY, "steer")["headers"] == {"towards": "[book]", "away": "[chat]"}
+    assert slice_of(SOURCED, "steer_benchmarks")["headers"] == {}
+
+
+def test_what_pages_show_of_models_follows_the_config():
+    """Every model; nulls as declared, and any other pair as what it is."""
+    fig1 = slice_of(STUDY, "fig1_behaviour")
+    assert fig1["models"] == ["base", "sft", "rl", "more", "relearn-sft", "sft-plain"]
+    assert fig1["relearning"]["relearn-sft"] == {"parent": "sft", "steps": 300}
+    content = copy.deepcopy(DEFAULT)
+    content["dictionaries"]["a-plain"] = {"members": ["base", "sft-plain"], "recipes": ["l1"]}
+    fig2 = slice_of(load(content), "fig2_nrn")
+    assert fig2["nulls"] == ["null-more", "null-permuted"]
+    assert list(fig2["pairs"].items()) == [("base-rl", "rl"), ("base-sft", "sft"), ("a-plain", "sft-plain")]
+    assert fig2["recipes"] == slice_of(STUDY, "fig2_nrn")["recipes"]
+    content["dictionaries"]["null-more"].pop("is_null")
+    assert slice_of(load(content), "fig2_nrn")["pairs"]["null-more"] == "more"
+
+
 def test_pages_without_inputs_are_left_out_and_say_why():
     content = copy.deepcopy(DEFAULT)
     del content["roles"]["contrast"], content["dictionaries"]["course-sft"], content["dictionaries"]["course-rl"]

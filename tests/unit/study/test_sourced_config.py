@@ -39,6 +39,10 @@ MIXED_UP = [  # one kind of study with a part of the other
 ]
 BAD = [
     (
+        {"models__sft__style": "plain"},
+        "models.sft.style: plain, but published solutions have one style only, expected teacher",
+    ),
+    (
         {"stream__mix": {"reasoning": 0.5, "wiki": 0.5}},
         "stream.mix: unknown source 'wiki', expected one of problems, rea",
     ),

@@ -10,7 +10,7 @@ from rlgen.files import ArtifactError
 from rlgen.models.checkpoints import load_tokenizer
 from rlgen.tasks.samples import Example
 from rlgen.training.settings import GRPO, SFT, GRPOScale, Scale, TrainGRPO, TrainSFT
-from rlgen.training.texts import UNSEEN, grpo_rows, set_end_token, sft_rows, within
+from rlgen.training.texts import UNSEEN, completion_of, grpo_rows, set_end_token, sft_rows, within
 
 ARCHITECTURES = ["Qwen3ForCausalLM", "LlamaForCausalLM"]
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -63,7 +63,7 @@ def test_tokens_and_labels_are_those_that_trl_makes_of_the_texts(parent, chat, t
     from trl import SFTConfig, SFTTrainer
 
     from rlgen.models.checkpoints import load_model
-    from rlgen.training.texts import completion_of, prompt_of
+    from rlgen.training.texts import prompt_of
 
     cfg = sft(ENDS if chat else Scale(max_length=200), chat)
     tokenizer = tokenizer_for(parent, cfg)
@@ -203,3 +203,11 @@ def test_of_fewer_examples_whole_steps_are_taken_and_said(parent, how, capsys):
     assert "6 training examples of the 8 that examples allows: 7 are there" in capsys.readouterr().err
     sft_rows(EXAMPLES, tokenizer_for(parent, cfg), parent, cfg)
     assert "allows" not in capsys.readouterr().err
+
+
+def test_a_style_picks_the_text_and_a_missing_one_is_refused():
+    both = Example("What?", "see so ; 4", "4", plain="4 ; 4")
+    assert (completion_of(both, chat=False), completion_of(both, False, "plain")) == (" see so ; 4", " 4 ; 4")
+    assert completion_of(both, True, "plain") == [{"role": "assistant", "content": "4 ; 4"}]
+    with pytest.raises(ArtifactError, match=r"'What\?' has no plain solution, expected style: teacher"):
+        completion_of(Example("What?", "see so ; 4", "4"), False, "plain")
