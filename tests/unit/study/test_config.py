@@ -54,7 +54,7 @@ def test_every_study_of_the_project_is_valid(path):
         ({"tasks__unseen": ["max"]}, "tasks: task 'max' is listed as selection and as unseen, expected one role"),
         ({"tasks__unseen": ["chess"]}, "tasks.unseen: unknown task 'chess', expected one of add, max"),
         ({"tasks__unseen": ["maxi"]}, "mix, nearest: max; a new one is added to data.families"),
-        ({"roles__target": "rll"}, "expected one of base, more, rl, sft, nearest: rl"),
+        ({"roles__target": "rll"}, "expected one of base, more, relearn-sft, rl, sft, sft-plain, nearest: rl"),
         ({"tasks__selection": []}, "tasks.selection: list should have at least 1 item"),
         ({"recipes__l1__batch_rows": 10**6}, "recipes.l1.batch_rows: 1000000 exceeds the"),
         ({"recipes__batchtopk__k": 300}, "recipes.batchtopk: k=300 exceeds latents=256"),

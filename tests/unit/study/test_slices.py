@@ -58,12 +58,13 @@ def slice_of(study, name: str) -> dict:
 
 def settings_class(name: str):
     """The class with which a script validates its settings."""
-    text = script_file(OF_SCRIPT[name]).read_text()
-    name = SETTINGS.search(text)[1]
-    if "." in name:  # a page: fig1_behaviour.Settings
-        module, name = name.split(".")
-        module = f"rlgen.figures.{module}"
+    text = script_file(OF_SCRIPT[name]).read_text(encoding="utf-8")
+    page = re.search(r"(?:read_page\(\s*args,\s*)?(\w+)\.(Settings|TasksPage|Page)\b", text)
+    if page:  # `from rlgen.figures import fig1_behaviour as fig1`, and fig1.Settings
+        imported = re.search(rf"from rlgen\.figures import (\w+) as {page[1]}\b", text)
+        module, name = f"rlgen.figures.{imported[1] if imported else page[1]}", page[2]
     else:
+        name = SETTINGS.search(text)[1]
         module = re.search(rf"from (rlgen[\w.]*) import [^\n]*\b{name}\b", text)[1]
     return getattr(importlib.import_module(module), name)
 
