@@ -15,11 +15,10 @@ def main() -> None:
     parser.add_argument("--tex", type=Path, required=True, help="the same as LaTeX (.tex), seeds side by side")
     args = parser.parse_args()
 
-    from rlgen.figures import effects, tables
-    from rlgen.figures.page import read
+    from rlgen.figures import page, tables
 
-    settings = effects.Settings.model_validate_json(args.cfg)
-    table = read(args.effects, tables.EFFECT_COLUMNS)
+    settings = page.Settings.model_validate_json(args.cfg)
+    table = page.read(args.effects, tables.EFFECT_COLUMNS)
     note = "Cells: mean over seeds (every seed), test half, dose chosen on the discovery half; flips: mean over seeds."
     tables.write(*tables.table2(settings, table), args.output, args.tex, settings, note)
 
