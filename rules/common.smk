@@ -166,13 +166,10 @@ for target in sys.argv[1:]:
         raise WorkflowError(f"{target} is left out: {LEFT_OUT[page]}")
 
 
-def options_of(tables):
-    """The part of a page's command that names its tables; no tracked setting.
-
-    A parameter, because the engine works out a rule's `shell` anew for each job, when a loop over rules has long ended.
-    """
-    names = list(tables)
-    return lambda wildcards, input: " ".join(f"--{table} {input[table]}" for table in names)
+def named_tables(wildcards, input):
+    """The part of a page's command that names its tables: the options of its script are the names of its inputs."""
+    listed = {name: [files] if isinstance(files, str) else files for name, files in input.items()}
+    return " ".join(f"--{name} {' '.join(files)}" for name, files in listed.items())
 
 
 def shown(folder):

@@ -55,12 +55,11 @@ for page in [name for name in TABLES if name.startswith("fig")]:
             **asks(page, gpu=0, mem_mb=1000, runtime=10),
         params:
             **job(page, "analysis"),
-            tables=options_of(TABLES[page]),
+            tables=named_tables,
         message:
             f"{pages.number(page)}: {pages.PAGES[page]}"
         shell:
-            "{params.job} --log {log} -- --cfg {params.cfg:q} {params.tables}"
-            " --output {output.pdf} --png {output.png}"
+            "{params.job} --log {log} -- --cfg {params.cfg:q} {params.tables} --output {output.pdf} --png {output.png}"
 
 
 for page in [name for name in TABLES if name.startswith("table")]:
@@ -88,12 +87,11 @@ for page in [name for name in TABLES if name.startswith("table")]:
             **asks(page, gpu=0, mem_mb=1000, runtime=10),
         params:
             **job(page, "analysis"),
-            tables=options_of(TABLES[page]),
+            tables=named_tables,
         message:
             f"{pages.number(page)}: {pages.PAGES[page]}"
         shell:
-            "{params.job} --log {log} -- --cfg {params.cfg:q} {params.tables}"
-            " --output {output.table} --tex {output.tex}"
+            "{params.job} --log {log} -- --cfg {params.cfg:q} {params.tables} --output {output.table} --tex {output.tex}"
 
 
 rule copy_page:

@@ -45,7 +45,7 @@ def rules(config: str) -> dict[str, Rule]:
         params = dict(rule.params.items())
         if "script" in params:
             environment = Path(str(rule.conda_env)).stem
-            tables = " ".join(f"--{table}" for table, _ in rule.input.items())  # options of a page
+            tables = " ".join(f"--{name}" for name, _ in rule.input.items())
             command = rule.shellcmd.replace("{params.tables}", tables)
             found[rule.name] = Rule(rule.name, params["script"], environment, params["slice"], command)
     return found

@@ -70,7 +70,7 @@ def clone(tmp_path) -> Path:
 
 def say(folder: Path, script: str, *arguments: str) -> str:
     """What a script prints."""
-    call = [sys.executable, f"scripts/{script}.py", *arguments]
+    call = [sys.executable, f"scripts/tools/{script}.py", *arguments]
     run = subprocess.run(call, cwd=folder, env=environment(), capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
@@ -161,10 +161,10 @@ PRETEND = f"""
 import os, sys
 from pathlib import Path
 sys.path.insert(0, "scripts")
-from rlgen import plan
-dag = plan.planned(["all"], Path("{QWEN}"))
+from rlgen.planning import why
+dag = why.planned(["all"], Path("{QWEN}"))
 paths = [Path(str(f)) for job in dag.jobs for f in job.output if not f.is_temp]
-manifests = [plan.manifest_of(job) for job in dag.jobs if job.output and plan.manifest_of(job)]
+manifests = [why.manifest_of(job) for job in dag.jobs if job.output and why.manifest_of(job)]
 for path in [*paths, *manifests]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("pretended")
