@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import torch
 
+from rlgen.models.head import Head
+
 POSITIONS = 512  # positions whose logits stand in memory together: 0.3 GB in float32 for 150,000 tokens
-Head = torch.nn.Module  # final hidden states -> logits
 
 
 @torch.inference_mode()
@@ -22,7 +23,7 @@ def token_logprobs(
     logprob_BT = torch.zeros(mask_BT.shape, device=hidden_BTd.device)
     greedy_BT = torch.ones_like(mask_BT)
     for rows_M, columns_M in _slices(mask_BT):
-        logprob_MV = _logprobs(head, hidden_BTd[rows_M, columns_M])
+        logprob_MV = head(hidden_BTd[rows_M, columns_M]).float().log_softmax(-1)
         ids_M = ids_BT[rows_M, columns_M]
         logprob_BT[rows_M, columns_M] = logprob_MV.gather(1, ids_M[:, None]).squeeze(1)
         greedy_BT[rows_M, columns_M] = logprob_MV.argmax(-1) == ids_M
@@ -33,17 +34,19 @@ def token_logprobs(
 def mean_kl(
     goal_head: Head, goal_BTd: torch.Tensor, head: Head, hidden_BTd: torch.Tensor, mask_BT: torch.Tensor
 ) -> torch.Tensor:
-    """Mean over a text's positions of KL(goal || model), nats, float32 (B,)."""
+    """Mean over a text's positions of KL(goal || model), nats, float32 (B,).
+
+    Where one head has more rows than the other, as after tokens were added or rows padded to a round number, both
+    distributions are those over the ids that both have.
+    """
     kl_BT = torch.zeros(mask_BT.shape, device=hidden_BTd.device)
     for rows_M, columns_M in _slices(mask_BT):
-        goal_MV = _logprobs(goal_head, goal_BTd[rows_M, columns_M])
-        other_MV = _logprobs(head, hidden_BTd[rows_M, columns_M])
+        goal_MV = goal_head(goal_BTd[rows_M, columns_M])
+        other_MV = head(hidden_BTd[rows_M, columns_M])
+        common = min(goal_MV.shape[1], other_MV.shape[1])
+        goal_MV, other_MV = (logits[:, :common].float().log_softmax(-1) for logits in (goal_MV, other_MV))
         kl_BT[rows_M, columns_M] = (goal_MV.exp() * (goal_MV - other_MV)).sum(-1)
     return kl_BT.sum(1) / mask_BT.sum(1)
-
-
-def _logprobs(head: Head, hidden_Md: torch.Tensor) -> torch.Tensor:
-    return head(hidden_Md).float().log_softmax(-1)
 
 
 def _slices(mask_BT: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
