@@ -15,6 +15,7 @@ from rlgen.behaviour.continuations import Ids, prompts_of
 from rlgen.behaviour.evaluator import HookFor, Scores
 from rlgen.behaviour.reading import BenchmarkGoal, HookAt, Reading, unedited
 from rlgen.models.generation import Hook, Prompts
+from rlgen.models.head import output_head
 from rlgen.tasks.shipped import BenchmarkTask
 
 
@@ -107,7 +108,7 @@ class TaskEvaluator(ABC):
 
     def goal(self, model: PreTrainedModel, completion_tokens: int) -> BenchmarkGoal:
         """This model's own behaviour, as a goal for edits of others."""
-        goal = BenchmarkGoal([[] for _ in self.samples], [torch.empty(0)] * len(self.samples), model.lm_head)
+        goal = BenchmarkGoal([[] for _ in self.samples], [torch.empty(0)] * len(self.samples), output_head(model))
         for samples, _ in self._batches(range(len(self.samples))):
             prompts = self._prompts(model, samples)
             texts = [ids[:completion_tokens] for ids in self.own_texts(model, prompts, samples)]

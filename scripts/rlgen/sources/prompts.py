@@ -11,6 +11,7 @@ from pydantic import Field
 from transformers import PreTrainedTokenizerFast
 
 from rlgen.files import ArtifactError, all_finite
+from rlgen.models.tokens import check_kept
 from rlgen.strict import Strict
 from rlgen.tasks.samples import HALVES, Sample, prompt_id
 from rlgen.tasks.settings import Benchmark
@@ -130,10 +131,12 @@ def chat_template(tokenizer: PreTrainedTokenizerFast):
     def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         how = {"add_generation_prompt": add_generation_prompt, "continue_final_message": not add_generation_prompt}
         try:
-            return tokenizer.apply_chat_template(messages, tokenize=False, **how)
+            text = tokenizer.apply_chat_template(messages, tokenize=False, **how)
         except TemplateError:
-            others = [message for message in messages if message["role"] != "system"]
-            return tokenizer.apply_chat_template(others, tokenize=False, **how)
+            messages = [message for message in messages if message["role"] != "system"]
+            text = tokenizer.apply_chat_template(messages, tokenize=False, **how)
+        check_kept(tokenizer, messages, text)
+        return text
 
     return render
 

@@ -5,6 +5,7 @@ lists. A column whose name is no identifier is `row["its name"]`.
 """
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -136,9 +137,20 @@ class SourcedData(Strict):
     benchmarks: dict[str, Benchmark] = Field(min_length=1, description="lm-eval task -> its data set and metric")
     problems: str | None = Field(None, description="source of the problems that SFT and RL train on")
     chat: bool = Field(True, description="whether problems go through the tokenizer's chat template")
+    chat_date: str | None = Field(
+        None,
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="the date (YYYY-MM-DD) that chat templates print as today's; none: one that prints it is refused",
+    )
     teacher: Teacher | None = Field(
         None, description="writes the completions that SFT learns; none: the source of the problems has them"
     )
+
+    @field_validator("chat_date", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: Any) -> Any:
+        """YAML makes a date of an unquoted one."""
+        return date.fromisoformat(str(value)).isoformat() if value is not None else None
 
     @property
     def tasks(self) -> list[str]:

@@ -62,6 +62,8 @@ def import_model(study: Study, model: str) -> Slice:
         "layer": study.stream.layer,
         "sources": [source.model_dump() for source in study.models[model].sources()],
         "size": study.models[model].size and study.models[model].size.model_dump(),
+        "tokens": study.stream.sequence_tokens,
+        "date": study.data.chat_date,
     }
 
 
@@ -69,7 +71,14 @@ def import_teacher(study: Study) -> Slice:
     teacher = study.data.teacher
     source = Source.model_validate(teacher.model_dump(include={*Source.model_fields}))
     size = teacher.size and teacher.size.model_dump()
-    return {"threads": study.threads, "layer": 0, "sources": [source.model_dump()], "size": size}
+    return {
+        "threads": study.threads,
+        "layer": 0,
+        "sources": [source.model_dump()],
+        "size": size,
+        "tokens": teacher.max_model_len,
+        "date": study.data.chat_date,
+    }
 
 
 def write_trajectories(study: Study, seed: str, shard: str) -> Slice:

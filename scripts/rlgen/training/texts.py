@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerFast
 
 from rlgen.files import ArtifactError
+from rlgen.models.tokens import KEEP, lost
 from rlgen.progress import Progress
 from rlgen.tasks.samples import Example
 from rlgen.training import processes
@@ -39,6 +40,7 @@ def sft_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, pa
     if not cfg.chat and model.scale is None:
         return Dataset.from_list([{"prompt": prompt, "completion": completion} for prompt, completion in rows])
     check_parent(tokenizer, parent, cfg.chat, model.scale)
+    _check_kept([prompt + completion for prompt, completion in rows] if cfg.chat else [], tokenizer, parent)
     found = _tokens(rows, lambda row: sft_tokens(tokenizer, *row), f"{cfg.name}: tokens")
     _check_boundaries(found, rows, tokenizer, parent)
     _check_ends([ids[prompt:] for ids, prompt in found], tokenizer, parent)
@@ -56,9 +58,10 @@ def grpo_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, p
     if not cfg.chat and model.scale is None:
         return Dataset.from_list(rows)
     check_parent(tokenizer, parent, cfg.chat, model.scale)
+    prompts = [row["prompt"] for row in rows]
+    _check_kept(prompts if cfg.chat else [], tokenizer, parent)
     if model.scale is None:
         return Dataset.from_list(rows)
-    prompts = [row["prompt"] for row in rows]
     found = _tokens(prompts, lambda prompt: len(prompt_tokens(tokenizer, prompt)), f"{cfg.name}: tokens")
     kept = within(model, [n + model.max_new_tokens for n in found], model.prompts_per_step, "prompts with completions")
     return Dataset.from_list([rows[i] for i in kept])
@@ -177,6 +180,21 @@ def _tokens(rows: Sequence, of: Callable, what: str) -> list:
         if processes.first():
             progress.update(len(found))
     return processes.gathered(found)
+
+
+def _check_kept(conversations: Sequence[list[dict]], tokenizer, parent: Path) -> None:
+    """What the template does not print, the model neither reads nor learns."""
+    if not conversations:
+        return
+    shown = _tokens(conversations, lambda turns: lost(turns, _text(tokenizer, turns)), "renderings")
+    cut = [(line, missing) for line, missing in enumerate(shown, start=1) if missing is not None]
+    if cut:
+        what = f"the chat template leaves out text of {len(cut)} of {len(shown)} conversations"
+        raise ArtifactError(f"{parent}: {what} (line {cut[0][0]}: {cut[0][1][:60]!r}), {KEEP}")
+
+
+def _text(tokenizer: PreTrainedTokenizerFast, turns: list[dict]) -> str:
+    return tokenizer.apply_chat_template(turns, tokenize=False)
 
 
 def _check_boundaries(found: Sequence[Tokens], rows: Sequence, tokenizer, parent: Path) -> None:

@@ -1,5 +1,6 @@
 """The token stream over sources: which texts, cut how, how many of each, and that parts share none."""
 
+import re
 import tracemalloc
 from collections.abc import Iterable
 from functools import cache
@@ -210,6 +211,49 @@ def test_one_first_token_whether_the_template_writes_it_or_not(files, template):
     for piece in pieces_of(found):
         assert piece[0] == tokenizer.bos_token_id and piece.count(tokenizer.bos_token_id) == 1
     assert found[0][0][1] == start
+
+
+EVERY_TURN = "{% for m in messages %}{{ bos_token }}{{ m.content }}{% endfor %}"
+
+
+def test_first_tokens_inside_a_sequence_are_no_rows(files, model):
+    """A template that writes one every turn, and a text that spells it."""
+    tokenizer = tiny_tokenizer(begin=True)
+    tokenizer.chat_template = EVERY_TURN
+    bos, seen = tokenizer.bos_token_id, 0
+    for ids_T, rows_T in drawn(files["words"], 100, tokenizer, settings_of()):
+        assert rows_T.tolist() == (ids_T != bos).tolist() and ids_T[0] == bos
+        seen += int((ids_T[1:] == bos).sum())
+    assert seen > 3
+    ((ids_T, rows_T),) = cut(iter([f"a{BEGIN}{BEGIN}b"]), tokenizer, 16)
+    assert (ids_T == bos).tolist() == [True, False, True, True, False] == (~rows_T).tolist()
+    assert list(cut(iter([BEGIN * 9]), tokenizer, 4)) == []  # nothing but first tokens
+    stream = build(files | {"numbers": files["words"]}, tokenizer, model, settings_of(rows=140, shard_rows=20))
+    assert not bool((stream.row_mask_NT & (stream.token_ids_NT == bos)).any())
+
+
+def test_rows_are_counted_without_inner_first_tokens(tmp_path):
+    tokenizer = tiny_tokenizer(begin=True)
+    path = write_rows(tmp_path / "s.jsonl", [{"text": f"a{BEGIN}" * 5} for _ in range(40)])
+    found = list(drawn(path, 12, tokenizer, settings_of()))
+    assert sum(int(rows_T.sum()) for _, rows_T in found) == 15  # three texts of five rows
+
+
+def test_conversations_that_lose_text_are_counted(tmp_path, capsys):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = TEMPLATE.replace("message.content", "message.content.split('</think>')[-1]")
+    turns = [("<think>long</think>short" if i % 3 == 0 else "short") for i in range(120)]
+    rows = [{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": t}]} for t in turns]
+    path = write_rows(tmp_path / "chats.jsonl", rows)
+    list(drawn(path, 50, tokenizer, settings_of(windows=1, part=0)))
+    said = capsys.readouterr().err
+    match = re.search(
+        r"chats\.jsonl: (\d+) of (\d+) conversations lose text in the chat template, such as '(.+)'", said
+    )
+    assert match and match[3] == "<think>long</think>short" and int(match[1]) == -(-int(match[2]) // 3)
+    tokenizer.chat_template = TEMPLATE
+    list(drawn(path, 50, tokenizer, settings_of(windows=1, part=0)))
+    assert "lose text" not in capsys.readouterr().err
 
 
 def test_parts_and_their_rows_by_hand():

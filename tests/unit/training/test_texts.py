@@ -85,7 +85,11 @@ def test_tokens_and_labels_are_those_that_trl_makes_of_the_texts(parent, chat, t
     [
         (TURNS + THINKS, True, r"8 of 8 prompts are not the beginning .* \(line 1: '<think>\\n' becomes"),
         ("{% for m in messages %}{{ m.content }}{% endfor %}", True, None),  # nothing added: the prompt begins all
-        ("{{ messages | length }}{{ messages[0].content }}<|im_end|>", True, r"line 1: .* becomes .*"),
+        (
+            "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}<|im_end|>",
+            True,
+            r"line 1: .* becomes",
+        ),
     ],
 )
 def test_a_template_whose_prompt_is_not_the_beginning_is_refused(tmp_path, template, chat, told):
@@ -96,6 +100,25 @@ def test_a_template_whose_prompt_is_not_the_beginning_is_refused(tmp_path, templ
         told = r"8 of 8 completions end in .* without a token that ends generation"
     with pytest.raises(ArtifactError, match=told):
         sft_rows(EXAMPLES, tokenizer_for(parent, sft()), parent, sft())
+
+
+STRIPS = (  # as DeepSeek's template does with what an assistant thought
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
+) + ASKED
+
+
+def test_text_that_the_template_leaves_out_is_refused(tmp_path):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = STRIPS
+    parent = tiny_checkpoint(tmp_path, tokenizer=tokenizer)
+    sft_rows(EXAMPLES, tokenizer_for(parent, sft()), parent, sft())  # nothing to cut
+    examples = [*EXAMPLES[:2], Example("What?", "<think>It is 3.</think>3", "3"), *EXAMPLES[3:]]
+    told = r"the chat template leaves out text of 1 of 8 conversations \(line 3: '<think>It is 3\.</think>3'\), take a"
+    with pytest.raises(ArtifactError, match=told):
+        sft_rows(examples, tokenizer_for(parent, sft()), parent, sft())
+    asked = [*EXAMPLES[:5], Example("a </think> b", "", "3"), *EXAMPLES[6:]]
+    with pytest.raises(ArtifactError, match=r"1 of 8 conversations \(line 6: 'a </think> b'\)"):
+        grpo_rows(asked, load_tokenizer(parent), parent, grpo(None))
 
 
 def test_a_completion_that_merges_with_the_prompt_is_refused(tmp_path):
