@@ -50,7 +50,7 @@ def planned(run: subprocess.CompletedProcess) -> dict[str, int]:
     """Rule -> number of jobs of a run or dry run."""
     assert run.returncode == 0, run.stdout
     table = run.stdout.partition("Job stats:")[2].partition("\n\n")[0]
-    jobs = {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)}
+    jobs = {name: int(number) for name, number in re.findall(r"^([\w-]+) +(\d+)$", table, flags=re.M)}
     assert jobs or "Nothing to be done" in run.stdout, run.stdout
     return jobs
 
