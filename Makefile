@@ -2,6 +2,8 @@
 # make test                every check but the kill drills and the cluster
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
 # make test-all            every check
+# make check               linters alone: ruff, snakefmt, snakemake --lint; `pre-commit install` runs them before each commit
+# make format              ruff and snakefmt, which mend what they can
 # make plan STUDY=config/qwen3-4b.yaml GPUS=8   what a study takes before it runs: hours, memory, disk, what will not fit
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
 # make pin STUDY=config/qwen3-4b.yaml    write the commits of all that a study takes from the hub into its file
@@ -61,6 +63,7 @@ check: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile rules
+	$(VENV)/bin/snakemake --lint --configfile $(CONFIG)
 
 format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .

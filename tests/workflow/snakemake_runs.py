@@ -73,7 +73,7 @@ def jobs_of(folder: Path, study: str = STUDY) -> dict[str, Job]:
 
 def digests(folder: Path) -> dict[str, str]:
     """Every artifact in a folder -> SHA-256: all results and copies of pages, but no records of how they were made."""
-    files = [path for part in ("results", "figures") for path in (folder / part).rglob("*") if path.is_file()]
+    files = [path for part in ("results/*/", "figures/") for path in folder.glob(f"{part}**/*") if path.is_file()]
     names = {str(path.relative_to(folder)): path for path in files}
     records = {"logs", "benchmarks", "manifests", ".jobs"}  # results/{study}/logs/...
     kept = {name: path for name, path in names.items() if not records & {*Path(name).parts[2:3]}}
