@@ -1,4 +1,4 @@
-"""Draw figure 1: accuracy of the models by task role, during training, and the training curves."""
+"""Draw figure 1: accuracy by task role, during training, and the training curves (docs/method.md, section 2)."""
 
 from rlgen.figures.command import page_arguments, read_page
 
