@@ -1,4 +1,4 @@
-"""Draw figure 2: norm ratios of the latents of both pairs, with nulls and latent scaling."""
+"""Draw figure 2: norm ratios of the latents of both pairs, with nulls and latent scaling (docs/method.md, 5)."""
 
 from rlgen.figures.command import page_arguments, read_page
 

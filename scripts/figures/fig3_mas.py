@@ -1,4 +1,4 @@
-"""Draw figure 3: to which of three models the latents of one common dictionary belong."""
+"""Draw figure 3: to which of three models the latents of one common dictionary belong (docs/method.md, section 5)."""
 
 from rlgen.figures.command import page_arguments, read_page
 

@@ -1,4 +1,4 @@
-"""Draw figure 4: overlap of the tuned-specific features of all checkpoints."""
+"""Draw figure 4: overlap of the tuned-specific features of all checkpoints (docs/method.md, section 6)."""
 
 from rlgen.figures.command import page_arguments, read_page
 

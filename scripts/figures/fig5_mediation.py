@@ -1,4 +1,4 @@
-"""Draw figure 5: scores per task, mediating sets, and their overlap against chance."""
+"""Draw figure 5: scores per task, mediating sets, and their overlap against chance (docs/method.md, section 7)."""
 
 from rlgen.figures.command import page_arguments, read_page
 

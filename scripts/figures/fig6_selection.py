@@ -1,4 +1,4 @@
-"""Draw figure 6: edits on the selection tasks, against controls and rivals."""
+"""Draw figure 6: edits on the selection tasks, against controls and rivals (docs/method.md, section 8)."""
 
 from rlgen.figures.command import page_arguments, read_page
 

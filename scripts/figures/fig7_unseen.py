@@ -1,4 +1,4 @@
-"""Draw figure 7: edits on unseen tasks, collateral damage in-domain, and dose curves."""
+"""Draw figure 7: edits on unseen tasks, collateral damage in-domain, and dose curves (docs/method.md, section 8)."""
 
 from rlgen.figures.command import page_arguments, read_page
 

@@ -1,4 +1,4 @@
-"""Draw figure 8: recovery of the planted truth, and effects against steering by it."""
+"""Draw figure 8: recovery of the planted truth, and effects against steering by it (docs/method.md, section 8)."""
 
 from rlgen.figures.command import page_arguments, read_page
 

@@ -1,4 +1,4 @@
-"""Write table 1: final accuracies of all models, per task and seed."""
+"""Write table 1: final accuracies of all models, per task and seed (docs/method.md, section 2)."""
 
 from rlgen.figures.command import page_arguments, read_page
 

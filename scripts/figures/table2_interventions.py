@@ -1,4 +1,4 @@
-"""Write table 2: effects of all edits at the chosen dose, beside random controls."""
+"""Write table 2: effects of all edits at the chosen dose, beside random controls (docs/method.md, section 8)."""
 
 from rlgen.figures.command import page_arguments, read_page
 

@@ -1,4 +1,4 @@
-"""Write table 3: quality of all dictionaries on held-out rows."""
+"""Write table 3: quality of all dictionaries on held-out rows (docs/method.md, section 4)."""
 
 from rlgen.figures.command import page_arguments, read_page
 
