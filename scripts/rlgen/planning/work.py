@@ -167,7 +167,8 @@ class Estimator(Sizes):
             time += hours(whole + 2 * above, self._dense())  # with the code, and with the mean, in its place
         row = M * d * BYTES[self.study.stream.precision]
         host = 2 * self.study.stream.shard_rows * row + 2 * sizes[0].parameters
-        return Work(time, M * rows, 1, 2 * sizes[0].parameters + 4 * 2 * M * d * S, host)
+        rebuilt = rows * d * BYTES[self.study.stream.precision]  # of one member, put into its model
+        return Work(time, M * rows, 1, 2 * sizes[0].parameters + 4 * 2 * M * d * S + rebuilt, host)
 
     def _measure_dynamics(self, cfg: Settings) -> Work:
         rows, S = cfg["held_out_shards"] * self.study.stream.shard_rows, self._latents

@@ -270,6 +270,12 @@ def test_dictionaries_by_hand(estimator):
     assert found.training.kind == "batchtopk bfloat16"
 
 
+def test_measuring_a_dictionary_holds_a_model_the_dictionary_and_one_members_rows(estimator):
+    found = work(estimator, "measure_dictionary", dictionary="joint")
+    assert found.gpu_bytes == 2 * 1000 + 4 * 2 * 3 * 8 * 32 + 100 * 8 * 2
+    assert found.host_bytes == 2 * 100 * 3 * 8 * 2 + 2 * 1000
+
+
 def test_edits_by_hand(estimator):
     # exchange: 2 doses on all samples; on the test half 3 random and 3 rotated sets, 1 by NRN, 2 shifts, 4 directions
     # disable: no rotated sets
