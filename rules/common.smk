@@ -201,6 +201,11 @@ def every_artifact():
     if not study.organism and study.data.teacher:
         files += expand(rules.collect_trajectories.output, seed=SEEDS)
     summaries = [rules.summarise_dynamics] if study.courses() else []
+    for procedure, settings in study.procedures.items():
+        wanted = [rules.attribute_features] * settings.by_cause + [rules.choose_together] * settings.joint
+        files += [
+            path for rule in wanted for path in expand(rule.output, procedure=procedure, seed=SEEDS, tasks="known")
+        ]
     if study.procedures:
         summaries += [rules.summarise_mediation, rules.summarise_interventions]
         summaries += [rules.summarise_recovery] if study.organism else []

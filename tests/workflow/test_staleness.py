@@ -88,7 +88,9 @@ def test_a_copy_with_new_dates_runs_nothing_however_large_its_files_are(tree, en
 def test_results_without_the_engines_records_are_compared_with_their_manifests(tree):
     shutil.rmtree(tree / ".snakemake")
     said = snakemake(tree, "-n", "--configfile", STUDY, "--", "all")
-    assert planned(said) == {} and "records of 215 files were missing: restored from their manifests" in said.stdout
+    assert planned(said) == {} and re.search(
+        r"records of \d+ files were missing: restored from their manifests", said.stdout
+    )
     shutil.rmtree(tree / ".snakemake")
     edit(tree / STUDY, "free_latents: 8, latents: 32, k: 4", "free_latents: 8, latents: 32, k: 5")
     assert stale(tree) == pages(BELOW_DEDICATED)
