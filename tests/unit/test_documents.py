@@ -90,7 +90,7 @@ def test_the_page_on_results_names_every_rule():
     models = {name for config in STUDIES for name in yaml.safe_load(ROOT.joinpath(config).read_text())["models"]}
     made = {re.sub(rf"_({'|'.join(models)})$", "_{model}", rule.name) for rule in all_rules()}
     assert made <= named
-    assert named - made == {"open_window", "copy_page", "draw_problems"}  # no scripts; without a teacher: no study here
+    assert named - made == {"open_window", "copy_page"}  # rules without scripts
 
 
 def test_the_table_of_variables_holds_all_of_them():

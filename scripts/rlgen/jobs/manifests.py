@@ -76,7 +76,7 @@ def noted(manifest: Path) -> tuple[dict[str, int], list[str] | None]:
     further time; {} and None where that was not noted.
     """
     try:
-        found = json.loads(manifest.with_suffix(RUN).read_text())
+        found = json.loads(manifest.with_suffix(RUN).read_text(encoding="utf-8"))
         dates, again = found["written_ns"], found["inputs_again"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}, None

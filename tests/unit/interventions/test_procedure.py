@@ -329,19 +329,21 @@ def test_the_ceiling_of_steering_is_the_unedited_model_behind_the_header(folders
     for state, goal, header in (("base", "rl", "[book]"), ("rl", "base", "[chat]")):
         rows = table[(table["edit"] == "header") & (table["state"] == state)]
         assert set(rows["set"]) == {"header"} and rows["chosen"].all()
-        assert list(rows["sample"]) == [s.sample for s in samples()]
-        headed = [replace(s, prompt=f"{header} {s.prompt}") for s in samples()]
+        test = [s for s in samples() if s.half == "test"]
+        assert list(rows["sample"]) == [s.sample for s in test]
+        headed = [replace(s, prompt=f"{header} {s.prompt}") for s in test]
         scores = Evaluator(headed, tokenizer, N, ";", 100).score(models[state])
         assert rows["correct"].tolist() == scores.correct_B.tolist()
         assert rows["answer_logprob"].tolist() == pytest.approx(scores.answer_logprob_B.tolist(), rel=1e-4)
         behaviour = runner(models[goal], tokenizer).goal()
         for i in (0, 5):
-            text_T = behaviour.text_NT[i][behaviour.mask_NT[i]]
+            place = TEST_HALF[i]
+            text_T = behaviour.text_NT[place][behaviour.mask_NT[place]]
             prompt = tokenizer(headed[i].prompt)["input_ids"]
             ids = torch.tensor([[*prompt, *text_T.tolist()]])
             with torch.inference_mode():
                 logprob_TV = models[state](ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
-            goal_TV = behaviour.logprob_NTV[i, : len(text_T)]
+            goal_TV = behaviour.logprob_NTV[place, : len(text_T)]
             expected = float((goal_TV.exp() * (goal_TV - logprob_TV)).sum(-1).mean())
             assert rows["kl"].iloc[i] == pytest.approx(expected, rel=1e-3)
 

@@ -250,7 +250,7 @@ def test_conversations_that_lose_text_are_counted(tmp_path, capsys):
     match = re.search(
         r"chats\.jsonl: (\d+) of (\d+) conversations lose text in the chat template, such as '(.+)'", said
     )
-    assert match and match[3] == "<think>long</think>short" and int(match[1]) == -(-int(match[2]) // 3)
+    assert match and match[3] == "<think>long</think>short" and 0 < int(match[1]) < int(match[2])
     tokenizer.chat_template = TEMPLATE
     list(drawn(path, 50, tokenizer, settings_of(windows=1, part=0)))
     assert "lose text" not in capsys.readouterr().err

@@ -79,7 +79,7 @@ def test_every_study_of_the_project_is_valid(path):
         ({"procedures__published__edits": {"dpo": ["add"]}}, "procedures.published.edits: unknown model 'dpo'"),
         ({"procedures__published__edits": {"rl": ["add"], "rl@5": ["add"]}}, "rl, rl@5 names a state twice"),
         ({"features__course_recipe": "topk"}, "features.course_recipe: unknown recipe 'topk'"),
-        ({"features__course_recipe": "shared-latents"}, "features.course_recipe: 'shared-latents' is not trained for"),
+        ({"features__course_recipe": "small"}, "features.course_recipe: 'small' is not trained for"),
         ({"roles__contrast": "rl"}, "roles: base, rl, rl names a model twice, expected distinct models"),
         ({"stream__sampled_models": []}, "stream.sampled_models: names no model, expected at least one"),
         ({"stream__sampled_models": ["rl", "rl"]}, "stream.sampled_models: rl, rl names a model twice"),
@@ -155,7 +155,7 @@ def test_the_description_of_the_config_is_current(name, text):
 
 def test_another_salt_is_another_split_under_the_same_name():
     """The salt of a study is its name, or what the config says; no job is told both."""
-    study, salted = load(DEFAULT), load(changed(DEFAULT, data__salt="testbed-2"))
+    study, salted = load(changed(DEFAULT, data__salt=None)), load(changed(DEFAULT, data__salt="testbed-2"))
     assert (study.salt, salted.salt, salted.study) == ("testbed", "testbed-2", "testbed")
     assert load(changed(DEFAULT, data__salt="testbed")).salt == study.salt
     for name, names in (("make_task", ["max"]), ("make_training_set", ["0"]), ("pretrain", ["base", "0"])):
