@@ -39,6 +39,7 @@ SIZE = {  # of a small model; a class is given those fields that it has
     "eos_token_id": 63,
 }
 LOGITS = {"final_logit_softcapping": 2.0, "logit_scale": 0.25, "logits_scaling": 3.0}  # what a head may do besides
+LARGE = 1e8  # weights of a model with parts (pictures, sound) that these fields do not make small
 TRIED = (  # changes, in turn, until a class takes its fields and runs; None: left out
     {},
     {"head_dim": None},
@@ -106,7 +107,8 @@ def _small(kind: str, values: dict[str, Any]) -> PreTrainedModel | None:
             fields = {name: value for name, value in (SIZE | values | change).items() if hasattr(own, name)}
             config = make(**{name: value for name, value in fields.items() if value is not None})
             model = AutoModelForCausalLM.from_config(config)
-            if not has_blocks(model) or _runs(config):
+            weights = sum(weight.numel() for weight in model.parameters())
+            if not has_blocks(model) or (weights < LARGE and _runs(config)):
                 return model
     return None
 

@@ -93,8 +93,19 @@ def test_a_head_that_is_taken_for_its_matrix_is_found(name, monkeypatch):
     assert min(found.values()) > 10 * exactness.TOLERANCE
 
 
+def test_one_text_of_several_may_fall_the_other_way(monkeypatch):
+    """A router's tie shows in one text, a fault in all."""
+    found = iter([{"way": 0.02}, {"way": 1e-6}, {"way": 0.3}])
+    monkeypatch.setattr(exactness, "differences", lambda model, seed: next(found))
+    check("it", EXACT["llama"])
+    monkeypatch.setattr(exactness, "_tried", {})
+    monkeypatch.setattr(exactness, "differences", lambda model, seed: {"way": 0.02 + seed})
+    with pytest.raises(ArtifactError, match=r"way is not its whole forward pass: .* differ by 0\.02 nats"):
+        check("it", EXACT["llama"])
+
+
 def test_numbers_that_are_none_are_no_agreement(monkeypatch):
-    monkeypatch.setattr(exactness, "differences", lambda model: {"going on": float("nan")})
+    monkeypatch.setattr(exactness, "differences", lambda model, seed: {"going on": float("nan")})
     with pytest.raises(ArtifactError, match="going on is not its whole forward pass"):
         check("it", EXACT["llama"])
 
