@@ -41,6 +41,8 @@ def _models(study: Study) -> Iterator[tuple[str, Source]]:
 def _files(study: Study) -> Iterator[tuple[str, list[str]]]:
     """(field, paths or patterns) of everything that is read from local files."""
     for name, source in study.data.sources.items():
+        if source.hub is not None:  # then `files` are names inside the repository
+            continue
         yield f"data.sources.{name}.files", source.files
     for name, benchmark in study.data.benchmarks.items():
         for split, path in (benchmark.files or {}).items():

@@ -41,3 +41,9 @@ def test_adapters_and_files_of_benchmarks_are_places_too_and_the_hub_is_none(her
 
 def test_an_organism_takes_nothing_from_elsewhere():
     assert list(absent(load(content_of("config")))) == []
+
+
+def test_files_inside_a_repository_of_the_hub_are_no_places_of_this_machine(here):
+    source = {"hub": "owner/texts", "files": ["part.jsonl"], "format": {"kind": "text"}}
+    told = list(absent(load(changed(OWN, data__sources__general=source))))
+    assert not any("data.sources.general" in line for line in told) and len(told) == 6
