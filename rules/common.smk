@@ -1,5 +1,6 @@
 # What all rules share: the checked study, the engine's door, settings and code of a rule. Places of artifacts are in
 # scripts/rlgen/study/paths.py.
+import shlex
 from functools import cache
 from inspect import signature
 from pathlib import Path
@@ -26,6 +27,8 @@ except ConfigError as error:
 at = Paths(study)
 SEEDS = study.seeds
 GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
+# Before the paths of scripts: nothing, or the project's folder where `-d` or `-s` make results elsewhere.
+PROJECT = "" if os.path.samefile(workflow.basedir, ".") else f"{shlex.quote(str(workflow.basedir))}/"
 SCRIPTS = {path.stem: path for path in Path(workflow.basedir, "scripts").glob("*/*.py")}
 
 for name in study.machine.requests:
@@ -104,7 +107,8 @@ def job(script, environment, slice=None, resumable=False, processes=1, **fixed):
     `slice` names the settings where that is not the script. The command names files and is no tracked setting.
     """
     place = SCRIPTS[script].relative_to(workflow.basedir)
-    start = f"python scripts/job.py --script {place} --environment {environment} --results {at.results}"
+    start = f"python {PROJECT}scripts/job.py --script {PROJECT}{place} --environment {environment}"
+    start += f" --results {at.results}"
     start += f" --code {code(script)}" + " --resumable" * resumable
     start += f" --processes {processes}" if processes > 1 else ""
 
@@ -125,7 +129,8 @@ def gpus(model):
 def asks(script, gpu, mem_mb, runtime):
     """Requests of a script's jobs: what the study's `machine` says, or these megabytes and minutes.
 
-    Both grow with every attempt: what was killed for want of memory or time is given more.
+    Both grow with every attempt: what was killed for want of memory or time is given more. Processors that work together
+    have to be on one node.
     """
     said = study.machine.requests.get(script)
 
@@ -133,7 +138,8 @@ def asks(script, gpu, mem_mb, runtime):
         amount = getattr(said, what, None) or default
         return lambda wildcards, attempt: amount * attempt
 
-    return {"gpu": gpu, "mem_mb": grows("mem_mb", mem_mb), "runtime": grows("runtime", runtime)}
+    together = {"nodes": 1} if gpu > 1 else {}
+    return together | {"gpu": gpu, "mem_mb": grows("mem_mb", mem_mb), "runtime": grows("runtime", runtime)}
 
 
 def disk_limit():

@@ -3,6 +3,7 @@
 import re
 
 import yaml
+from rules import workflow
 from snakemake_runs import ROOT, planned, snakemake
 
 PROFILE = ROOT / "profiles/slurm/config.yaml"
@@ -24,3 +25,12 @@ def test_only_rules_without_gpu_share_jobs_and_every_request_grows():
     )
     growing = re.findall(amounts, text)
     assert len(growing) == text.count("resources:\n") > 30
+
+
+def test_processors_that_work_together_are_asked_for_on_one_node():
+    """The plugin writes `nodes` as `--nodes`: `--gpus=8` alone may be spread over several."""
+    asked = {rule.name: rule.resources for rule in workflow("config/qwen3-4b.yaml").rules if "gpu" in rule.resources}
+    together = {name for name, resources in asked.items() if resources["gpu"].value > 1}
+    assert {"train_sft_sft", "train_grpo_rl"} <= together
+    on_one_node = {name for name, resources in asked.items() if "nodes" in resources and resources["nodes"].value == 1}
+    assert on_one_node == together

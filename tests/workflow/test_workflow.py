@@ -104,6 +104,23 @@ def tokenizer(clone) -> Path:
 TOKENIZER = ["--configfile", "miniature.yaml", "--", "results/miniature/data/tokenizer/tokenizer.json"]
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_study_runs_in_another_folder_than_the_projects(tokenizer, tmp_path_factory, linked):
+    """With `-s` from elsewhere, and with `-d`; a path with a blank in it."""
+    project = tokenizer
+    elsewhere = tmp_path_factory.mktemp("else where")
+    if linked:
+        project = elsewhere / "the project"
+        project.symlink_to(tokenizer)
+    target = "results/testbed/data/tokenizer/tokenizer.json"
+    run = snakemake(elsewhere, "-s", str(project / "Snakefile"), "--", target)
+    assert run.returncode == 0 and (elsewhere / target).exists(), run.stdout
+    assert (elsewhere / "results/testbed/manifests/make_tokenizer.json").exists()
+    run = snakemake(project, "-d", str(elsewhere / "again"), "--", target)
+    assert run.returncode == 0 and (elsewhere / "again" / target).exists(), run.stdout
+    assert not (tokenizer / "results/testbed").exists()
+
+
 def test_settings_reach_the_script_whole(tokenizer):
     text = (tokenizer / "results/miniature/data/tokenizer/tokenizer.json").read_text()
     assert json.loads(text) == {"families": ["add", "max", "cup", "dir", "par", "let"]}
