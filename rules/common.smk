@@ -7,9 +7,10 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 
 from rlgen.files import ArtifactError, canonical_json
-from rlgen.jobs import engine_lock, records
+from rlgen.jobs import engine_lock, environments, records
 from rlgen.jobs import packages as pinned
 from rlgen.jobs.code import code_digest
 from rlgen.jobs.run import clear_states
@@ -153,8 +154,23 @@ def disk_limit():
     return f"--disk-gb {stream.disk_gb:g} --shards-on-disk {states * shards}"
 
 
+def refuse_without_packages():
+    """Say once, before the first job, what all of them would die of: planning needs Snakemake and pydantic alone."""
+    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+        return
+    needed = {Path(str(job.rule.conda_env)).stem for job in workflow.dag.needrun_jobs() if "cfg" in job.params.keys()}
+    if lacking := environments.lacking(needed):
+        raise WorkflowError(
+            f"{sys.executable}, which runs Snakemake and its jobs, lacks {', '.join(lacking)}. Either run `make "
+            ".venv/.installed` once and then .venv/bin/snakemake, or add `--sdm conda` and let Snakemake build the jobs' "
+            "environments (envs/)."
+        )
+
+
 onstart:
     # Nothing runs yet. Only here is it known what will: when rules are read no job has been planned.
+    if workflow.is_main_process:
+        refuse_without_packages()
     if workflow.is_main_process and not study.organism:
         from rlgen.planning.plan import announcement, beyond_disk_limit
 

@@ -95,7 +95,9 @@ def test_a_full_disk_under_the_manifest_ends_in_one_line(project):
         full + "import rlgen.jobs.run\nrlgen.jobs.run.write_json = full\n" + 'write_text("results/s/out.txt", "")\n',
     )
     ended = project.run("out", OUT)
-    assert ended.status == 1 and "manifests/out.json: No space left on device; free some" in ended.log.splitlines()[-1]
+    assert (
+        ended.status == 1 and "manifests/out.run.json: No space left on device; free some" in ended.log.splitlines()[-1]
+    )
 
 
 def test_a_log_on_a_full_disk_leaves_the_error_to_the_terminal(project):
