@@ -2,6 +2,8 @@
 # make test                every check but the kill drills and the cluster
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
 # make test-all            every check
+# make check               linters alone: ruff, snakefmt, snakemake --lint; `pre-commit install` runs them before each commit
+# make format              ruff and snakefmt, which mend what they can
 # make plan STUDY=config/qwen3-4b.yaml GPUS=8   what a study takes before it runs: hours, memory, disk, what will not fit
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
 # make pin STUDY=config/qwen3-4b.yaml    write the commits of all that a study takes from the hub into its file
@@ -9,6 +11,7 @@
 # make accept-packages     keep the study's results although packages have other versions now
 # make speed               speed against peers and limits: docs/speed.csv and docs/images/speed.png
 # make timings             seconds and peak memory of every rule of the last run
+# make readme              the ledger's verdicts of READ_STUDIES into README.md and docs/claims.csv; CHECK=1 only compares the two
 # make describe            config/schema.json and config/README.md from the settings models
 # make lock                requirements.lock anew from requirements.in, and envs/*.yaml from it
 # STUDY=config/other.yaml, or CONFIG=, names another study than the default one, for any of them.
@@ -24,9 +27,10 @@ TORCH := $(shell grep '^torch==' requirements.lock)
 
 export PYTHONHASHSEED := 0
 
+READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock
+.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
@@ -61,6 +65,8 @@ check: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile rules
+	$(VENV)/bin/snakemake --lint --configfile $(CONFIG)
+	$(VENV)/bin/python scripts/tools/quote_claims.py --check
 
 format: $(INSTALLED)
 	$(VENV)/bin/ruff check --fix .
@@ -76,6 +82,10 @@ timings benchmarks-summary: $(INSTALLED)
 
 describe: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/describe_config.py
+
+# What lies in results/ of these studies is quoted; without results the README is written anew from docs/claims.csv.
+readme: $(INSTALLED)
+	$(VENV)/bin/python scripts/tools/quote_claims.py $(if $(CHECK),--check,--claims $(wildcard $(READ_STUDIES:%=results/%/figures/claims.csv)))
 
 # A .pth file lets every script find the library. torch is asked for first and alone, so that a build for the machine at hand (CPU or GPU), from whatever index pip is
 # set up with, is kept by the install of the rest.

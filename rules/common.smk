@@ -9,11 +9,13 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
+from rlgen import digests
 from rlgen.files import ArtifactError, canonical_json
 from rlgen.jobs import engine_lock, environments, records
 from rlgen.jobs import packages as pinned
 from rlgen.jobs.code import code_digest
 from rlgen.jobs.run import clear_states
+from rlgen.ledger.settings import dictionaries_of
 from rlgen.study import pages, slices
 from rlgen.study.config import check_known
 from rlgen.study.load import ConfigError, load
@@ -47,6 +49,8 @@ if workflow.is_main_process:
         notes = engine_lock.enter(sys.argv[1:], workflow.output_settings.dryrun)
         for note in [*notes, *pinned.announcement(Path(workflow.basedir), Path(at.results))]:
             logger.warning(note)
+        if not workflow.output_settings.dryrun:
+            os.environ.update(digests.begin(Path(at.results)))  # its jobs inherit it, on clusters too
     except (engine_lock.StillRunning, ArtifactError) as error:
         raise WorkflowError(str(error))
 
@@ -78,14 +82,13 @@ shell.prefix(f"set -euo pipefail; export {' '.join(f'{name}={value}' for name, v
 
 
 def cfg(name, **fixed):
-    """All settings that the named rule obeys, as one canonical JSON text."""
+    """All settings that the named rule obeys, as one canonical JSON text in ASCII."""
     slice_of = getattr(slices, name, None) or getattr(pages, name)
 
     def text(wildcards):
         known = fixed | dict(wildcards.items())
-        return canonical_json(
-            slice_of(study, **{k: v for k, v in known.items() if k in signature(slice_of).parameters})
-        )
+        asked = {name: value for name, value in known.items() if name in signature(slice_of).parameters}
+        return canonical_json(slice_of(study, **asked), only_ascii=True)
 
     return text
 
@@ -220,6 +223,11 @@ def every_artifact():
     if not study.organism and study.data.teacher:
         files += expand(rules.collect_trajectories.output, seed=SEEDS)
     summaries = [rules.summarise_dynamics] if study.courses() else []
+    for procedure, settings in study.procedures.items():
+        wanted = [rules.attribute_features] * settings.by_cause + [rules.choose_together] * settings.joint
+        files += [
+            path for rule in wanted for path in expand(rule.output, procedure=procedure, seed=SEEDS, tasks="known")
+        ]
     if study.procedures:
         summaries += [rules.summarise_mediation, rules.summarise_interventions]
         summaries += [rules.summarise_recovery] if study.organism else []

@@ -131,7 +131,7 @@ else:
                 "<benchmarks>/write_trajectories/seed{seed}_{shard}.tsv"
             conda:
                 "../envs/benchmarks.yaml"
-            threads: study.threads
+            threads: study.threads * max(1, study.data.teacher.gpus * GPU)  # vLLM runs a process per GPU
             resources:
                 **asks("write_trajectories", gpu=study.data.teacher.gpus * GPU, mem_mb=2000, runtime=60),
             params:
@@ -165,13 +165,13 @@ else:
                 "{params.job} --log {log} -- --cfg {params.cfg:q} --trajectories {input}"
                 " --output {output.training} --report {output.report}"
 
-    elif study.data.problems:
+    if study.data.problems:
 
         rule draw_problems:
             input:
                 at.problems(),
             output:
-                at.training("{seed}"),
+                at.prompts("{seed}"),
             log:
                 "<logs>/draw_problems/seed{seed}.log",
             benchmark:

@@ -49,10 +49,73 @@ rule summarise_dynamics:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"
 
 
+rule attribute_features:
+    input:
+        dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
+        reference=at.checkpoint(study.roles.reference, "{seed}"),
+        tuned=lambda w: at.tuned_of(w.procedure, w.seed),
+        reference_behaviour=at.behaviour(study.roles.reference, "{seed}", "{tasks}"),
+        tuned_behaviour=lambda w: at.tuned_behaviour(w.procedure, w.seed, w.tasks),
+        tasks=lambda w: at.samples(study.tasks.groups()[w.tasks]),
+    output:
+        scores="<results>/features/mediation/{procedure}/seed{seed}/attribution/{tasks}.parquet",
+        paths="<results>/features/mediation/{procedure}/seed{seed}/attribution/{tasks}.csv",
+    log:
+        "<logs>/attribute_features/{procedure}_seed{seed}_{tasks}.log",
+    benchmark:
+        "<benchmarks>/attribute_features/{procedure}_seed{seed}_{tasks}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        **asks("attribute_features", gpu=GPU, mem_mb=2000, runtime=60),
+    params:
+        **job("attribute_features", "training"),
+    message:
+        "Attributions by {wildcards.procedure} on {wildcards.tasks} tasks, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        " --reference $(dirname {input.reference} | uniq) --tuned $(dirname {input.tuned} | uniq)"
+        " --reference-behaviour {input.reference_behaviour} --tuned-behaviour {input.tuned_behaviour}"
+        " --tasks {input.tasks} --scores {output.scores} --paths {output.paths}"
+
+
+rule choose_together:
+    input:
+        dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
+        reference=at.checkpoint(study.roles.reference, "{seed}"),
+        tuned=lambda w: at.tuned_of(w.procedure, w.seed),
+        reference_behaviour=at.behaviour(study.roles.reference, "{seed}", "known"),
+        tuned_behaviour=lambda w: at.tuned_behaviour(w.procedure, w.seed, "known"),
+        tasks=at.samples(study.tasks.groups()["known"]),
+    output:
+        "<results>/features/mediation/{procedure}/seed{seed}/together.parquet",
+    log:
+        "<logs>/choose_together/{procedure}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/choose_together/{procedure}_seed{seed}.tsv"
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        **asks("choose_together", gpu=GPU, mem_mb=2000, runtime=120),
+    params:
+        **job("choose_together", "training"),
+    message:
+        "Latents ranked together by {wildcards.procedure}, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        " --reference $(dirname {input.reference} | uniq) --tuned $(dirname {input.tuned} | uniq)"
+        " --reference-behaviour {input.reference_behaviour} --tuned-behaviour {input.tuned_behaviour}"
+        " --tasks {input.tasks} --output {output}"
+
+
 rule score_features:
     input:
         dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
         completions=lambda w: at.completions_of(w.procedure, w.seed),
+        attribution=lambda w: at.attribution(w.procedure, w.seed),
+        joint=lambda w: at.joint(w.procedure, w.seed),
     output:
         scores="<results>/features/mediation/{procedure}/seed{seed}/scores.parquet",
         chosen="<results>/features/mediation/{procedure}/seed{seed}/set.json",
@@ -68,11 +131,14 @@ rule score_features:
         **asks("score_features", gpu=0, mem_mb=2000, runtime=30),
     params:
         **job("score_features", "dictionaries"),
+        by_cause=lambda w, input: " ".join(
+            f"--{name} {input[name]}" for name in ("attribution", "joint") if input[name]
+        ),
     message:
         "Mediating features by {wildcards.procedure}, seed {wildcards.seed}"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
-        " --completions {input.completions} --scores {output.scores} --set {output.chosen}"
+        " --completions {input.completions} {params.by_cause} --scores {output.scores} --set {output.chosen}"
         " --overlap {output.overlap}"
 
 

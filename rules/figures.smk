@@ -3,10 +3,7 @@
 # scripts/rlgen/study/pages.py and a caption in report/. The options of its script are the names of its tables.
 
 TABLES = {
-    "fig1_behaviour": {
-        "accuracy": rules.summarise_behaviour.output.accuracy,
-        "curves": rules.summarise_behaviour.output.curves,
-    },
+    "fig1_behaviour": {"accuracy": rules.summarise_behaviour.output.accuracy},
     "fig2_nrn": {"features": at.summaries(pages.norm_ratio_dictionaries(study), "features.parquet")},
     "fig3_mas": {"features": at.summaries([study.joint()], "features.parquet") if study.joint() else []},
     "fig4_dynamics": {"dynamics": rules.summarise_dynamics.output},
@@ -15,16 +12,33 @@ TABLES = {
         "sets": rules.summarise_mediation.output.sets,
         "overlap": rules.summarise_mediation.output.overlap,
     },
-    "fig6_selection": {"effects": rules.summarise_interventions.output},
-    "fig7_unseen": {"effects": rules.summarise_interventions.output},
+    "fig6_selection": {"effects": rules.summarise_interventions.output.effects},
+    "fig7_unseen": {"effects": rules.summarise_interventions.output.effects},
     "fig8_recovery": {
         "recovery": rules.summarise_recovery.output if study.organism else [],
-        "effects": rules.summarise_interventions.output,
+        "effects": rules.summarise_interventions.output.effects,
     },
     "table1_accuracies": {"accuracy": rules.summarise_behaviour.output.accuracy},
-    "table2_interventions": {"effects": rules.summarise_interventions.output},
-    "table3_dictionaries": {"quality": at.summaries(study.dictionaries, "quality.csv")},
+    "table2_interventions": {"effects": rules.summarise_interventions.output.effects},
+    "table3_dictionaries": {
+        "quality": at.summaries(study.dictionaries, "quality.csv"),
+        "features": at.summaries(pages.norm_ratio_dictionaries(study), "features.parquet"),
+    },
 }
+
+# The ledger reads only tables that its claims are judged from; `get`: tables that not every study makes.
+edited = rules.summarise_interventions.output
+CLAIMED = {
+    "accuracy": rules.summarise_behaviour.output.accuracy,
+    "features": at.summaries(dictionaries_of(study.claims), "features.parquet"),
+    "dynamics": rules.summarise_dynamics.output,
+    "sets": rules.summarise_mediation.output.sets,
+    "overlap": rules.summarise_mediation.output.overlap,
+    "effects": edited.get("effects", edited),
+    **{name: edited.get(name, []) for name in ("comparisons", "controls")},
+    "recovery": rules.summarise_recovery.output if study.organism else [],
+}
+TABLES["claims"] = {name: CLAIMED[name] for name in pages.tables_of_claims(study) if CLAIMED[name]}
 
 if problems := list(pages.unlisted([name for name, path in SCRIPTS.items() if path.parent.name == "figures"], TABLES)):
     raise WorkflowError("\n".join(problems))
@@ -94,6 +108,33 @@ for page in [name for name in TABLES if name.startswith("table")]:
             "{params.job} --log {log} -- --cfg {params.cfg:q} {params.tables} --output {output.table} --tex {output.tex}"
 
 
+rule judge_claims:
+    input:
+        **TABLES["claims"],
+    output:
+        table="<results>/figures/claims.csv",
+        tex="<results>/figures/claims.tex",
+        pdf="<results>/figures/claims.pdf",
+        png=report("<results>/figures/claims.png", caption="../report/claims.rst", category="Claims"),
+    log:
+        "<logs>/judge_claims.log",
+    benchmark:
+        "<benchmarks>/judge_claims.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **asks("judge_claims", gpu=0, mem_mb=1000, runtime=10),
+    params:
+        **job("judge_claims", "analysis"),
+        tables=named_tables,
+    message:
+        f"claims: {pages.PAGES['claims']}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} {params.tables}"
+        " --output {output.table} --tex {output.tex} --pdf {output.pdf} --png {output.png}"
+
+
 rule copy_page:
     input:
         "<results>/figures/{page}",
@@ -102,7 +143,7 @@ rule copy_page:
     log:
         "<logs>/copy_page/{page}.log",
     wildcard_constraints:
-        page=r"(fig|table)\d+\.(pdf|png|csv|tex)",
+        page=r"((fig|table)\d+|claims)\.(pdf|png|csv|tex)",
     conda:
         "../envs/analysis.yaml"
     message:

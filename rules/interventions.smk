@@ -33,7 +33,8 @@ if study.organism:
             models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
             tasks=at.samples(slices.edited_tasks(study)),
         output:
-            at.intervention("{procedure}", "{seed}"),
+            table=at.intervention("{procedure}", "{seed}"),
+            controls=at.controls("{procedure}", "{seed}"),
         log:
             "<logs>/intervene/{procedure}_seed{seed}.log",
         benchmark:
@@ -50,7 +51,7 @@ if study.organism:
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
             " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
-            " --tasks {input.tasks} --output {output}"
+            " --tasks {input.tasks} --output {output.table} --controls {output.controls}"
 
     rule steer:
         input:
@@ -137,7 +138,8 @@ else:
             tasks=at.samples(slices.edited_tasks(study)),
             docs=at.docs(slices.edited_tasks(study)),
         output:
-            at.intervention("{procedure}", "{seed}"),
+            table=at.intervention("{procedure}", "{seed}"),
+            controls=at.controls("{procedure}", "{seed}"),
         log:
             "<logs>/intervene_benchmarks/{procedure}_seed{seed}.log",
         benchmark:
@@ -154,7 +156,7 @@ else:
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
             " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
-            " --tasks {input.tasks} --docs {input.docs} --output {output}"
+            " --tasks {input.tasks} --docs {input.docs} --output {output.table} --controls {output.controls}"
 
     rule steer_benchmarks:
         input:
@@ -189,9 +191,12 @@ else:
 rule summarise_interventions:
     input:
         interventions=[at.intervention(p, seed) for p in slices.edited_procedures(study) for seed in SEEDS],
+        controls=[at.controls(p, seed) for p in slices.edited_procedures(study) for seed in SEEDS],
         steering=[at.steering(seed) for seed in SEEDS],
     output:
-        "<results>/interventions/effects.csv",
+        effects="<results>/interventions/effects.csv",
+        comparisons="<results>/interventions/comparisons.csv",
+        controls="<results>/interventions/controls.csv",
     log:
         "<logs>/summarise_interventions.log",
     benchmark:
@@ -207,4 +212,5 @@ rule summarise_interventions:
         "Effects of all edits with intervals"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --interventions {input.interventions}"
-        " --steering {input.steering} --output {output}"
+        " --controls {input.controls} --steering {input.steering} --effects {output.effects}"
+        " --comparisons {output.comparisons} --all-controls {output.controls}"

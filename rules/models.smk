@@ -130,7 +130,7 @@ for model in study.made_by("sft"):
             f"<benchmarks>/train_sft/{model}_seed{{seed}}.tsv"
         conda:
             "../envs/training.yaml"
-        threads: study.threads
+        threads: study.threads * max(1, gpus(model))  # each of its processes computes with that many
         resources:
             **asks("train_sft", gpu=gpus(model), mem_mb=2000, runtime=30),
         params:
@@ -149,7 +149,7 @@ for model in study.made_by("grpo"):
             f"train_grpo_{model}"
         input:
             parent=at.checkpoint(study.models[model].parent, "{seed}"),
-            training=at.training("{seed}"),
+            training=at.prompts("{seed}"),
         output:
             at.checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
@@ -159,7 +159,7 @@ for model in study.made_by("grpo"):
             f"<benchmarks>/train_grpo/{model}_seed{{seed}}.tsv"
         conda:
             "../envs/training.yaml"
-        threads: study.threads
+        threads: study.threads * max(1, gpus(model))  # each of its processes computes with that many
         resources:
             **asks("train_grpo", gpu=gpus(model), mem_mb=2000, runtime=30),
         params:

@@ -1,4 +1,4 @@
-"""Run one rule's script as a job: outputs claimed, inputs checked, resumable, with a manifest (docs/freshness.md)."""
+"""Run one rule's script as a job: outputs claimed, inputs checked, resumable, a manifest (rlgen/jobs/README.md)."""
 
 import argparse
 import sys

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: study, seed, threads, data, tasks, max_new_tokens, stream")
+    parser.add_argument("--cfg", required=True, help="JSON: salt, seed, threads, data, tasks, max_new_tokens, stream")
     parser.add_argument("--tokenizer", required=True, type=Path, help="tokenizer folder")
     parser.add_argument(
         "--models",

@@ -41,7 +41,7 @@ def main() -> None:
     models = [load_model(folder, device) for folder in (args.reference, args.tuned)]
     tensors, metadata = harvest_completions(
         models,
-        load_tokenizer(args.tuned),
+        load_tokenizer(args.reference),  # its tokens are the ones that both models have
         read_samples(args.tasks),
         behaviours,
         cfg.layer,

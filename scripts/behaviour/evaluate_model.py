@@ -18,6 +18,7 @@ def main() -> None:
     import pandas as pd
 
     from rlgen.behaviour.evaluator import EvaluateModel, Evaluator
+    from rlgen.behaviour.own_format import guesses, own_format
     from rlgen.compute import start
     from rlgen.files import write_parquet
     from rlgen.models.checkpoints import load_model, load_tokenizer
@@ -30,10 +31,12 @@ def main() -> None:
     evaluator = Evaluator(
         read_samples(args.tasks), tokenizer, settings.max_new_tokens, settings.answer_marker, settings.batch_size
     )
-    parts = []
+    guessed, parts = guesses(evaluator.samples), []
     for number, (state, folder) in enumerate(zip(cfg.states, args.checkpoints, strict=True), start=1):
         columns = {"model": cfg.model, "state": state, "checkpoint": number, "steps_share": number / n}
-        parts.append(pd.DataFrame(columns | evaluator.table(evaluator.score(load_model(folder, device)))))
+        model = load_model(folder, device)
+        columns |= evaluator.table(evaluator.score(model)) | {"own_format": own_format(model, evaluator)} | guessed
+        parts.append(pd.DataFrame(columns))
     write_parquet(args.output, pd.concat(parts, ignore_index=True))
 
 

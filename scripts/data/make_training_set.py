@@ -6,7 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: study, seed, tasks, split, examples")
+    parser.add_argument("--cfg", required=True, help="JSON: salt, seed, tasks, split, examples")
     parser.add_argument("--output", required=True, type=Path, help="training examples (JSONL)")
     return parser.parse_args()
 
@@ -17,7 +17,7 @@ def main() -> None:
     from rlgen.tasks.samples import write_rows
 
     cfg = MakeTrainingSet.model_validate_json(args.cfg)
-    write_rows(args.output, training_examples(cfg.tasks, cfg.examples, cfg.study, cfg.split, cfg.seed))
+    write_rows(args.output, training_examples(cfg.tasks, cfg.examples, cfg.salt, cfg.split, cfg.seed))
 
 
 if __name__ == "__main__":

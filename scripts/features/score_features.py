@@ -9,10 +9,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--cfg",
         required=True,
-        help="JSON: score, cut, cut_share, readout, critical, tasks, random_draws, seed, threads",
+        help="JSON: score, cut, cut_share, cut_count, readout, critical, tasks, random_draws, seed, threads",
     )
     parser.add_argument("--dictionary", required=True, type=Path, help="folder with dictionary and features.parquet")
     parser.add_argument("--completions", required=True, type=Path, help="activations on completions (safetensors)")
+    parser.add_argument("--attribution", type=Path, help="scores by cause (Parquet), where the procedure needs them")
+    parser.add_argument("--joint", type=Path, help="ranking of all tasks together (Parquet), where it needs one")
     parser.add_argument(
         "--scores", required=True, type=Path, help="Parquet, one row per population, task, score and latent"
     )
@@ -34,7 +36,8 @@ def main() -> None:
     crosscoder = load_crosscoder(args.dictionary, device)
     features = read_parquet(args.dictionary / "features.parquet")
     alive = features["alive"].to_numpy()
-    evidence = gather_evidence(crosscoder, Completions.load(args.completions), alive, cfg)
+    by_cause = [read_parquet(path) if path else None for path in (args.attribution, args.joint)]
+    evidence = gather_evidence(crosscoder, Completions.load(args.completions), alive, cfg, *by_cause)
     write_parquet(args.scores, score_table(evidence, alive, cfg))
     write_json(args.set, mediating_set(evidence, alive, cfg))
     write_csv(args.overlap, overlap_table(evidence, features, crosscoder.free_S.cpu().numpy(), cfg))

@@ -1,29 +1,17 @@
-"""Draw figure 1: accuracy of the models by task role, during training, and the training curves."""
+"""Draw figure 1: accuracy of the models by task role, their steps in the tasks' own format, learning again."""
 
-import argparse
-from pathlib import Path
+from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
-    """Read two tidy tables, write one page as PDF and PNG."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--cfg", required=True, help="settings of the page (JSON): study, roles, tasks, chance, published"
-    )
-    parser.add_argument(
-        "--accuracy", type=Path, required=True, help="accuracy.csv of all models, checkpoints and seeds"
-    )
-    parser.add_argument("--curves", type=Path, required=True, help="training curves of all models and seeds (CSV)")
-    parser.add_argument("--output", type=Path, required=True, help="vector page to write (.pdf)")
-    parser.add_argument("--png", type=Path, required=True, help="the same page as an image (.png)")
-    args = parser.parse_args()
+    """Read a tidy table, write one page as PDF and PNG."""
+    args = page_arguments(__doc__, "png", accuracy="accuracy.csv of all models, checkpoints and seeds")
 
-    from rlgen.figures import fig1_behaviour, page, style
+    from rlgen.figures import fig1_behaviour as fig1
+    from rlgen.figures import style
 
-    settings = fig1_behaviour.Settings.model_validate_json(args.cfg)
-    accuracy = page.read(args.accuracy, fig1_behaviour.ACCURACY_COLUMNS)
-    curves = page.read(args.curves, fig1_behaviour.CURVE_COLUMNS)
-    style.save(fig1_behaviour.draw(settings, accuracy, curves), args.output, args.png)
+    settings, accuracy = read_page(args, fig1.Settings, accuracy=fig1.ACCURACY_COLUMNS)
+    style.save(fig1.draw(settings, accuracy), args.output, args.png)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,17 @@
-"""Draw figure 4: overlap of the tuned-specific features of all checkpoints."""
+"""Draw figure 4: overlap of the tuned-specific features of all checkpoints (docs/method.md, section 6)."""
 
-import argparse
-from pathlib import Path
+from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
     """Read one tidy table, write one page as PDF and PNG."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="settings of the page (JSON): study, roles, tasks, models, top")
-    parser.add_argument("--dynamics", type=Path, required=True, help="overlaps and displacements of all seeds (CSV)")
-    parser.add_argument("--output", type=Path, required=True, help="vector page to write (.pdf)")
-    parser.add_argument("--png", type=Path, required=True, help="the same page as an image (.png)")
-    args = parser.parse_args()
+    args = page_arguments(__doc__, "png", dynamics="overlaps and displacements of all seeds (CSV)")
 
-    from rlgen.figures import fig4_dynamics, page, style
+    from rlgen.figures import fig4_dynamics as fig4
+    from rlgen.figures import style
 
-    settings = fig4_dynamics.Settings.model_validate_json(args.cfg)
-    dynamics = page.read(args.dynamics, fig4_dynamics.COLUMNS)
-    style.save(fig4_dynamics.draw(settings, dynamics), args.output, args.png)
+    settings, dynamics = read_page(args, fig4.Settings, dynamics=fig4.COLUMNS)
+    style.save(fig4.draw(settings, dynamics), args.output, args.png)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,17 @@
-"""Draw figure 7: edits on unseen tasks, collateral damage in-domain, and dose curves."""
+"""Draw figure 7: edits on unseen tasks, collateral damage in-domain, and dose curves (docs/method.md, section 8)."""
 
-import argparse
-from pathlib import Path
+from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
     """Read one tidy table, write one page as PDF and PNG."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--cfg", required=True, help="settings of the page (JSON): study, roles, tasks, procedures, states"
-    )
-    parser.add_argument("--effects", type=Path, required=True, help="effects of all edits and seeds (CSV)")
-    parser.add_argument("--output", type=Path, required=True, help="vector page to write (.pdf)")
-    parser.add_argument("--png", type=Path, required=True, help="the same page as an image (.png)")
-    args = parser.parse_args()
+    args = page_arguments(__doc__, "png", effects="effects of all edits and seeds (CSV)")
 
-    from rlgen.figures import fig7_unseen, page, style
+    from rlgen.figures import fig7_unseen as fig7
+    from rlgen.figures import style
 
-    settings = fig7_unseen.Settings.model_validate_json(args.cfg)
-    effects = page.read(args.effects, fig7_unseen.COLUMNS)
-    style.save(fig7_unseen.draw(settings, effects), args.output, args.png)
+    settings, effects = read_page(args, fig7.Settings, effects=fig7.COLUMNS)
+    style.save(fig7.draw(settings, effects), args.output, args.png)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,15 @@
-"""Write table 1: final accuracies of all models, per task and seed."""
+"""Write table 1: final accuracies of all models, per task and seed (docs/method.md, section 2)."""
 
-import argparse
-from pathlib import Path
+from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
     """Read one tidy table, write it as CSV and LaTeX."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="settings of the page (JSON): study, roles, tasks")
-    parser.add_argument(
-        "--accuracy", type=Path, required=True, help="accuracy.csv of all models, checkpoints and seeds"
-    )
-    parser.add_argument("--output", type=Path, required=True, help="table to write (.csv), every number")
-    parser.add_argument("--tex", type=Path, required=True, help="the same as LaTeX (.tex), seeds side by side")
-    args = parser.parse_args()
+    args = page_arguments(__doc__, "tex", accuracy="accuracy.csv of all models, checkpoints and seeds")
 
     from rlgen.figures import page, tables
 
-    settings = page.TasksPage.model_validate_json(args.cfg)
-    accuracy = page.read(args.accuracy, tables.ACCURACY_COLUMNS)
+    settings, accuracy = read_page(args, page.TasksPage, accuracy=tables.ACCURACY_COLUMNS)
     note = "Cells: mean over seeds (every seed), test half."
     tables.write(*tables.table1(settings, accuracy), args.output, args.tex, settings, note)
 

@@ -1,26 +1,24 @@
-"""Write table 3: quality of all dictionaries on held-out rows."""
+"""Write table 3: quality of all dictionaries on held-out rows (docs/method.md, section 4)."""
 
-import argparse
-from pathlib import Path
+from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
     """Read tidy tables, write them as CSV and LaTeX."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="settings of the page (JSON): study, roles, tasks")
-    parser.add_argument(
-        "--quality", type=Path, required=True, nargs="+", help="quality, one table per dictionary (CSV)"
+    args = page_arguments(
+        __doc__,
+        "tex",
+        quality="quality, one table per dictionary (CSV)",
+        features="statistics of all latents, one table per pair (Parquet)",
     )
-    parser.add_argument("--output", type=Path, required=True, help="table to write (.csv), every number")
-    parser.add_argument("--tex", type=Path, required=True, help="the same as LaTeX (.tex), seeds side by side")
-    args = parser.parse_args()
 
     from rlgen.figures import page, tables
 
-    settings = page.Page.model_validate_json(args.cfg)
-    quality = page.read_all(args.quality, tables.QUALITY_COLUMNS)
+    settings, quality, features = read_page(
+        args, page.Page, quality=tables.QUALITY_COLUMNS, features=tables.FEATURE_COLUMNS
+    )
     note = "Cells: mean over seeds (every seed), held-out rows."
-    tables.write(*tables.table3(settings, quality), args.output, args.tex, settings, note)
+    tables.write(*tables.table3(settings, quality, features), args.output, args.tex, settings, note)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
     parser.add_argument("--output", required=True, type=Path, help="interventions table (Parquet)")
+    parser.add_argument("--controls", required=True, type=Path, help="facts of every edit's controls (CSV)")
     return parser.parse_args()
 
 
@@ -23,14 +24,14 @@ def main() -> None:
     from rlgen.activations.completions import Completions
     from rlgen.compute import start
     from rlgen.dictionaries.crosscoder import Crosscoder
-    from rlgen.files import write_parquet
+    from rlgen.files import write_csv, write_parquet
     from rlgen.interventions.runs import read_chosen, run_procedure
     from rlgen.interventions.subjects import Intervene, OrganismBench
     from rlgen.tasks.samples import read_samples
 
     cfg = Intervene.model_validate_json(args.cfg)
     start(cfg.threads)
-    table = run_procedure(
+    table, facts = run_procedure(
         cfg,
         Crosscoder.load(args.dictionary),
         read_chosen(args.set, args.dictionary / "features.parquet"),
@@ -38,6 +39,7 @@ def main() -> None:
         OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks)),
     )
     write_parquet(args.output, table)
+    write_csv(args.controls, facts)
 
 
 if __name__ == "__main__":

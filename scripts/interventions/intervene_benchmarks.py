@@ -18,6 +18,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
     parser.add_argument("--docs", required=True, nargs="+", type=Path, help="documents of the tasks (JSONL)")
     parser.add_argument("--output", required=True, type=Path, help="interventions table (Parquet)")
+    parser.add_argument("--controls", required=True, type=Path, help="facts of every edit's controls (CSV)")
     return parser.parse_args()
 
 
@@ -26,7 +27,7 @@ def main() -> None:
     from rlgen.activations.completions import Completions
     from rlgen.compute import start
     from rlgen.dictionaries.crosscoder import Crosscoder
-    from rlgen.files import write_parquet
+    from rlgen.files import write_csv, write_parquet
     from rlgen.interventions.benchmarks import BenchmarkBench, InterveneBenchmarks
     from rlgen.interventions.runs import read_chosen, run_procedure
     from rlgen.tasks.samples import read_samples
@@ -34,7 +35,7 @@ def main() -> None:
     cfg = InterveneBenchmarks.model_validate_json(args.cfg)
     device = start(cfg.threads)
     folders = dict(zip(cfg.models, args.models, strict=True))
-    table = run_procedure(
+    table, facts = run_procedure(
         cfg,
         Crosscoder.load(args.dictionary),
         read_chosen(args.set, args.dictionary / "features.parquet"),
@@ -42,6 +43,7 @@ def main() -> None:
         BenchmarkBench(cfg, folders, read_samples(args.tasks), args.docs, device),
     )
     write_parquet(args.output, table)
+    write_csv(args.controls, facts)
 
 
 if __name__ == "__main__":

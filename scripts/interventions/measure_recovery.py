@@ -18,27 +18,22 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    import json
-
     from rlgen.activations.completions import Completions
     from rlgen.compute import start
     from rlgen.dictionaries.crosscoder import Crosscoder
     from rlgen.files import read_tensors, write_csv
     from rlgen.interventions.runs import read_chosen
     from rlgen.organism.recovery import MeasureRecovery, recovery_table
-    from rlgen.organism.truth import Truth
 
     cfg = MeasureRecovery.model_validate_json(args.cfg)
     start(cfg.threads)
-    tensors, _ = read_tensors(args.truth)
-    truth = Truth(tensors["direction"], tensors["held_out"], tensors["careful"].bool())
+    truth_d = read_tensors(args.truth)[0]["direction"].double().numpy()
     sets = {}
     columns = (cfg.procedures, args.dictionaries, args.sets, args.completions, cfg.readouts)
     for name, dictionary, set_file, completions, readout in zip(*columns, strict=True):
         chosen = read_chosen(set_file, dictionary / "features.parquet")
-        carried = json.loads(set_file.read_text())["carried_share"]
-        sets[name] = (Crosscoder.load(dictionary), chosen, Completions.load(completions), readout, carried)
-    write_csv(args.output, recovery_table(truth, sets, cfg.seed))
+        sets[name] = (Crosscoder.load(dictionary), chosen, Completions.load(completions), readout)
+    write_csv(args.output, recovery_table(truth_d, sets, cfg.seed))
 
 
 if __name__ == "__main__":

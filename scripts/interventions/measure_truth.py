@@ -1,4 +1,4 @@
-"""Measure the planted direction: careful minus careless contexts in the reference model (testbed studies only)."""
+"""Measure the planted direction: the same texts under both headers, in the reference (testbed studies only)."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: study, seed, threads, data, layer")
+    parser.add_argument("--cfg", required=True, help="JSON: salt, seed, threads, data, layer")
     parser.add_argument("--model", required=True, type=Path, help="checkpoint folder of the reference")
     parser.add_argument("--output", required=True, type=Path, help="truth (safetensors)")
     return parser.parse_args()
@@ -14,8 +14,6 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    import torch
-
     from rlgen.compute import start
     from rlgen.files import write_tensors
     from rlgen.models.checkpoints import load_model, load_tokenizer
@@ -23,15 +21,9 @@ def main() -> None:
 
     cfg = MeasureTruth.model_validate_json(args.cfg)
     device = start(cfg.threads)
-    truth = measure(
-        load_model(args.model, device), load_tokenizer(args.model), cfg.data, cfg.layer, cfg.study, cfg.seed
-    )
-    tensors = {
-        "direction": truth.direction_d,
-        "held_out": truth.held_out_Nd,
-        "careful": truth.careful_N.to(torch.uint8),
-    }
-    write_tensors(args.output, tensors, {"auc": repr(truth.auc(truth.direction_d))})
+    model, tokenizer = load_model(args.model, device), load_tokenizer(args.model)
+    direction_d = measure(model, tokenizer, cfg.data, cfg.layer, cfg.salt, cfg.seed)
+    write_tensors(args.output, {"direction": direction_d})
 
 
 if __name__ == "__main__":

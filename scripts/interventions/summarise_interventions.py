@@ -11,7 +11,10 @@ def arguments() -> argparse.Namespace:
         "--interventions", nargs="*", default=[], type=Path, help="tables, procedure by procedure, seed by seed"
     )
     parser.add_argument("--steering", required=True, nargs="+", type=Path, help="tables of steering, one per seed")
-    parser.add_argument("--output", required=True, type=Path, help="effects to write (CSV)")
+    parser.add_argument("--controls", nargs="*", default=[], type=Path, help="facts of controls, in the same order")
+    parser.add_argument("--effects", required=True, type=Path, help="effects to write (CSV)")
+    parser.add_argument("--comparisons", required=True, type=Path, help="set against rivals, to write (CSV)")
+    parser.add_argument("--all-controls", required=True, type=Path, help="facts of all controls, to write (CSV)")
     return parser.parse_args()
 
 
@@ -19,28 +22,29 @@ def main() -> None:
     args = arguments()
     import pandas as pd
 
-    from rlgen.files import read_parquet, write_csv
+    from rlgen.files import read_csv, read_parquet, write_csv
+    from rlgen.interventions.comparisons import comparisons
     from rlgen.interventions.tables import UNEDITED, SummariseInterventions, effects_table
+    from rlgen.tables import stacked
 
     cfg = SummariseInterventions.model_validate_json(args.cfg)
     steering = {seed: read_parquet(path) for seed, path in zip(cfg.seeds, args.steering, strict=True)}
     unedited = {seed: table[table["edit"] == UNEDITED] for seed, table in steering.items()}
     jobs = [(tuned == cfg.target, seed) for tuned in cfg.tuned for seed in cfg.seeds]
-    tables = [(True, seed, table) for seed, table in steering.items()]
-    tables += [(same, seed, read_parquet(p)) for (same, seed), p in zip(jobs, args.interventions, strict=True)]
+    edited = [(same, seed, read_parquet(p)) for (same, seed), p in zip(jobs, args.interventions, strict=True)]
+    roles = {"reference": cfg.reference, "target": cfg.target}
     effects = [
-        effects_table(
-            table,
-            unedited[seed],
-            reference=cfg.reference,
-            target=cfg.target,
-            same_goal=same_goal,
-            seed=seed,
-            draws=cfg.bootstrap,
-        )
-        for same_goal, seed, table in tables
+        effects_table(table, unedited[seed], **roles, same_goal=same, seed=seed, draws=cfg.bootstrap)
+        for same, seed, table in [*((True, seed, table) for seed, table in steering.items()), *edited]
     ]
-    write_csv(args.output, pd.concat([table for table in effects if len(table)], ignore_index=True))
+    compared = [
+        comparisons(table, steering[seed], target=tuned, seed=seed, draws=cfg.bootstrap)
+        for tuned, (_, seed, table) in zip((t for t in cfg.tuned for _ in cfg.seeds), edited, strict=True)
+    ]
+    facts = [read_csv(path) for path in args.controls]
+    write_csv(args.effects, pd.concat([table for table in effects if len(table)], ignore_index=True))
+    write_csv(args.comparisons, stacked(compared, [{}] * len(compared)) if compared else pd.DataFrame())
+    write_csv(args.all_controls, stacked(facts, [{"seed": seed} for _, seed in jobs]) if facts else pd.DataFrame())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: study, seed, threads, name, model, data")
+    parser.add_argument("--cfg", required=True, help="JSON: salt, seed, threads, name, model, data")
     parser.add_argument("--tokenizer", required=True, type=Path, help="tokenizer folder")
     parser.add_argument("--output", required=True, type=Path, help="folder for checkpoint1/ and curves.csv")
     parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
@@ -29,7 +29,7 @@ def main() -> None:
     tokenizer = load_tokenizer(args.tokenizer)
     model = new_model(cfg.model.architecture, tokenizer, cfg.seed).to(device)
     progress = Progress(f"{cfg.name}: pretraining", cfg.model.steps, "steps")
-    curve = train(model, tokenizer, cfg.model, cfg.data, cfg.study, cfg.seed, progress, Resume(args.state))
+    curve = train(model, tokenizer, cfg.model, cfg.data, cfg.salt, cfg.seed, progress, Resume(args.state))
     save_checkpoint(model, tokenizer, args.output / "checkpoint1")
     write_csv(args.output / "curves.csv", pd.DataFrame(curve))
 

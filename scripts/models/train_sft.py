@@ -31,7 +31,7 @@ def main() -> None:
     cfg = TrainSFT.model_validate_json(args.cfg)
     start(cfg.threads)
     processes.join(cfg.model.scale.gpus if cfg.model.scale else 1)
-    examples = read_examples(args.training, cfg.model.examples)
+    examples = read_examples(args.training, cfg.model.least)
     dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
     set_end_token(tokenizer, args.parent, cfg.model.scale)
     rows = sft_rows(examples, tokenizer, args.parent, cfg)

@@ -3,10 +3,12 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -31,9 +33,21 @@ class ArtifactError(RuntimeError):
         super().__init__(str(path) if problem is None else f"{path}: {problem}; {remedy}")
 
 
-def canonical_json(value: Any) -> str:
-    """The one text of a JSON value: sorted keys, no spaces, shortest exact floats. NaN raises ValueError."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+def canonical_json(value: Any, only_ascii: bool = False) -> str:
+    """The one text of a JSON value: sorted keys, no spaces, shortest exact floats. NaN raises ValueError.
+
+    With `only_ascii` other characters are escaped: a command line is written and read in the locale's encoding.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=only_ascii, allow_nan=False)
+
+
+def all_finite(value: Any) -> bool:
+    """Whether a value, with all that lists and mappings in it hold, is free of NaN and infinity."""
+    if isinstance(value, Mapping):
+        return all(map(all_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(all_finite, value))
+    return not isinstance(value, float | Decimal) or math.isfinite(value)
 
 
 def digest(value: Any) -> str:
@@ -156,16 +170,19 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mappin
         partial.write_bytes(data)
 
 
-def read_tensors(path: str | Path, framework: Literal["pt", "np"] = "pt") -> tuple[dict[str, Any], dict[str, str]]:
+def read_tensors(
+    path: str | Path, framework: Literal["pt", "np"] = "pt", only: Sequence[str] | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Read a safetensors file into (tensors by name, metadata); torch tensors, or numpy arrays with `framework="np"`.
 
+    `only` names the tensors that are read; all without it.
     Raises ArtifactError naming the file when it is missing, cut short or not a safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework=framework) as file:
-            names = file.keys()
+            names = file.keys() if only is None else only
             return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise ArtifactError(path, f"not a whole safetensors file ({_first_line(error)})") from error

@@ -71,6 +71,12 @@ def is_network_error(error: Exception) -> bool:
     return bool(kinds & {"TransportError", "ConnectionError", "TimeoutException", "Timeout"})
 
 
+def loading_script(error: BaseException) -> str | None:
+    """The script that makes `datasets` refuse a repository, where an error says so."""
+    found = re.search(r"Dataset scripts are no longer supported, but found (\S+)", str(error))
+    return found and found[1]
+
+
 def not_reached(name: str, error: Exception) -> ArtifactError:
     """The error for what is neither in the cache nor, without a network, to be had."""
     from huggingface_hub import is_offline_mode

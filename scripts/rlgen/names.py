@@ -1,4 +1,4 @@
-"""Names of files inside a checkpoint, a dictionary and a harvest, for rules and library alike."""
+"""Names that rules and library share: files of a checkpoint, a dictionary and a harvest; scores of latents."""
 
 CHECKPOINT_FILES = (
     "model.safetensors",
@@ -13,3 +13,7 @@ DICTIONARY_FILES = ("sae_weights.safetensors", "cfg.json", "normalisation.safete
 def shard_name(index: int) -> str:
     """File name of shard `index`."""
     return f"shard{index:03d}.safetensors"
+
+
+# Scores that rank latents together, over all tasks at once, and the score by which every task has a list of its own.
+LISTED_BY = {"elimination": "attribution", "gates": "attribution"}

@@ -95,9 +95,9 @@ def study(on_cluster, small, tmp_path_factory) -> Run:
     """The miniature study, run on the cluster from nothing; fewer dictionaries and procedures, but every rule."""
     folder = tmp_path_factory.mktemp("study")
     copy_project(folder)
-    content = yaml.safe_load((folder / "tests/workflow/miniature.yaml").read_text())
+    content = yaml.safe_load((folder / "tests/workflow/miniature.yaml").read_text(encoding="utf-8"))
     content["dictionaries"] = {name: content["dictionaries"][name] for name in ("base-rl", "base-sft-rl", "course-rl")}
     content["dictionaries"]["base-rl"]["recipes"] = ["batchtopk"]
     content["procedures"] = {"contribution": content["procedures"]["contribution"]}
-    (folder / STUDY).write_text(yaml.safe_dump(content, sort_keys=False))
+    (folder / STUDY).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return on_cluster(folder, "--configfile", STUDY, "--", "all")

@@ -39,7 +39,7 @@ def why_not() -> str:
     if os.geteuid() != 0:
         return "SLURM's daemons are started by root, and this is not root"
     config = ETC / "slurm.conf"
-    if config.exists() and not config.read_text().startswith(MARK):
+    if config.exists() and not config.read_text(encoding="utf-8").startswith(MARK):
         return f"{config} exists: this machine belongs to a real cluster"
     if all(shutil.which(name) for name in ("slurmctld", "slurmd", "sacct", "munged")):
         return ""
@@ -54,7 +54,7 @@ def _install() -> str:
     install = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
     # The lists of packages of a bare image are empty, those of other machines need no update.
     for call in (install, ["apt-get", "update"], install):
-        run = subprocess.run(call, env=quiet, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        run = subprocess.run(call, env=quiet, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
         if call is install and run.returncode == 0:
             return ""
     return f"`{' '.join(install)}` failed: {run.stderr.strip()[-300:]}"
@@ -75,8 +75,10 @@ class ToyCluster:
             (self.folder / f"dev/gpu{i}").symlink_to("/dev/null")
         ETC.mkdir(exist_ok=True)
         for name in CONFIGS:
-            template = Template((HERE / name).read_text())
-            (ETC / name).write_text(template.substitute(HOST=socket.gethostname().split(".")[0], FOLDER=self.folder))
+            template = Template((HERE / name).read_text(encoding="utf-8"))
+            (ETC / name).write_text(
+                template.substitute(HOST=socket.gethostname().split(".")[0], FOLDER=self.folder), encoding="utf-8"
+            )
         self._start_munge()
         self._daemon("slurmctld", "-D", "-i")
         for node in ("c1", "g1"):
@@ -132,13 +134,13 @@ class ToyCluster:
         self._wait_for("munge", lambda: subprocess.run(["munge", "-n"], capture_output=True).returncode == 0)
 
     def _daemon(self, *call: str, before: list[str] = ()) -> None:
-        log = (self.folder / f"daemon{len(self.daemons)}.log").open("w")
+        log = (self.folder / f"daemon{len(self.daemons)}.log").open("w", encoding="utf-8")
         call = ["setpriv", "--pdeathsig=KILL", *before, *call]
         self.daemons.append(subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def _call(self, *call: str) -> str:
         try:
-            return subprocess.run(call, capture_output=True, text=True, timeout=ANSWER_S).stdout
+            return subprocess.run(call, capture_output=True, encoding="utf-8", timeout=ANSWER_S).stdout
         except subprocess.TimeoutExpired:
             return ""
 
@@ -149,5 +151,7 @@ class ToyCluster:
             if there():
                 return
             time.sleep(0.5)
-        logs = "".join(f"\n{path.name}: {path.read_text()[-500:]}" for path in sorted(self.folder.glob("*.log")))
+        logs = "".join(
+            f"\n{path.name}: {path.read_text(encoding='utf-8')[-500:]}" for path in sorted(self.folder.glob("*.log"))
+        )
         raise RuntimeError(f"the toy cluster does not start, {what} missing:{logs}")

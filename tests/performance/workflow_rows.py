@@ -21,13 +21,15 @@ def span(folder: Path) -> float:
     finished in pieces seems slower than it is, never faster.
     """
     ends = {path: path.stat().st_mtime for path in folder.rglob("*.tsv")}
-    starts = [end - float(path.read_text().splitlines()[1].split("\t")[0]) for path, end in ends.items()]
+    starts = [
+        end - float(path.read_text(encoding="utf-8").splitlines()[1].split("\t")[0]) for path, end in ends.items()
+    ]
     return max(ends.values()) - min(starts)
 
 
 def measurements(config: Path) -> list[Measurement]:
     """Two rows for a study whose results lie in results/<study>; without them two rows that say so."""
-    tree = Path("results") / yaml.safe_load(config.read_text())["study"]
+    tree = Path("results") / yaml.safe_load(config.read_text(encoding="utf-8"))["study"]
     if not (tree / "figures").is_dir():
         note = f"not run: no finished study in {tree}"
         return [not_run(DRY_RUN, "snakemake --version", note), not_run(WHOLE, "15 minutes", note)]
@@ -44,7 +46,7 @@ def _dry_run(config: Path) -> Measurement:
 
     def dry() -> None:
         command = [*snakemake, "figures", "-n", "--nolock", "--cores", "1", "--configfile", str(config)]
-        found = subprocess.run(command, check=True, capture_output=True, text=True)
+        found = subprocess.run(command, check=True, capture_output=True, encoding="utf-8")
         if "Nothing to be done" not in found.stdout + found.stderr:
             raise ValueError(f"{config}: its study is not finished, or stale")
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 PACKAGE = "rlgen"
 FLOORS = [
-    {"files", "names", "seeds", "progress", "compute", "strict", "resume", "stats", "tables", "hub"},  # ground
+    {"files", "digests", "names", "seeds", "progress", "compute", "strict", "resume"}  # ground
+    | {"stats", "tables", "hub"},
     {"tasks", "models"},
     {"training", "behaviour", "activations", "teacher"},
     {"dictionaries", "sources"},
-    {"features", "interventions"},
+    {"features", "interventions", "ledger"},
     {"figures", "organism"},
     {"study"},
     {"planning"},

@@ -102,7 +102,7 @@ def written(task: str, folder: Path) -> Benchmark:
 
         pd.DataFrame(rows).to_parquet(path)
     else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return Benchmark(files={SPLIT.get(task, "test"): str(path)})
 
 
@@ -111,7 +111,7 @@ def made(task: str, folder: Path, per_half: int = 3, tokenizer=None) -> tuple[Be
     benchmark = written(task, folder)
     found = benchmark_samples(shipped_task(task, benchmark), "selection", per_half, tokenizer)
     docs = folder / f"{task}.docs.jsonl"
-    docs.write_text(documents_text(found.documents))
+    docs.write_text(documents_text(found.documents), encoding="utf-8")
     chat = tokenizer is not None
     return found, BenchmarkTask(load_task(task, docs, max_new_tokens=12), found.samples, benchmark, chat)
 

@@ -60,14 +60,16 @@ class Project:
         (root / "scripts").mkdir(parents=True)
         (root / "envs").mkdir()
         (root / "scripts/rlgen").symlink_to(SCRIPTS / "rlgen")
-        (root / "scripts/job.py").write_text((SCRIPTS / "job.py").read_text())
-        (root / "requirements.lock").write_text("# pins\nnumpy==0.1\npytest==0.2\nnowhere-to-be-found==3\n")
-        (root / "envs/tiny.yaml").write_text("dependencies:\n  - pip:\n      - numpy==0.1\n")
+        (root / "scripts/job.py").write_text((SCRIPTS / "job.py").read_text(encoding="utf-8"), encoding="utf-8")
+        (root / "requirements.lock").write_text(
+            "# pins\nnumpy==0.1\npytest==0.2\nnowhere-to-be-found==3\n", encoding="utf-8"
+        )
+        (root / "envs/tiny.yaml").write_text("dependencies:\n  - pip:\n      - numpy==0.1\n", encoding="utf-8")
         self.script("make", MAKE)
         self.script("double", COPY)
 
     def script(self, name: str, body: str) -> None:
-        (self.root / f"scripts/{name}.py").write_text(HEAD + body)
+        (self.root / f"scripts/{name}.py").write_text(HEAD + body, encoding="utf-8")
 
     def log(self, name: str) -> Path:
         return self.results / f"logs/{name}.log"
@@ -91,12 +93,12 @@ class Project:
         call += ["--log", str(RESULTS / f"logs/{log or name}.log"), "--", "--cfg", json.dumps(cfg or {})]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("RLGEN_", "SLURM_", "CUDA_", "PYTHONUNB"))}
         clean |= {"TMPDIR": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"} | variables
-        return subprocess.Popen(call, cwd=self.root, env=clean, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(call, cwd=self.root, env=clean, stderr=subprocess.PIPE, encoding="utf-8")
 
     def end(self, process: subprocess.Popen, log: str) -> Ended:
         _, terminal = process.communicate(timeout=30)
         path = self.log(log)
-        return Ended(process.returncode, path.read_text() if path.is_file() else "", terminal)
+        return Ended(process.returncode, path.read_text(encoding="utf-8") if path.is_file() else "", terminal)
 
     def run(self, name: str, outputs: list[str], inputs: list[str] = (), log: str = "", **more) -> Ended:
         return self.end(self.start(name, outputs, inputs, log=log, **more), log or name)
@@ -112,7 +114,7 @@ class Project:
 
     def events(self) -> list[str]:
         path = self.root / "events"
-        return path.read_text().splitlines() if path.exists() else []
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
 def until(what: Callable[[], bool], seconds: float = 10) -> None:

@@ -19,12 +19,12 @@ def problems(files: Path | str, format: dict = PLAIN, **fields: object) -> Probl
 
 def lines(path: Path) -> list[dict]:
     """Rows of a JSONL file."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def write_rows(path: Path, rows: list[dict]) -> Path:
     """Write a JSONL file."""
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 

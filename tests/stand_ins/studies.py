@@ -14,7 +14,7 @@ REMOVE = object()
 
 def content_of(name: str) -> dict:
     """The parsed config/<name>.yaml."""
-    return yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text())
+    return yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def changed(content: dict, **changes: object) -> dict:

@@ -21,9 +21,11 @@ PROCEDURES = {
 }
 RECIPES = {"l1": "L1", "batchtopk": "BatchTopK"}
 PAIRS = {"base-sft": "sft", "base-rl": "rl"}
+MODELS = ["base", "sft", "rl", "more"]
 SETTINGS = {
-    "fig1_behaviour": PAGE | {"tasks": TASKS, "chance": {task: 0.1 for tasks in TASKS.values() for task in tasks}},
-    "fig2_nrn": PAGE | {"pairs": PAIRS, "nulls": ["null-more", "null-permuted"], "recipes": RECIPES},
+    "fig1_behaviour": PAGE
+    | {"tasks": TASKS, "models": MODELS, "chance": {}, "relearning": {"relearn-sft": {"parent": "sft", "steps": 250}}},
+    "fig2_nrn": PAGE | {"models": MODELS, "pairs": PAIRS, "nulls": ["null-more", "null-permuted"], "recipes": RECIPES},
     "fig3_mas": PAGE | {"triple": "base-sft-rl", "members": ["base", "sft", "rl"], "recipes": RECIPES},
     "fig4_dynamics": PAGE | {"models": ["sft", "rl"], "top": 50},
     "fig5_mediation": PAGE | {"procedures": PROCEDURES, "selection": TASKS["selection"]},
@@ -65,35 +67,26 @@ def frame(columns: str, rows: list[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns.split())
 
 
+METRICS = ("accuracy", "format_blind", "answer_logprob", "own_format", "guess", "own_format_guess")
+
+
 def accuracy() -> pd.DataFrame:
     """Behaviour of all checkpoints."""
     rng, rows = rng_of("accuracy"), []
-    for model, seed in product(("base", "sft", "rl", "more"), SEEDS):
-        last = 5 if model in ("sft", "rl") else 1
+    for model, seed in product((*MODELS, "relearn-sft"), SEEDS):
+        last = 5 if model in ("sft", "rl", "relearn-sft") else 1
         for i, (role, tasks), half in product(range(1, last + 1), TASKS.items(), ("discovery", "test")):
             start, end = LEVELS["base"][role], LEVELS.get(model, LEVELS["base"])[role]
             covered = {"sft": 0.9, "rl": 0.6}.get(model, 1.0) ** (1 / i)
-            for task, metric in product([*tasks, "ALL"], ("accuracy", "format_blind", "answer_logprob")):
+            for task, metric in product([*tasks, "ALL"], METRICS):
                 n = 150 * (len(tasks) if task == "ALL" else 1)
                 blind = 0.15 if metric == "format_blind" and model == "sft" else 0.0
-                value = float(np.clip(start + covered * (end - start) + rng.normal(0, 0.03) + blind, 0, 1))
+                level = {"own_format": 0.6, "guess": 0.2, "own_format_guess": 0.25}.get(metric)
+                value = level or float(np.clip(start + covered * (end - start) + rng.normal(0, 0.03) + blind, 0, 1))
                 state = model if i == last else f"{model}@{i}"
                 names = (model, state, i, i / last, seed, role, task, half, n, metric, value)
                 rows.append((*names, *interval(value, n)))
     return frame("model state checkpoint steps_share seed role task half n metric value lo hi", rows)
-
-
-def curves() -> pd.DataFrame:
-    """Training curves."""
-    rng, rows = rng_of("curves"), []
-    for model, seed, step in product(("base", "sft", "rl"), SEEDS, range(1, 81, 4)):
-        x = step / 80
-        values = {"loss": np.exp(-3 * x) + 0.1 * rng.random() if model != "rl" else 0.02 * rng.normal()}
-        if model == "rl":
-            values |= {"reward": 0.98 - 0.78 * np.exp(-5 * x) + 0.02 * rng.normal(), "completion_length": 6 + x}
-            values |= {"share_without_spread": 0.3 + 0.6 * x + 0.05 * rng.random()}
-        rows += [(model, seed, step, metric, value) for metric, value in values.items()]
-    return frame("model seed step metric value", rows)
 
 
 def features() -> pd.DataFrame:
@@ -192,7 +185,9 @@ def effects(empty: str | None = "published", doses: tuple[float, ...] = (1, 2, 4
     for seed, state, (role, tasks) in product(SEEDS, states, TASKS.items()):
         rows.append(_effect(seed, ("steering", state, "none", "none", "none"), 0.0, True, role, len(tasks), 0.0))
     columns = "procedure state edit set_kind set dose chosen role task half subset n metric value lo hi change"
-    return frame(columns + " change_lo change_hi wrong_to_right right_to_wrong seed", rows)
+    table = frame(columns + " change_lo change_hi wrong_to_right right_to_wrong seed", rows)
+    own = (table["set_kind"] == "selected") | (table["procedure"] == "steering")
+    return table.assign(form=np.where(own, "own_dose", "equal_norm"))
 
 
 def critical(
@@ -205,7 +200,7 @@ def critical(
         for r, task in product(table[kept & (table["seed"] == 0)].itertuples(), names):
             change = (-0.3 if r.state.startswith("rl") else 0.3) + rng.normal(0, 0.1)
             run = (r.procedure, r.state, r.edit, "selected", "selected")
-            row = [*_effect(seed, run, 2.0, True, role, 1, change)]
+            row = [*_effect(seed, run, 2.0, True, role, 1, change), "own_dose"]
             row[8], row[10] = task, "critical"
             rows.append(tuple(row))
     return pd.DataFrame(rows, columns=table.columns)
@@ -224,12 +219,14 @@ def recovery() -> pd.DataFrame:
     rng, rows = rng_of("recovery"), []
     for seed, (procedure, cosine) in product(SEEDS, COSINES.items()):
         value = cosine + rng.normal(0, 0.04)
-        rows.append((seed, procedure, "cosine", value, value - 0.03, value + 0.03, 0.25))
+        rows.append((seed, procedure, "cosine", "ALL", value, value - 0.03, value + 0.03, -0.2, 0.1, 0.25, 0.004))
         if procedure in PROCEDURES:
-            rows.append((seed, procedure, "carried_share", 0.8, np.nan, np.nan, np.nan))
-        rows.append((seed, procedure, "auc", 0.68, 0.6, 0.75, 0.5))
-    rows += [(seed, "truth", "auc", 0.78, 0.7, 0.82, 0.5) for seed in SEEDS]
-    return frame("seed procedure quantity value lo hi chance", rows)
+            for task in ("ALL", "add", *TASKS["selection"]):
+                share = 0.8 + rng.normal(0, 0.1)
+                rows.append(
+                    (seed, procedure, "carried_share", task, share, share - 0.02, share + 0.02, 0, 0.3, 0.5, 0.001)
+                )
+    return frame("seed procedure quantity task value lo hi chance_lo chance chance_hi p", rows)
 
 
 def tables_of(name: str) -> dict[str, pd.DataFrame]:
@@ -237,11 +234,11 @@ def tables_of(name: str) -> dict[str, pd.DataFrame]:
     if name == "fig5_mediation":
         return dict(zip(("scores", "overlap", "sets"), mediation(), strict=True))
     makers = {
-        "fig1_behaviour": (accuracy, curves),
+        "fig1_behaviour": (accuracy,),
         "fig4_dynamics": (dynamics,),
         "fig8_recovery": (recovery, effects),
         "table1_accuracies": (accuracy,),
-        "table3_dictionaries": (quality,),
+        "table3_dictionaries": (quality, features),
     }
     chosen = makers.get(name, (features,) if name in ("fig2_nrn", "fig3_mas") else (effects,))
     return {maker.__name__: maker() for maker in chosen}

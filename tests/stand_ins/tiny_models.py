@@ -35,7 +35,7 @@ def source(origin: str | Path, **fields: str | Path) -> Source:
 def edit_config(folder: Path, **fields: object) -> None:
     """Change fields of a checkpoint's config.json."""
     path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | fields), encoding="utf-8")
 
 
 def tiny_tokenizer(
@@ -120,7 +120,7 @@ def split_weights(folder: Path, shards: int) -> None:
         place |= dict.fromkeys(part, file)
     size = sum(t.numel() * t.element_size() for t in tensors.values())
     index = {"metadata": {"total_size": size}, "weight_map": place}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
     (folder / "model.safetensors").unlink()
 
 
@@ -157,5 +157,7 @@ def tiny_adapter(
         "bias": "none",
         "inference_mode": True,
     }
-    (folder / "adapter_config.json").write_text(json.dumps(config | settings, indent=1, sort_keys=True))
+    (folder / "adapter_config.json").write_text(
+        json.dumps(config | settings, indent=1, sort_keys=True), encoding="utf-8"
+    )
     return folder

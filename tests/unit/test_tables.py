@@ -66,12 +66,24 @@ def test_accuracies_by_hand():
     pd.testing.assert_frame_equal(one_way, table[table["metric"] != "format_blind"].reset_index(drop=True))
 
 
+def test_steps_and_guesses_have_rows_of_their_own():
+    """Shares of steps are averaged like right answers."""
+    rows = behaviour().assign(own_format=0.25, guess=lambda t: t["sample"] == "p0", own_format_guess=0.5)
+    rows.loc[(rows["state"] == "rl") & (rows["sample"] == "p3"), "own_format"] = 1.0
+    table = accuracy_table(rows, seed=3, draws=200)
+    assert len(table) == 2 * 2 * 6 * (3 + 2)
+    where = {"task": "ALL", "role": "selection", "half": "test"}
+    assert pick(table, state="rl", metric="own_format", **where)["value"] == (3 * 0.25 + 1) / 4
+    assert pick(table, state="rl@1", metric="guess", **where)["value"] == 0.25
+    assert pick(table, state="rl", metric="own_format_guess", **where)["value"] == 0.5
+
+
 def interventions() -> tuple[pd.DataFrame, pd.DataFrame]:
     """Edits of base on the test half, and the unedited rows of both models."""
-    common = {"procedure": "ours", "state": "base", "edit": "exchange", "dose": 2.0, "chosen": True}
+    common = {"procedure": "ours", "state": "base", "edit": "exchange", "form": "own_dose", "dose": 2.0, "chosen": True}
     chosen = rows({"max": "0110", "cnt": "1000", "par": "0101"}, order="2013", set="selected", **common)
     random = rows(ANSWERS["base"], set="random-00", **common).assign(kl=np.nan)
-    steering = {"procedure": "steering", "edit": "none", "set": "none", "dose": 0.0, "chosen": True}
+    steering = {"procedure": "steering", "edit": "none", "set": "none", "form": "own_dose", "dose": 0.0, "chosen": True}
     unedited = [rows(answers, state=state, **steering) for state, answers in ANSWERS.items()]
     return pd.concat([chosen, random]), pd.concat(unedited)
 

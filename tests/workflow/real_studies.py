@@ -56,7 +56,7 @@ RECIPE = {"latents": 48, "k": 4, "steps": 30, "batch_rows": 128, "dead_after_row
 def write_lines(path: Path, rows: Iterable[dict]) -> None:
     """JSON, a row per line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def write_texts(folder: Path) -> None:
@@ -211,7 +211,7 @@ def training() -> dict:
 def write_study(folder: Path, study: dict) -> str:
     """Write a config beside the project's own; its path there."""
     path = f"config/{study['study']}.yaml"
-    (folder / path).write_text(yaml.safe_dump(study, sort_keys=False))
+    (folder / path).write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
     return path
 
 

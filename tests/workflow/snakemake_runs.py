@@ -28,7 +28,7 @@ class Job(NamedTuple):
 def copy_project(folder: Path) -> None:
     """Copy every file of the project that git tracks or would track: no results, no environment."""
     call = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
-    listed = subprocess.run(call, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(call, cwd=ROOT, check=True, capture_output=True, encoding="utf-8").stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():  # one that was deleted a moment ago may still be listed
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -43,14 +43,14 @@ def environment() -> dict[str, str]:
 def snakemake(folder: Path, *arguments: str, cores: int = 1) -> subprocess.CompletedProcess:
     """Run Snakemake in a folder; what it prints is in `stdout`."""
     call = [SNAKEMAKE, "--cores", str(cores), *arguments]
-    return subprocess.run(call, cwd=folder, env=environment(), stdout=PIPE, stderr=STDOUT, text=True)
+    return subprocess.run(call, cwd=folder, env=environment(), stdout=PIPE, stderr=STDOUT, encoding="utf-8")
 
 
 def planned(run: subprocess.CompletedProcess) -> dict[str, int]:
     """Rule -> number of jobs of a run or dry run."""
     assert run.returncode == 0, run.stdout
     table = run.stdout.partition("Job stats:")[2].partition("\n\n")[0]
-    jobs = {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)}
+    jobs = {name: int(number) for name, number in re.findall(r"^([\w-]+) +(\d+)$", table, flags=re.M)}
     assert jobs or "Nothing to be done" in run.stdout, run.stdout
     return jobs
 
@@ -73,7 +73,7 @@ def jobs_of(folder: Path, study: str = STUDY) -> dict[str, Job]:
 
 def digests(folder: Path) -> dict[str, str]:
     """Every artifact in a folder -> SHA-256: all results and copies of pages, but no records of how they were made."""
-    files = [path for part in ("results", "figures") for path in (folder / part).rglob("*") if path.is_file()]
+    files = [path for part in ("results/*/", "figures/") for path in folder.glob(f"{part}**/*") if path.is_file()]
     names = {str(path.relative_to(folder)): path for path in files}
     records = {"logs", "benchmarks", "manifests", ".jobs"}  # results/{study}/logs/...
     kept = {name: path for name, path in names.items() if not records & {*Path(name).parts[2:3]}}
@@ -84,7 +84,7 @@ def manifests(folder: Path) -> dict[str, dict]:
     """Every job's manifest, by its path in the folder of manifests."""
     root = folder / RESULTS / "manifests"
     paths = [p for p in sorted(root.rglob("*.json")) if not p.name.endswith(".run.json") and p.parent != root / "code"]
-    return {str(path.relative_to(root)): json.loads(path.read_text()) for path in paths}
+    return {str(path.relative_to(root)): json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def by_hand(folder: Path, job: Job) -> subprocess.CompletedProcess:
@@ -95,10 +95,12 @@ def by_hand(folder: Path, job: Job) -> subprocess.CompletedProcess:
         cwd=folder,
         env=environment() | {"PATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     log = re.search(r"--log (\S+)", job.shell)[1]
-    return subprocess.CompletedProcess(run.args, run.returncode, run.stdout, (folder / log).read_text() + run.stderr)
+    return subprocess.CompletedProcess(
+        run.args, run.returncode, run.stdout, (folder / log).read_text(encoding="utf-8") + run.stderr
+    )
 
 
 def pdf_text(path: Path) -> str:

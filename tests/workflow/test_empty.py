@@ -10,8 +10,8 @@ from rlgen.files import read_csv, write_parquet
 from rlgen.interventions.runs import COLUMNS
 
 pytestmark = pytest.mark.slow
-PROCEDURES = ("contribution", "dedicated", "published", "forgetting")
-EDITED = ("contribution", "published", "forgetting")
+PROCEDURES = ("contribution", "dedicated", "elimination", "forgetting", "gates", "published")
+EDITED = ("contribution", "elimination", "forgetting", "published")
 
 
 @pytest.fixture
@@ -27,12 +27,14 @@ def nothing_learnt(tree):
     run = snakemake(tree, "--configfile", STUDY, "--", "all", cores=2)
     jobs = planned(run)
     assert {
-        rule: jobs[rule] for rule in ("harvest_completions", "score_features", "intervene", "measure_recovery")
+        rule: jobs[rule]
+        for rule in ("harvest_completions", "attribute_features", "choose_together", "score_features", "intervene")
     } == {
         "harvest_completions": 2,
-        "score_features": 4,
-        "intervene": 3,
-        "measure_recovery": 1,
+        "attribute_features": 2,
+        "choose_together": 2,
+        "score_features": 6,
+        "intervene": 4,
     }
     assert "evaluate_model" not in jobs
     return tree

@@ -1,9 +1,8 @@
 """The SLURM profile without a SLURM: it plans the same jobs, and groups only rules that exist and need no GPU."""
 
-import re
-
+import pytest
 import yaml
-from rules import workflow
+from rules import STUDIES, workflow
 from snakemake_runs import ROOT, planned, snakemake
 
 PROFILE = ROOT / "profiles/slurm/config.yaml"
@@ -14,17 +13,20 @@ def test_the_profile_plans_the_same_jobs():
     assert planned(with_profile) == planned(snakemake(ROOT, "-n", "--forceall", "--", "figures"))
 
 
-def test_only_rules_without_gpu_share_jobs_and_every_request_grows():
-    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.M | re.S))
-    for rule in yaml.safe_load(PROFILE.read_text())["groups"]:
-        assert "gpu=0," in rules[rule], rule
-    asked = r'(?:grows\(\d+\)|asks\("\w+", "{0}", \d+\))'
-    amounts = (
-        rf"gpu=[^\n]*(?:GPU|0|gpus\(model\)),\n +mem_mb={asked.format('mem_mb')},\n +runtime={asked.format('runtime')},"
-    )
-    growing = re.findall(amounts, text)
-    assert len(growing) == text.count("resources:\n") > 30
+def test_only_rules_without_gpu_share_jobs():
+    rules = {rule.name: rule for config in STUDIES for rule in workflow(config).rules}
+    for name in yaml.safe_load(PROFILE.read_text())["groups"]:
+        assert rules[name].resources["gpu"]._value == 0, name
+
+
+@pytest.mark.parametrize("config", STUDIES)
+def test_every_request_grows_with_the_attempt(config):
+    scripted = [rule for rule in workflow(config).rules if "script" in dict(rule.params.items())]
+    assert len(scripted) > 20
+    for rule in scripted:
+        for what in ("mem_mb", "runtime"):
+            asked = rule.resources[what]._value  # a function of the attempt
+            assert asked(None, attempt=3) == 3 * asked(None, attempt=1) > 0, rule.name
 
 
 def test_processors_that_work_together_are_asked_for_on_one_node():

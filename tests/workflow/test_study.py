@@ -61,7 +61,7 @@ assert not [name for name in sys.modules if name.startswith("rlgen")]
 def test_every_rule_ran_and_made_what_it_declares_and_nothing_else(finished, jobs):
     assert set(digests(finished)) == set(jobs)
     listed = snakemake(finished, "--list-rules", "--configfile", STUDY).stdout
-    assert {job.rule for job in jobs.values()} == set(re.findall(r"^\w+$", listed, re.M)) - {"all", "figures"}
+    assert {job.rule for job in jobs.values()} == set(re.findall(r"^[\w-]+$", listed, re.M)) - {"all", "figures"}
 
 
 def test_every_artifact_has_a_manifest_with_all_that_made_it(finished, jobs):
@@ -90,7 +90,7 @@ def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_pat
     with zipfile.ZipFile(tmp_path / "report.zip") as report:
         names = report.namelist()
         text = "".join(report.read(name).decode() for name in names if name.endswith((".html", ".js")))
-    for page in [*(f"fig{i}.png" for i in range(1, 9)), *(f"table{i}.csv" for i in range(1, 4))]:
+    for page in [*(f"fig{i}.png" for i in range(1, 9)), *(f"table{i}.csv" for i in range(1, 4)), "claims.png"]:
         assert any(name.endswith(page) for name in names) or page in text, page
     shown = " ".join(re.findall(r"\w+", re.sub(r"<[^>]*>|\\n|’", " ", text)))  # words without markup
     for path in sorted((finished / "report").glob("*.rst")):
@@ -119,6 +119,10 @@ def test_every_page_is_there_and_names_its_study(finished):
     for i in range(1, 4):
         assert "Study miniature." in (finished / f"figures/table{i}.tex").read_text(), i
         assert len(pd.read_csv(finished / f"figures/table{i}.csv")) > 0, i
+    assert "Study miniature." in pdf_text(finished / "figures/claims.pdf")
+    judged = pd.read_csv(finished / "figures/claims.csv", dtype={"seed": str}).query("seed == '0'")
+    assert len(judged) == 8 and set(judged["verdict"]) <= {"holds", "fails", "not decidable", "no data"}
+    assert set(judged.query("claim == 'restrained' or claim == 'contrast'")["verdict"]) != {"no data"}
     for path in (finished / "figures").iterdir():
         assert path.read_bytes() == (finished / RESULTS / "figures" / path.name).read_bytes(), path.name
 
@@ -164,7 +168,7 @@ def test_models_and_dictionaries_load_without_our_code_and_encode_alike(finished
         members = Crosscoder.load(path.parent).members
         shards[str(path.parent)] = [str(results / f"activations/seed0/{m}/shard003.safetensors") for m in members]
     checkpoints = sorted({str(path.parent) for path in results.glob("models/*/seed0/*/model.safetensors")})
-    assert len(checkpoints) == 8 and len(shards) == 8
+    assert len(checkpoints) == 14 and len(shards) == 8
     prompt = json.loads((results / "data/tasks/max.jsonl").read_text().splitlines()[0])["prompt"]
     asked = {"checkpoints": checkpoints, "dictionaries": shards, "prompt": prompt, "codes": str(tmp_path / "codes")}
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HOME": str(tmp_path / "hf")}

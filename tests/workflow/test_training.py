@@ -24,7 +24,7 @@ from rlgen.training.settings import GRPO, SFT, Architecture, ContinuePretraining
 from rlgen.training.states import FILES
 
 COMMON = {"seed": 0, "threads": 1, "name": "trained"}
-DOCUMENTS = COMMON | {"study": "s", "data": OrganismData(families=["add", "par"], problems_per_document=2).model_dump()}
+DOCUMENTS = COMMON | {"salt": "s", "data": OrganismData(families=["add", "par"], problems_per_document=2).model_dump()}
 TINY = Architecture(hidden_size=32, layers=2, heads=2, head_dim=16, intermediate_size=32)
 RL = GRPO(
     parent="base",

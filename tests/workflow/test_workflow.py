@@ -28,12 +28,14 @@ def clone(tmp_path) -> Path:
 def test_the_default_study_plans_every_job(clone):
     jobs = planned(snakemake(clone, "-n", "all"))
     once_per_seed = ["pretrain_base", "continue_pretraining_more", "train_sft_sft", "train_grpo_rl", "build_stream"]
+    once_per_seed += ["train_sft_sft-plain", "train_sft_relearn-sft"]
     once_per_seed += ["harvest_base", "harvest_sft", "harvest_rl", "measure_dynamics", "measure_truth", "steer"]
     assert {name: jobs[name] for name in once_per_seed} == dict.fromkeys(once_per_seed, 3)
-    assert jobs["make_task"] == 8 and jobs["evaluate_model"] == 24
+    assert jobs["make_task"] == 8 and jobs["evaluate_model"] == 36
     assert jobs["train_dictionary"] == jobs["measure_dictionary"] == 39
     assert jobs["intervene"] == jobs["score_features"] == 12
-    assert jobs["copy_page"] == 22
+    assert jobs["attribute_features"] == jobs["choose_together"] == 3  # of the one procedure that scores by cause
+    assert jobs["copy_page"] == 26
 
 
 def test_one_figure_plans_its_ancestors_only(clone):
@@ -59,7 +61,7 @@ def test_the_lint_finds_nothing(study):
         (
             "dictionaries",
             {"base-dpo": {"members": ["base", "dpo"], "recipes": ["l1-own"]}},
-            "dictionaries.base-dpo.members: unknown model 'dpo', expected one of base, more, rl, sft",
+            "dictionaries.base-dpo.members: unknown model 'dpo', expected one of base, more, relearn-sft, rl",
         ),
         ("stream", {"layer": 9, "sampled_models": ["base"]}, "stream.layer: 9 is beyond the model, expected 0 to 3"),
         ("tasks", {"in_domain": ["add"], "selection": ["max"], "unseen": ["max"]}, "listed as selection and as unseen"),
@@ -79,7 +81,7 @@ def test_a_broken_study_is_refused_before_anything_is_written(clone, field, valu
 
 def test_another_study_is_read_from_its_file_alone(clone):
     content = yaml.safe_load((clone / "miniature.yaml").read_text())
-    content["procedures"] = {}
+    content["procedures"] = content["claims"] = {}
     (clone / "other.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     run = snakemake(clone, "-n", "--configfile", "other.yaml", "--", "all")
     jobs = planned(run)

@@ -32,16 +32,20 @@ def batches(
 ) -> Iterator[torch.Tensor]:
     """Endless shuffled batches (R, M, d) of the shards `indices`, from batch `start` on; every row once per epoch.
 
+    Rows have the shards' precision.
+
     `part` = (i, n) takes the i-th of n parts of every batch, in which nothing but the rows of that part is copied;
     by default R = B = batch_rows. Rings are read in the background: memory is bounded by two rings and a batch.
     A batch is the caller's: no other batch and no shard shares its memory.
     """
     first, last = (batch_rows * end // part[1] for end in (part[0], part[0] + 1))
-    rows_RMd, filled = torch.empty(last - first, len(shards.members), shards.d), 0
+    rows_RMd, filled = None, 0
     orders = _orders([shards.manifests[0]["shards"][index]["rows"] for index in indices], seed, ring)
     later = _skip(orders, start * batch_rows)
     rings = ((shards.read([indices[place] for place in places]).activations_NMd, left_N) for places, left_N in later)
     for rows_NMd, left_N in ahead(rings):
+        if rows_RMd is None:
+            rows_RMd = rows_NMd.new_empty(last - first, *rows_NMd.shape[1:])
         while len(left_N):
             take_N, left_N = left_N.tensor_split([batch_rows - filled])
             begin, end = (min(max(edge - filled, 0), len(take_N)) for edge in (first, last))

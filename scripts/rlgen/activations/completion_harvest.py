@@ -1,20 +1,19 @@
 """Reference and tuned model on the same text: the tuned model's own completions of the discovery half."""
 
 import json
-from collections.abc import Callable
 
 import pandas as pd
 import torch
 from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from rlgen.activations.forced import Encode, Forced, apart
 from rlgen.models.residual import residual_stream
 from rlgen.progress import Progress
 from rlgen.strict import Strict
 from rlgen.tasks.samples import Sample
 
 SEQUENCES_PER_BATCH = 256
-Encode = Callable[[PreTrainedTokenizerFast, Sample, str], tuple[list[int], list[int]]]  # tokens of prompt and text
 
 
 class HarvestCompletions(Strict):
@@ -35,11 +34,6 @@ class HarvestBenchmarkCompletions(Strict):
     layer: int = Field(ge=0)
     completion_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
-
-
-def apart(tokenizer: PreTrainedTokenizerFast, sample: Sample, text: str) -> tuple[list[int], list[int]]:
-    """Tokens of a sample's prompt and of a text after it, each on its own: for words that are tokens."""
-    return tokenizer(sample.prompt)["input_ids"], tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def harvest_completions(
@@ -68,17 +62,11 @@ def harvest_completions(
     for first in range(0, len(chosen), sequences):
         batch = chosen[first : first + sequences]
         pairs = [encode(tokenizer, s, right[1].at[s.sample, "completion"]) for s in batch]
-        prompts, texts = [prompt for prompt, _ in pairs], [text[:completion_tokens] for _, text in pairs]
-        ids_BT = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(p + t) for p, t in zip(prompts, texts, strict=True)], batch_first=True
-        )
-        mask_BT = torch.zeros(ids_BT.shape, dtype=torch.bool)
-        for row, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
-            mask_BT[row, len(prompt) - 1 : len(prompt) + len(text)] = True
+        forced = Forced.of(pairs, completion_tokens)
+        mask_BT = forced.completion_BT
         sample_N, place_N = mask_BT.nonzero(as_tuple=True)
-        start_B = torch.tensor([len(prompt) - 1 for prompt in prompts])
-        streams = [residual_stream(model, ids_BT, layer)[mask_BT].float() for model in models]
-        parts.append((*streams, sample_N + first, place_N - start_B[sample_N]))
+        streams = [residual_stream(model, forced.ids_BT, layer)[mask_BT].float() for model in models]
+        parts.append((*streams, sample_N + first, place_N - forced.start_B[sample_N]))
         progress.update(first + len(batch))
     reference_Nd, tuned_Nd, sample_N, position_N = (torch.cat(column) for column in zip(*parts, strict=True))
     sample_task_K = torch.tensor([tasks.index(s.task) for s in chosen], dtype=torch.int32)

@@ -14,7 +14,7 @@ LABEL_BYTES = 3 * 4  # token, sequence and position of a row, int32 each
 
 def hidden_size(checkpoint: Path) -> int:
     """Width of a checkpoint's residual stream, without loading the model."""
-    return json.loads((checkpoint / "config.json").read_text())["hidden_size"]
+    return json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["hidden_size"]
 
 
 def shard_bytes(settings: Harvested, hidden_size: int) -> int:

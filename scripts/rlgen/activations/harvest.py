@@ -8,6 +8,7 @@ padded, and their rows put where the stream has them.
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,13 +17,17 @@ from transformers import PreTrainedModel
 from rlgen.activations.settings import Harvested
 from rlgen.activations.shards import write_manifest, write_shard
 from rlgen.activations.stream import TokenStream
-from rlgen.files import file_digest, move, write_text
+from rlgen.digests import digest_of
+from rlgen.files import move, write_text
 from rlgen.models.residual import residual_stream, sequences_per_pass
 from rlgen.names import shard_name
 from rlgen.progress import Progress
 from rlgen.strict import Strict
 
 SEQUENCES_PER_BATCH = 256
+HIGH = 10.0  # medians: a row's norm above them is told; the default of stream.max_norm_ratio
+
+
 CHECKSUM = ".sha256"  # suffix of the file beside a kept shard
 WriteShard = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]
 Shard = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]  # activations_Nd, token_ids, sequence, position
@@ -34,6 +39,31 @@ class Harvest(Strict):
     threads: int
     states: list[str]
     stream: Harvested
+
+
+@dataclass
+class HighNorms:
+    """Rows of one model far longer than most: the stream leaves out those that are so in the reference alone."""
+
+    rows: int = 0
+    high: int = 0
+    square: float = 0.0
+    high_square: float = 0.0
+
+    def see(self, activations_Nd: torch.Tensor) -> None:
+        """Count the rows of one shard against its own median."""
+        norm_N = activations_Nd.float().norm(dim=-1)
+        high_N = norm_N > HIGH * norm_N.median()
+        self.rows, self.high = self.rows + len(norm_N), self.high + int(high_N.sum())
+        self.square += float(norm_N.double().square().sum())
+        self.high_square += float(norm_N[high_N].double().square().sum())
+
+    def tell(self) -> None:
+        """Say on stderr which share of the squared norm they carry."""
+        if self.high:
+            what = f"{self.high} of {self.rows} rows have norms above {HIGH:g} medians of this model"
+            share = f"{self.high_square / self.square:.0%} of its squared norm"
+            print(f"{what}: they carry {share} (docs/method.md, section 3)", file=sys.stderr)
 
 
 def sequences_of(stream: TokenStream, index: int, shard_rows: int) -> tuple[torch.Tensor, int]:
@@ -88,7 +118,7 @@ def harvest(
         raise ValueError(
             f"stream.rows={rows}: the stream holds {stream.rows} rows after the norm filter, lower the number"
         )
-    progress = Progress("harvest", rows, "rows")
+    progress, norms = Progress("harvest", rows, "rows"), HighNorms()
     with ThreadPoolExecutor(max_workers=1) as writer:
         waiting: Future | None = None
         for index in range(rows // shard_rows) if missing is None else missing:
@@ -96,9 +126,11 @@ def harvest(
             if waiting is not None:
                 waiting.result()  # raises here what writing raised
             waiting = writer.submit(write, index, *shard)
+            norms.see(shard[0])
             progress.update((index + 1) * shard_rows)
         if waiting is not None:
             waiting.result()
+    norms.tell()
 
 
 def harvest_to(folder: Path, model: PreTrainedModel, state: str, stream: TokenStream, settings: Harvested) -> None:
@@ -125,7 +157,7 @@ def harvest_kept(
     def write(index: int, *tensors: torch.Tensor) -> None:
         path = kept / shard_name(index)
         write_shard(path, *tensors, fingerprint)
-        write_text(path.with_suffix(CHECKSUM), file_digest(path) + "\n")
+        write_text(path.with_suffix(CHECKSUM), digest_of(path) + "\n")
 
     if missing:
         harvest(load(), stream, settings.layer, settings.rows, settings.shard_rows, write, missing)
@@ -150,7 +182,7 @@ def _is_whole(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        if path.with_suffix(CHECKSUM).read_text().strip() == file_digest(path):
+        if path.with_suffix(CHECKSUM).read_text(encoding="utf-8").strip() == digest_of(path):
             return True
     except OSError:  # killed between the shard and its checksum
         pass

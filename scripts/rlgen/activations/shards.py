@@ -17,7 +17,8 @@ from typing import NamedTuple
 import torch
 from safetensors import SafetensorError, safe_open
 
-from rlgen.files import ArtifactError, canonical_json, file_digest, read_tensors, write_json, write_tensors
+from rlgen.digests import digest_of, digests_of
+from rlgen.files import ArtifactError, canonical_json, read_tensors, write_json, write_tensors
 from rlgen.names import shard_name
 from rlgen.seeds import stream_seed
 
@@ -29,7 +30,7 @@ LABELS = ("token_ids", "sequence", "position")  # what every member must agree o
 class Rows(NamedTuple):
     """Aligned rows of all members."""
 
-    activations_NMd: torch.Tensor  # float32, raw units
+    activations_NMd: torch.Tensor  # raw units, in the shards' precision
     token_ids_N: torch.Tensor  # int32, vocabulary index of the row's token
     sequence_N: torch.Tensor  # int32, index of its sequence in the stream
     position_N: torch.Tensor  # int32, position in that sequence
@@ -82,7 +83,7 @@ def write_manifest(folder: str | Path, fingerprint: dict, shards: int) -> None:
         widths.add(d)
         if len(widths) > 1:
             raise ArtifactError(path, f"{d} wide, the shards before it {min(widths - {d})}", REMEDY)
-        entries.append({"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": file_digest(path)})
+        entries.append({"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": digest_of(path)})
     write_json(folder / MANIFEST, {"fingerprint": fingerprint, "d": widths.pop(), "shards": entries})
 
 
@@ -158,12 +159,48 @@ class Shards:
 
         Files are mapped, not read: every number is copied once, to its place in the result.
         """
+        self._verify(shards)
         counts = [self.manifests[0]["shards"][index]["rows"] for index in shards]
-        activations_NMd = torch.empty(sum(counts), len(self.members), self.d)
+        activations_NMd = torch.empty(sum(counts), len(self.members), self.d, dtype=self._dtype(shards))
         labels = []
         for index, rows_NMd in zip(shards, activations_NMd.split(counts), strict=True):
             labels.append(self._read_one(index, rows_NMd))
         return Rows(activations_NMd, *(torch.cat(column) for column in zip(*labels, strict=True)))
+
+    def places(self, shards: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(sequence_N, position_N) int64 of the rows of these shards, without reading the rows."""
+        self._verify(shards)
+        folder, entries = self.folders[0], self.manifests[0]["shards"]
+        found = [read_tensors(folder / entries[index]["file"], only=LABELS[1:])[0] for index in shards]
+        sequence_N, position_N = (torch.cat([labels[name] for labels in found]).long() for name in LABELS[1:])
+        return sequence_N, position_N
+
+    def _dtype(self, shards: Sequence[int]) -> torch.dtype:
+        """The precision of these shards: float32 where those of any member are."""
+        paths = [
+            folder / manifest["shards"][index]["file"]
+            for index in shards[:1]
+            for folder, manifest in zip(self.folders, self.manifests, strict=True)
+        ]
+        found = {_kept_dtype(path) for path in paths}
+        return torch.bfloat16 if found == {"BF16"} else torch.float32
+
+    def _verify(self, shards: Sequence[int]) -> None:
+        """Compare what has not been looked at yet with the manifests: present, whole, unaltered."""
+        entries = {
+            folder / manifest["shards"][index]["file"]: manifest["shards"][index]
+            for index in shards
+            for folder, manifest in zip(self.folders, self.manifests, strict=True)
+        }
+        new = [path for path in entries if path not in self._verified]
+        for path in new:
+            _check_size(path, entries[path])
+        for path, found in zip(new, digests_of(new), strict=True):
+            if found != entries[path]["sha256"]:
+                raise ArtifactError(
+                    path, "its SHA-256 differs from the manifest's: altered after it was written", REMEDY
+                )
+            self._verified.add(path)
 
     def _read_one(self, index: int, rows_NMd: torch.Tensor) -> list[torch.Tensor]:
         """Fill `rows_NMd` with shard `index` of all members; returns its labels."""
@@ -171,16 +208,13 @@ class Shards:
         for member, (folder, manifest) in enumerate(zip(self.folders, self.manifests, strict=True)):
             entry = manifest["shards"][index]
             path = folder / entry["file"]
-            if path not in self._verified:
-                _verify(path, entry)
-                self._verified.add(path)
             tensors, _ = read_tensors(path)
             rows_NMd[:, member] = tensors["activations"]
             for name in LABELS:
                 if not torch.equal(tensors[name], labels.setdefault(name, tensors[name])):
                     raise ArtifactError(path, f"its {name} differ from those in {self.folders[0]}", REMEDY)
         if self.permute_shift:
-            rows_NMd[:, -1] = permuted_shift(rows_NMd[:, 0], rows_NMd[:, -1], index)
+            rows_NMd[:, -1] = permuted_shift(rows_NMd[:, 0].float(), rows_NMd[:, -1].float(), index)
         return [labels[name] for name in LABELS]
 
 
@@ -199,7 +233,7 @@ def _check_fingerprint(fingerprint: dict) -> None:
 def _read_manifest(folder: Path) -> dict:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         _check_fingerprint(manifest["fingerprint"])
         return {key: manifest[key] for key in ("fingerprint", "d", "shards")}
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -216,12 +250,19 @@ def _check_same(folder: Path, manifest: dict, first_folder: Path, first: dict) -
             raise ArtifactError(folder / MANIFEST, f"{name} is {found}, but {expected} in {first_folder}", REMEDY)
 
 
-def _verify(path: Path, entry: dict) -> None:
-    """Compare a shard with its manifest entry: present, whole, unaltered."""
+def _kept_dtype(path: Path) -> str:
+    """Precision of a shard's activations, as its header names it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.get_slice("activations").get_dtype()
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(path, f"not a whole shard ({error})", REMEDY) from error
+
+
+def _check_size(path: Path, entry: dict) -> None:
+    """Refuse a shard that is missing or not as long as its manifest says."""
     if not path.is_file():
         raise ArtifactError(path, "missing", REMEDY)
     size = path.stat().st_size
     if size != entry["bytes"]:
         raise ArtifactError(path, f"{size} bytes, the manifest says {entry['bytes']}: cut short or foreign", REMEDY)
-    if file_digest(path) != entry["sha256"]:
-        raise ArtifactError(path, "its SHA-256 differs from the manifest's: altered after it was written", REMEDY)

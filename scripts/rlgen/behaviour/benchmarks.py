@@ -15,6 +15,7 @@ from rlgen.behaviour.reading import BenchmarkGoal, HookAt, Reading, answer_logpr
 from rlgen.behaviour.task_evaluator import BenchmarkScores, TaskEvaluator, layer_of
 from rlgen.files import ArtifactError
 from rlgen.models.generation import Prompts
+from rlgen.models.head import output_head
 from rlgen.models.logprobs import token_logprobs
 from rlgen.models.long_texts import Ends, generate_texts
 from rlgen.progress import Progress
@@ -50,7 +51,7 @@ class ChoiceEvaluator(TaskEvaluator):
         answers = []
         for row_F, text_F in (part.unbind(1) for part in flat_F2.to(model.device).split(self.batch_size)):
             hidden_FTd, ids_FT, mask_FT = reading.hidden(model, text_F, hook_at(row_F))
-            logprob_FT, greedy_FT = token_logprobs(model.lm_head, hidden_FTd, ids_FT, mask_FT)
+            logprob_FT, greedy_FT = token_logprobs(output_head(model), hidden_FTd, ids_FT, mask_FT)
             answers += zip(logprob_FT.sum(1).tolist(), greedy_FT.all(1).tolist(), strict=True)
         rest = iter(answers)
         return [list(islice(rest, len(choices[s]))) for s in own]
@@ -179,11 +180,23 @@ class BenchmarkEvaluator:
             done += len(place_P)
         return scores
 
+    def distances(
+        self, model: PreTrainedModel, rows_R: torch.Tensor, hook_for: HookFor, goal: BenchmarkGoal
+    ) -> torch.Tensor:
+        """Distance of samples rows_R (repeats allowed) from a goal on its text, nats (R,)."""
+        kl_R = torch.full((len(rows_R),), torch.nan)
+        for part, first, of_part in self._parts():
+            place_P = ((rows_R >= first) & (rows_R < first + len(part.samples))).nonzero().squeeze(1)
+            if len(place_P):
+                some_for = lambda index_B, p=place_P: hook_for(p.to(index_B.device)[index_B])  # noqa: E731
+                kl_R[place_P] = part.distances(model, rows_R[place_P] - first, some_for, goal.some(of_part))
+        return kl_R
+
     def goal(self, model: PreTrainedModel) -> BenchmarkGoal:
         """This model's own behaviour on all samples, as a goal for edits of others."""
         goals = [part.goal(model, self.completion_tokens) for part in self.parts]
         texts, hidden = [t for g in goals for t in g.texts], [h for g in goals for h in g.hidden]
-        return BenchmarkGoal(texts, hidden, model.lm_head)
+        return BenchmarkGoal(texts, hidden, output_head(model))
 
     def stream_on(self, model: PreTrainedModel, goal: BenchmarkGoal, chosen: Sequence[int], layer: int) -> torch.Tensor:
         """The model's stream at the goal's completion positions of some samples, raw units, float32 (N, d), CPU."""

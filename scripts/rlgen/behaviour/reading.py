@@ -15,7 +15,8 @@ from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
 from rlgen.models.drafts import Draft
 from rlgen.models.generation import Hook, Prompts, edited, forward
-from rlgen.models.logprobs import Head, mean_kl, token_logprobs
+from rlgen.models.head import Head, output_head
+from rlgen.models.logprobs import mean_kl, token_logprobs
 
 TOKENS_PER_PASS = 32768  # of rows side by side in one forward pass over whole solutions
 HookAt = Callable[[torch.Tensor], Hook | None]  # rows of a batch -> their edit
@@ -79,7 +80,7 @@ class BenchmarkGoal:
         goal_RTd = torch.stack(
             [pad(h, (0, 0, 0, columns - len(h))) for h in (self.hidden[i] for i in texts_R.tolist())]
         )
-        return mean_kl(self.head, goal_RTd.to(hidden_RTd.device), model.lm_head, hidden_RTd, mask_RT).cpu()
+        return mean_kl(self.head, goal_RTd.to(hidden_RTd.device), output_head(model), hidden_RTd, mask_RT).cpu()
 
 
 @torch.inference_mode()
@@ -111,5 +112,5 @@ def answer_logprobs(
         column_T = torch.arange(text_BT.shape[1], device=model.device)
         first_B = length_B - torch.tensor([asked[r][1] for r in chunk], device=model.device)
         mask_BT = (column_T >= first_B[:, None]) & (column_T < length_B[:, None])
-        found_R[chunk] = token_logprobs(model.lm_head, hidden_BTd, text_BT, mask_BT)[0].sum(1).cpu()
+        found_R[chunk] = token_logprobs(output_head(model), hidden_BTd, text_BT, mask_BT)[0].sum(1).cpu()
     return found_R

@@ -26,18 +26,22 @@ COLUMNS += ["value", "lo", "hi"]
 
 
 CURVE_COLUMNS = ["model", "seed", "step", "metric", "value"]
-MEASURED = [metric for metric in METRICS if metric != "kl"]
+MEASURED = {metric: column for metric, column in METRICS.items() if metric != "kl"} | {
+    "own_format": "own_format",  # steps after right ones, in the task's own format
+    "guess": "guess",  # always the commonest answer
+    "own_format_guess": "own_format_guess",  # always the commonest step
+}  # name in summaries -> column of per-sample tables; a study's tables may lack some
 
 
 def accuracy_table(rows: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
     """Summary of one model's per-sample rows in one seed: one row per state, task (or role mean), half and metric.
 
     `rows` holds model, state, checkpoint, steps_share, role, task, half, sample and the metrics' columns, of benchmarks
-    no format-blind one. Prompts are resampled within a task, with the same draws for all models and states of a seed;
-    tasks weigh the same in a mean.
+    neither the format-blind one nor those of steps and guesses. Prompts are resampled within a task, with the same
+    draws for all models and states of a seed; tasks weigh the same in a mean.
     """
     states = rows[["model", "state", "checkpoint", "steps_share"]].drop_duplicates().sort_values("checkpoint")
-    measured, parts = [metric for metric in MEASURED if METRICS[metric] in rows], []
+    measured, parts = {metric: column for metric, column in MEASURED.items() if column in rows}, []
     for (role, half), cell in rows.groupby(["role", "half"], sort=False):
         tasks = {task: group for task, group in cell.groupby("task", sort=False)}
         weights_DN = [
@@ -46,10 +50,8 @@ def accuracy_table(rows: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
             )
             for task, group in tasks.items()
         ]
-        for metric in measured:
-            values_NC = [
-                prompts_by_condition(group, "checkpoint", METRICS[metric]).to_numpy() for group in tasks.values()
-            ]
+        for metric, column in measured.items():
+            values_NC = [prompts_by_condition(group, "checkpoint", column).to_numpy() for group in tasks.values()]
             names = {"seed": seed, "role": role, "half": half, "metric": metric}
             for task, v_NC, w_DN in zip(tasks, values_NC, weights_DN, strict=True):
                 parts.append(_rows(states, names | {"task": task, "n": len(v_NC)}, mean_interval(v_NC, w_DN)))

@@ -15,6 +15,7 @@ from rlgen.behaviour.continuations import Ids, prompts_of
 from rlgen.behaviour.evaluator import HookFor, Scores
 from rlgen.behaviour.reading import BenchmarkGoal, HookAt, Reading, unedited
 from rlgen.models.generation import Hook, Prompts
+from rlgen.models.head import output_head
 from rlgen.tasks.shipped import BenchmarkTask
 
 
@@ -94,9 +95,20 @@ class TaskEvaluator(ABC):
             seen(done := done + len(places))
         return scores
 
+    def distances(
+        self, model: PreTrainedModel, rows_R: torch.Tensor, hook_for: HookFor, goal: BenchmarkGoal
+    ) -> torch.Tensor:
+        """Distance of rows from a goal on the goal's text, nats (R,); nothing is generated or ranked."""
+        rows, kl_R = rows_R.tolist(), torch.full((len(rows_R),), torch.nan)
+        for samples, places in self._batches(rows):
+            own_R = torch.tensor([samples.index(rows[place]) for place in places], device=model.device)
+            hook_at = _hook_at(hook_for, places, model.device)
+            kl_R[places] = self._kl(model, self._prompts(model, samples), goal.some(samples), own_R, hook_at)
+        return kl_R
+
     def goal(self, model: PreTrainedModel, completion_tokens: int) -> BenchmarkGoal:
         """This model's own behaviour, as a goal for edits of others."""
-        goal = BenchmarkGoal([[] for _ in self.samples], [torch.empty(0)] * len(self.samples), model.lm_head)
+        goal = BenchmarkGoal([[] for _ in self.samples], [torch.empty(0)] * len(self.samples), output_head(model))
         for samples, _ in self._batches(range(len(self.samples))):
             prompts = self._prompts(model, samples)
             texts = [ids[:completion_tokens] for ids in self.own_texts(model, prompts, samples)]

@@ -20,7 +20,8 @@ from typing import Literal
 import torch
 
 from rlgen.dictionaries.objectives import latent_norms
-from rlgen.files import ArtifactError, canonical_json, file_digest, read_tensors, write_json, write_tensors
+from rlgen.digests import digest_of
+from rlgen.files import ArtifactError, canonical_json, read_tensors, write_json, write_tensors
 from rlgen.names import DICTIONARY_FILES
 
 WEIGHTS, CONFIG, NORMALISATION = DICTIONARY_FILES
@@ -114,7 +115,7 @@ class Crosscoder:
         tensors = {"mean": self.mean_Md, "scale": self.scale_M}
         if self.threshold is not None:
             tensors["threshold"] = torch.tensor(self.threshold, dtype=torch.float64)
-        facts["weights_sha256"] = file_digest(folder / WEIGHTS)
+        facts["weights_sha256"] = digest_of(folder / WEIGHTS)
         write_tensors(folder / NORMALISATION, tensors, {"crosscoder": canonical_json(facts)})
 
     @classmethod
@@ -130,7 +131,7 @@ class Crosscoder:
             raise ArtifactError(
                 folder / NORMALISATION, f"not a crosscoder's normalisation ({error!r})", REMEDY
             ) from error
-        if file_digest(folder / WEIGHTS) != expected:
+        if digest_of(folder / WEIGHTS) != expected:
             raise ArtifactError(folder / WEIGHTS, f"not the weights that {NORMALISATION} belongs to", REMEDY)
         return unfold(weights, normalisation, facts)
 

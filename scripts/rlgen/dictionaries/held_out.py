@@ -15,9 +15,10 @@ ROWS_PER_BATCH = 2048
 
 
 def batches(shards: Shards, indices: Sequence[int], device: torch.device) -> Iterator[torch.Tensor]:
-    """Raw activations (B, M, d) of these shards in stream order; one shard in memory, and the next."""
+    """Raw activations (B, M, d), float32, of these shards in stream order; one shard in memory, and the next."""
     for rows_NMd in ahead(shards.read([index]).activations_NMd for index in indices):
-        yield from rows_NMd.to(device).split(ROWS_PER_BATCH)
+        for rows_BMd in rows_NMd.split(ROWS_PER_BATCH):
+            yield rows_BMd.to(device, torch.float32)
 
 
 def load_crosscoder(folder: Path, device: torch.device) -> Crosscoder:
@@ -59,5 +60,4 @@ class HeldOut:
 
     def places(self) -> tuple[torch.Tensor, torch.Tensor]:
         """sequence_R and position_R of every held-out row."""
-        rows = self.shards.read(self.indices)
-        return rows.sequence_N.long(), rows.position_N.long()
+        return self.shards.places(self.indices)

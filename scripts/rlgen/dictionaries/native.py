@@ -30,7 +30,7 @@ def load(source: Path) -> ctypes.CDLL | None:
     compiler = shlex.split(os.environ.get("CXX", "g++"))
     try:
         version = _run([*compiler, "--version"])
-        text = [path.read_text() for path in (source, source.with_suffix(".h")) if path.exists()]
+        text = [path.read_text(encoding="utf-8") for path in (source, source.with_suffix(".h")) if path.exists()]
         key = digest([text, compiler, version, FLAGS, _processor()])[:16]
         library = _cache() / f"{source.stem}-{key}.so"
         if not library.exists():
@@ -44,13 +44,13 @@ def load(source: Path) -> ctypes.CDLL | None:
 
 
 def _run(command: list[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
 
 
 def _processor() -> str:
     """What this machine's code may use: another machine that shares the cache may lack it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
         return "\n".join(line for line in lines if line.split("\t")[0] in ("model name", "flags", "Features"))
     except OSError:
         return platform.processor()

@@ -56,11 +56,12 @@ def auxiliary_loss(
     """||e - e^||^2 summed over members and coordinates, mean over rows: how badly dead latents model the residual.
 
     e = h - h^ without gradient, e^ = the reconstruction by each row's `aux_k` largest dead latents, no bias
-    (Gao et al., arXiv 2406.04093, section 2.4). The gradient reaches only the D dead latents.
+    (Gao et al., arXiv 2406.04093, section 2.4). The gradient reaches only the D dead latents. Their product is made in
+    the type of `W_dec_DMd`, all else in that of the residual.
     """
     z_BD = pre_BD.relu()
     if z_BD.shape[1] > aux_k:
         smallest_B1 = z_BD.topk(aux_k, dim=1, sorted=False).values.amin(1, keepdim=True)
         z_BD = torch.where(z_BD >= smallest_B1, z_BD, 0)
-    estimate_BMd = (z_BD @ W_dec_DMd.flatten(1)).view_as(residual_BMd)
+    estimate_BMd = (z_BD.to(W_dec_DMd.dtype) @ W_dec_DMd.flatten(1)).to(residual_BMd.dtype).view_as(residual_BMd)
     return reconstruction_loss(residual_BMd.detach(), estimate_BMd)

@@ -67,7 +67,7 @@ class PlainStep:
             loss = loss + l1 * l1_penalty(z_BS, norms_S)
         elif len(dead_D):
             residual_BMd = rows_BMd - made_BMd.detach()
-            dead = (pre_BS.index_select(1, dead_D), W_dec_SMd.index_select(0, dead_D))
+            dead = (pre_BS.index_select(1, dead_D), W_dec_SMd.index_select(0, dead_D).to(rows_BMd.dtype))
             loss = loss + recipe.aux_coefficient * auxiliary_loss(residual_BMd, *dead, recipe.aux_k)
         z_BS, share = z_BS.detach(), len(rows_BMd) / B
         return Outcome(loss * share, reconstruction.detach() * share, (z_BS > 0).sum(), cut, z_BS.amax(0) > 0)

@@ -143,7 +143,8 @@ def lm_losses(
     logits = len(total_W) * token_ids_NT.shape[1] * model.config.vocab_size  # of one sequence
     size = max(1, min(SEQUENCES_PER_BATCH, LOGITS_PER_BATCH // logits))
     for sequence_B in masked_K.split(size) if len(masked_K) else ():
-        at_BT, ids_BT = loss_mask_NT[sequence_B, :-1], token_ids_NT[sequence_B].long()
+        at_BT = loss_mask_NT[sequence_B, :-1].to(model.device)
+        ids_BT = token_ids_NT[sequence_B].long().to(model.device)
         with _side_by_side(model.model.layers[layer], replacements, sequence_B):
             logits_WBTV = model(input_ids=ids_BT, use_cache=False).logits.unflatten(0, (len(total_W), -1))
         for variant, logits_BTV in enumerate(logits_WBTV):
@@ -218,9 +219,12 @@ def member_losses(held_out: HeldOut, member: int, model: torch.nn.Module) -> dic
     counted_R = position_R < held_out.lengths_N[sequence_R] - 1  # the last token of a sequence predicts nothing
     mask_NT = torch.zeros(held_out.token_ids_NT.shape, dtype=torch.bool)
     mask_NT[sequence_R[counted_R], position_R[counted_R]] = True
-    pairs = [(h_BMd[:, member], held_out.crosscoder.reconstruct(h_BMd)[:, member]) for h_BMd in held_out.batches()]
-    h_Rd, reconstructed_Rd = (torch.cat(column) for column in zip(*pairs, strict=True))
-    mean_1d = h_Rd.mean(0, keepdim=True, dtype=torch.float64).float()
+    sum_d, parts = 0.0, []
+    for h_BMd in held_out.batches():
+        sum_d = sum_d + h_BMd[:, member].sum(0, dtype=torch.float64)
+        # A slice alone would keep the rows of all members, and the model reads them in its own precision.
+        parts.append(held_out.crosscoder.reconstruct(h_BMd)[:, member].to(model.dtype, copy=True))
+    reconstructed_Rd, mean_1d = torch.cat(parts), (sum_d / len(sequence_R)).float()[None]
 
     replacements = [RowReplacement(sequence_R, position_R, values) for values in (reconstructed_Rd, mean_1d)]
     losses = lm_losses(model, held_out.shards.layer, held_out.token_ids_NT, mask_NT, replacements)

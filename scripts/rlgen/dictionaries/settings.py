@@ -47,4 +47,8 @@ class Dictionary(Strict):
         min_length=2, description="model states, reference first; 'rl@2' is the second checkpoint of rl"
     )
     recipes: list[str] = Field(min_length=1)
+    is_null: bool = Field(
+        False,
+        description="null: a pair of states that differ for no reason worth explaining, drawn in grey",
+    )
     permute_shift: bool = Field(False, description="null: give the last member's shift from the first to permuted rows")

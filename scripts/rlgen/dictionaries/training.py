@@ -157,12 +157,14 @@ def _advance(
     recipe, ranks = training.recipe, training.ranks
     done, part = training.step - steps.start, ranks.part(recipe.batch_rows)
     raw = batches(shards, recipe.batch_rows, order, indices, start=done, part=part)
-    rows = Waited(ahead(_ready(raw, *normalisation, getattr(torch, recipe.precision), device)))
+    dtype, there = getattr(torch, recipe.precision), [statistic.to(device) for statistic in normalisation]
+    rows = Waited(ahead(_ready(raw, *normalisation, dtype, device)))
     if progress:
         progress.resume(training.step)
     pace = _Pace(device)
     while training.step < steps.stop:
-        training.advance(next(rows).to(device, non_blocking=True))
+        batch = next(rows).to(device, non_blocking=True)
+        training.advance(batch if device.type == "cpu" else _normalised(batch, *there, dtype))
         pace.keep()
         if progress:
             progress.update(training.step, rows.note(recipe.batch_rows))
@@ -194,10 +196,22 @@ def _ready(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Iterator[torch.Tensor]:
-    """Normalised batches, in page-locked memory where a GPU will fetch them without stopping the processor."""
+    """Normalised batches for the CPU; for another device raw ones, which it normalises many times faster.
+
+    They lie in page-locked memory where a GPU will fetch them without stopping the processor.
+    """
     for rows_BMd in batches:
-        rows_BMd = rows_BMd.sub_(mean_Md).div_(scale_M[:, None]).to(dtype)
-        yield rows_BMd.pin_memory() if device.type == "cuda" else rows_BMd
+        if device.type == "cpu":
+            yield _normalised(rows_BMd, mean_Md, scale_M, dtype)
+        else:
+            yield rows_BMd.pin_memory() if device.type == "cuda" else rows_BMd
+
+
+def _normalised(
+    rows_BMd: torch.Tensor, mean_Md: torch.Tensor, scale_M: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """(h - mean) / scale, computed in float32, in the memory of the batch where that has this type."""
+    return rows_BMd.float().sub_(mean_Md).div_(scale_M[:, None]).to(dtype)
 
 
 class _Pace:

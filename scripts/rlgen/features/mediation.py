@@ -1,9 +1,10 @@
 """Mediating features: which latents carry what a tuned model does right and its reference does wrong.
 
-Two scores of a latent on a set of samples, and two cuts that turn scores into a set. (docs/method.md, section 7.)
+Scores of a latent on a set of samples that need no model, and cuts that turn scores into a set. (docs/method.md, 7.)
 
     activation     E[f_k(h_tuned) - f_k(h_reference)], each model read alone                                    (paper)
     contribution   c_k = E[z_k] <d_k^tuned - d_k^reference, s> / ||s||, s = E[h_tuned - h_reference], z the joint code
+    size           E[f_k(h_reference)] ||d_k^tuned - d_k^reference||: the mean length of what an exchange of k adds
 
 E is the mean over the completion tokens of a sample, then over samples; both models read the same text.
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from rlgen.dictionaries.crosscoder import Crosscoder
 
 ROWS_PER_BATCH = 4096
-Cut = Literal["cumulative", "intersection"]
+Cut = Literal["cumulative", "intersection", "top"]
 
 
 def populations(
@@ -55,6 +56,7 @@ class GroupMeans:
 
     code_GS: NDArray[np.float64]  # joint code z
     readout_GS: NDArray[np.float64]  # one-sided code of the tuned model minus that of the reference
+    reference_GS: NDArray[np.float64]  # one-sided code of the reference
     shift_Gd: NDArray[np.float64]  # h_tuned - h_reference
     error_Gd: NDArray[np.float64]  # what the joint reconstruction leaves of that shift: e_tuned - e_reference
 
@@ -83,7 +85,7 @@ def group_means(
         z_BS = crosscoder.encode(h_B2d)
         error_B2d = h_B2d - crosscoder.decode(z_BS)
         one = [crosscoder.encode_one(h_B2d[:, m], m, readout) for m in (0, 1)]
-        columns = (z_BS, one[1] - one[0], h_B2d[:, 1] - h_B2d[:, 0], error_B2d[:, 1] - error_B2d[:, 0])
+        columns = (z_BS, one[1] - one[0], one[0], h_B2d[:, 1] - h_B2d[:, 0], error_B2d[:, 1] - error_B2d[:, 0])
         parts = [weights_GN[:, rows] @ column.double().cpu().numpy() for column in columns]
         sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
     if sums is None:
@@ -124,6 +126,12 @@ def decompositions(crosscoder: Crosscoder, means: GroupMeans) -> list[Decomposit
     return [decompose(code_S, difference_Sd, bias_d, error_d, shift_d) for code_S, error_d, shift_d in groups]
 
 
+def sizes(crosscoder: Crosscoder, means: GroupMeans) -> NDArray[np.float64]:
+    """Mean length of what an exchange of each latent adds to the reference at dose 1, raw units (G, S)."""
+    raw_S2d = crosscoder.decoder_raw_SMd.double().cpu().numpy()
+    return means.reference_GS * np.linalg.norm(raw_S2d[:, 1] - raw_S2d[:, 0], axis=1)
+
+
 def positive_shares(score_S: NDArray, pool_S: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Scores as shares of the pool's positive sum, so that tasks can be averaged; zeros where none is positive."""
     total = score_S[pool_S & (score_S > 0)].sum()
@@ -137,39 +145,41 @@ class Kept(NamedTuple):
     threshold: float
 
 
-def cut_list(score_S: NDArray, pool_S: NDArray[np.bool_], cut: Cut, share: float) -> Kept:
+def cut_list(score_S: NDArray, pool_S: NDArray[np.bool_], cut: Cut, amount: float) -> Kept:
     """The latents of `pool_S` that one list of scores selects.
 
-    intersection: score > share * maximum (paper: 0.2). cumulative: the fewest latents whose scores reach `share` of the
-    positive sum; the threshold is the smallest of them, ties go to the lower index. Empty where no score is positive.
+    intersection: score > amount * maximum (paper: 0.2). cumulative: the fewest latents whose scores reach `amount` of
+    the positive sum. top: the `amount` highest scores, fewer where fewer are positive. For the latter two the threshold
+    is the smallest score kept, and ties go to the lower index. Empty where no score is positive.
     """
     score_S = np.where(pool_S, score_S, -np.inf)
     if not (score_S > 0).any():
         return Kept(np.zeros_like(pool_S), float("nan"))
     if cut == "intersection":
-        threshold = share * score_S.max()
+        threshold = amount * score_S.max()
         return Kept(score_S > threshold, float(threshold))
     order = np.argsort(-score_S, kind="stable")
     running = np.cumsum(np.maximum(score_S[order], 0))
-    chosen = order[: np.searchsorted(running, share * running[-1]) + 1]
+    n = np.searchsorted(running, amount * running[-1]) + 1 if cut == "cumulative" else int(amount)
+    chosen = order[: min(n, int((score_S > 0).sum()))]
     kept_S = np.zeros_like(pool_S)
     kept_S[chosen] = True
     return Kept(kept_S, float(score_S[chosen[-1]]))
 
 
 def choose(
-    share_TS: NDArray, has_samples_T: NDArray[np.bool_], pool_S: NDArray[np.bool_], cut: Cut, share: float
+    share_TS: NDArray, has_samples_T: NDArray[np.bool_], pool_S: NDArray[np.bool_], cut: Cut, amount: float
 ) -> NDArray[np.bool_]:
     """The mediating set (bool over latents) from the score shares of the selection tasks.
 
-    cumulative: cut of the mean over the tasks that have samples. intersection: latents on the list of every task; a
-    task without samples has an empty list, and so has the intersection.
+    cumulative, top: cut of the mean over the tasks that have samples. intersection: latents on the list of every task;
+    a task without samples has an empty list, and so has the intersection.
     """
     if not has_samples_T.any():
         return np.zeros_like(pool_S)
-    if cut == "cumulative":
-        return cut_list(share_TS[has_samples_T].mean(0), pool_S, cut, share).kept_S
-    lists_TS = [cut_list(s, pool_S, cut, share).kept_S & has for s, has in zip(share_TS, has_samples_T, strict=True)]
+    if cut != "intersection":
+        return cut_list(share_TS[has_samples_T].mean(0), pool_S, cut, amount).kept_S
+    lists_TS = [cut_list(s, pool_S, cut, amount).kept_S & has for s, has in zip(share_TS, has_samples_T, strict=True)]
     return np.logical_and.reduce(lists_TS)
 
 

@@ -27,7 +27,7 @@ def read_set(path: str | Path) -> pd.DataFrame:
     tasks' own lists. Raises ArtifactError naming a file that is not such a set.
     """
     try:
-        found = json.loads(Path(path).read_text())
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
         whole = _row(ROLE_MEAN, found, sum(found["critical"].values())) | {"note": found["note"]}
         return pd.DataFrame([whole, *(_row(task, entry, entry["critical"]) for task, entry in found["tasks"].items())])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

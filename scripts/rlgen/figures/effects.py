@@ -11,11 +11,12 @@ from rlgen.figures import style
 from rlgen.figures.page import Settings
 
 COLUMNS = [
-    "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "n", "metric", "value",
-    "change", "change_lo", "change_hi", "seed", "subset",
+    "procedure", "state", "edit", "set_kind", "set", "form", "dose", "chosen", "role", "task", "half", "n", "metric",
+    "value", "change", "change_lo", "change_hi", "seed", "subset",
 ]  # fmt: skip
 STEERING = "steering"
 UNEDITED = "none"
+AS_LONG = "equal_norm"  # the form in which rivals stand beside a set: as long as what it adds
 RANDOM_DIRECTION = "direction"
 LANES = 0.62  # share of a row over which seeds spread
 SHIFT, SHIFT_IN_DOMAIN = "shift-selection", "shift-in_domain"
@@ -45,7 +46,8 @@ def reported(effects: pd.DataFrame) -> pd.DataFrame:
     rotated, and random directions of its length; the mean shifts of its length keep their names.
     """
     where = (effects["half"] == "test") & (effects["subset"] == "half") & (effects["task"] == "ALL")
-    rows = effects[where & (effects["metric"] == "accuracy")].copy()
+    shown = (effects["set_kind"] == "selected") | (effects["procedure"] == STEERING) | (effects["form"] == AS_LONG)
+    rows = effects[where & shown & (effects["metric"] == "accuracy")].copy()
     rows["part"] = rows["set_kind"].replace({"selected": "main", "rotated": "turned", RANDOM_DIRECTION: "turned"})
     steering = rows["procedure"] == STEERING
     rows.loc[steering, "part"] = np.where(rows.loc[steering, "edit"] == RANDOM_DIRECTION, "random", "main")

@@ -1,85 +1,107 @@
-"""Figure 1: what each kind of post-training does to accuracy, and how it gets there."""
+"""Figure 1: which training generalizes, who still knows the steps, and does a lost habit come back faster."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from pydantic import Field
 
 from rlgen.figures import style
 from rlgen.figures.page import ROLE_TITLES, TasksPage, final_checkpoints, seeds_of
+from rlgen.strict import Strict
 
 ACCURACY_COLUMNS = [
     "model", "checkpoint", "steps_share", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi",
 ]  # fmt: skip
-CURVE_COLUMNS = ["model", "seed", "step", "metric", "value"]
 PUBLISHED_AT = 0.36  # right of ours in a model's column
-CURVES = {
-    "loss": "training loss",
-    "reward": "mean reward (share right)",
-    "completion_length": "completion length, tokens",
-    "share_without_spread": "share of groups\nwithout reward spread",
-}
+GUESSES = {"accuracy": "guess", "own_format": "own_format_guess"}  # reading -> what it is without reading the prompt
+BEYOND = ("selection", "unseen")
+
+
+class Relearning(Strict):
+    """A model that learns step by step: whose state it starts from, and in how many steps."""
+
+    parent: str
+    steps: int = Field(ge=1)
 
 
 class Settings(TasksPage):
-    """`chance`: task -> accuracy of guessing; `published`: model -> task -> accuracy (shares, not percent)."""
+    """`models`: all of the study; `relearning`: those whose learning is compared step by step, by name.
 
+    `chance`: task -> accuracy of choosing among its options, for tasks whose majority answer is not known;
+    `published`: model -> task -> accuracy (shares, not percent).
+    """
+
+    models: list[str]
+    relearning: dict[str, Relearning] = Field(default_factory=dict)
     chance: dict[str, float] = Field(default_factory=dict)
     published: dict[str, dict[str, float]] | None = None
 
+    def colour(self, model: str) -> str:
+        """A model's colour."""
+        return style.model_colour(model, self.roles, self.models)
 
-def draw(page: Settings, accuracy: pd.DataFrame, curves: pd.DataFrame) -> Figure:
-    """The page: final accuracy per role, accuracy during training, training curves."""
-    figure, body = style.new_page(11.7, 9.6)
-    roles, models = page.task_roles(), page.roles.models()
-    rows = accuracy[(accuracy["half"] == "test") & (accuracy["task"] == "ALL") & accuracy["model"].isin(models)]
-    seeds = seeds_of(rows)
-    top, middle, bottom = body.subfigures(3, 1, height_ratios=[1.15, 1, 0.85])
-    finals = final_checkpoints(rows)
-    _row_of_roles(top, roles, lambda ax, role: _finals(ax, page, finals[finals["role"] == role], role, seeds))
-    _row_of_roles(middle, roles, lambda ax, role: _course(ax, page, rows[rows["role"] == role], seeds))
-    _curves(bottom, page, curves, seeds)
-    handles, (how, blind) = style.seed_handles(seeds), _reading(rows)
-    if blind:
-        handles = [*handles, style.dot(style.GREY, "format-blind", hollow=True)]
-    handles += [style.stroke(style.GREY, "mean over seeds")]
-    if page.chance:
-        handles += [style.stroke(style.GREY, "guessing", ":")]
-    if page.published:
-        handles += [Line2D([], [], ms=9, label="published", **style.STAR)]
-    top.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    lines = [style.stroke(style.model_colour(m, page.roles), m) for m in models]
-    middle.legend(handles=lines, loc="outside lower center", ncols=len(lines))
-    counts = ", ".join(f"{_prompts(finals, r)} {r.replace('_', '-')}" for r in roles)
-    style.head_and_foot(
-        figure,
-        "Which post-training generalizes beyond the task it trained on?",
-        _finding(finals, roles, models),
-        page,
-        f"{how}, test half: {counts} prompts per seed; {style.count(seeds)}, never pooled. Vertical lines: "
-        f"95 % bootstrap intervals over prompts within a seed. {blind}Role values are means over the role's tasks.",
-    )
+
+def draw(page: Settings, accuracy: pd.DataFrame) -> Figure:
+    """One row per reading: accuracy, steps in the task's own format, and learning again (or the course of training)."""
+    rows = accuracy[(accuracy["half"] == "test") & (accuracy["task"] == "ALL")]
+    finals, seeds, roles = final_checkpoints(rows), seeds_of(rows), page.task_roles()
+    steps = "own_format" in set(rows["metric"])
+    figure, body = style.new_page(11.7, 6.6 + 2.6 * steps)
+    parts = iter(np.atleast_1d(body.subfigures(2 + steps, 1, height_ratios=[1.15, *[1] * steps, 1.05])))
+    top = next(parts)
+    _row_of_roles(top, roles, "accuracy", lambda ax, role: _finals(ax, page, finals, "accuracy", role, seeds))
+    if steps:
+        label = "right steps, own format"
+        _row_of_roles(next(parts), roles, label, lambda ax, role: _finals(ax, page, finals, "own_format", role, seeds))
+    bottom, course = next(parts), _again if page.relearning else _course
+    _row_of_roles(bottom, roles, "accuracy", lambda ax, role: course(ax, page, rows, role, seeds))
+    _legends(page, top, bottom, seeds, rows)
+    style.head_and_foot(figure, _answer(page, finals), _finding(page, finals), page, _note(page, finals))
     return figure
 
 
-def _reading(rows: pd.DataFrame) -> tuple[str, str]:
-    """How answers were read, and what format-blind means where they were read so too."""
-    if "format_blind" not in set(rows["metric"]):
-        return "Answers as the benchmarks define them (greedy, or the likeliest choice)", ""
-    where = "at the answer position, after the model's own reasoning"
-    return "Greedy decoding", f"Format-blind: the likeliest of the task's own answers {where}. "
+def _legends(page: Settings, top: SubFigure, bottom: SubFigure, seeds: list[int], rows: pd.DataFrame) -> None:
+    handles = [*style.seed_handles(seeds), style.stroke(style.GREY, "mean over seeds")]
+    if page.chance or set(GUESSES.values()) & set(rows["metric"]):
+        handles += [style.stroke(style.GREY, "guessing" if page.chance else "always the commonest answer", ":")]
+    if page.published:
+        handles += [Line2D([], [], ms=9, label="published", **style.STAR)]
+    top.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    drawn = {name: f"{name}: from {r.parent}" for name, r in page.relearning.items()}
+    lines = [
+        style.stroke(page.colour(m), label) for m, label in (drawn or {m: m for m in _trained(page, rows)}).items()
+    ]
+    if lines:
+        bottom.legend(handles=lines, loc="outside lower center", ncols=len(lines))
 
 
-def _row_of_roles(part, roles: list[str], fill) -> None:
+def _note(page: Settings, finals: pd.DataFrame) -> str:
+    metrics, seeds = set(finals["metric"]), seeds_of(finals)
+    counts = ", ".join(f"{_prompts(finals, role)} {role.replace('_', '-')}" for role in page.task_roles())
+    how = "Answers as the benchmarks define them (greedy, or the likeliest choice)"
+    steps = ""
+    if "own_format" in metrics:
+        how = "Greedy decoding"
+        steps = (
+            "Right steps, own format: after each right beginning of the task's own trace, is the likeliest of the "
+            "task's states the right next one? Commonest answers and steps are chosen on the discovery half. "
+        )
+    return (
+        f"{how}, test half: {counts} prompts per seed; {style.count(seeds)}, never pooled. Vertical lines: 95 % "
+        f"bootstrap intervals over prompts within a seed. {steps}Role values are means over the role's tasks."
+    )
+
+
+def _row_of_roles(part: SubFigure, roles: list[str], label: str, fill) -> None:
     axes = part.subplots(1, len(roles), sharey=True, squeeze=False)[0]
     for ax, role in zip(axes, roles, strict=True):
         fill(ax, role)
         ax.set_ylim(-0.03, 1.05)
         ax.grid(axis="y", color=style.PALE, lw=0.6)
         ax.set_title(ROLE_TITLES[role].capitalize(), loc="left")
-    axes[0].set_ylabel("accuracy")
+    axes[0].set_ylabel(label)
 
 
 def _prompts(finals: pd.DataFrame, role: str) -> str:
@@ -87,43 +109,43 @@ def _prompts(finals: pd.DataFrame, role: str) -> str:
     return "/".join(str(int(n)) for n in counts) or "0"
 
 
-def _finals(ax: Axes, page: Settings, rows: pd.DataFrame, role: str, seeds: list[int]) -> None:
-    """One column per model: each seed with its interval, format-blind beside it, the mean as a bar."""
-    models = page.roles.models()
-    for x, model in enumerate(models):
-        colour = style.model_colour(model, page.roles)
-        for metric, shift, hollow in (("accuracy", -0.17, False), ("format_blind", 0.2, True)):
-            cells = rows[(rows["model"] == model) & (rows["metric"] == metric)]
-            for r in cells.itertuples():
-                at = x + shift + style.lane(r.seed, seeds, 0.22)
-                ax.plot([at, at], [r.lo, r.hi], color=colour, lw=1, alpha=0.7)
-                ax.plot(
-                    at,
-                    r.value,
-                    style.seed_marker(r.seed, seeds),
-                    color=colour,
-                    ms=5.5,
-                    mfc="white" if hollow else colour,
-                )
-            if len(cells) and not hollow:
-                mean = cells["value"].mean()
-                ax.plot([x + shift - 0.19, x + shift + 0.19], [mean, mean], color=colour, lw=2.2)
-                ax.annotate(style.share(mean), (x + shift - 0.2, mean), xytext=(-2, 0), textcoords="offset points",
-                            ha="right", va="center", fontsize=9, color=colour, fontweight="bold")  # fmt: skip
-        if not len(rows[rows["model"] == model]):
+def _finals(ax: Axes, page: Settings, finals: pd.DataFrame, metric: str, role: str, seeds: list[int]) -> None:
+    """One column per model: each seed with its interval, the mean as a bar."""
+    rows = finals[finals["role"] == role]
+    for x, model in enumerate(page.models):
+        colour, cells = page.colour(model), rows[(rows["model"] == model) & (rows["metric"] == metric)]
+        for r in cells.itertuples():
+            at = x + style.lane(r.seed, seeds, 0.3)
+            ax.plot([at, at], [r.lo, r.hi], color=colour, lw=1, alpha=0.7)
+            ax.plot(at, r.value, style.seed_marker(r.seed, seeds), color=colour, ms=5)
+        if len(cells):
+            mean = cells["value"].mean()
+            ax.plot([x - 0.24, x + 0.24], [mean, mean], color=colour, lw=2.2)
+            ax.annotate(style.share(mean), (x - 0.25, mean), xytext=(-2, 0), textcoords="offset points", ha="right",
+                        va="center", fontsize=8.5, color=colour, fontweight="bold")  # fmt: skip
+        else:
             ax.text(x, 0.5, "missing", ha="center", fontsize=8)
-    said = _levels(ax, page, role, models)
-    ax.set_xticks(range(len(models)), [f"{model}\n{said.get(model, '')}".strip() for model in models])
-    ax.set_xlim(-0.65, len(models) - 0.45)
+    _guessing(ax, page, rows, metric, role)
+    said = _published(ax, page, role) if metric == "accuracy" else {}
+    ax.set_xticks(range(len(page.models)), [f"{model}\n{said.get(model, '')}".strip() for model in page.models])
+    if len(page.models) > 5:
+        ax.tick_params(axis="x", rotation=20)
+    ax.set_xlim(-0.75, len(page.models) - 0.5)
 
 
-def _levels(ax: Axes, page: Settings, role: str, models: list[str]) -> dict[str, str]:
-    """Guessing level, and published means where every task of the role is published; how many are, by model."""
-    tasks = getattr(page.tasks, role)
-    if all(t in page.chance for t in tasks):
+def _guessing(ax: Axes, page: Settings, rows: pd.DataFrame, metric: str, role: str) -> None:
+    """What answering without the prompt reaches: the same for every model."""
+    tasks, level = getattr(page.tasks, role), rows[rows["metric"] == GUESSES[metric]]["value"]
+    if len(level):
+        ax.axhline(level.mean(), color=style.GREY, ls=":", lw=1.2)
+    elif metric == "accuracy" and all(t in page.chance for t in tasks):
         ax.axhline(np.mean([page.chance[t] for t in tasks]), color=style.GREY, ls=":", lw=1.2)
-    said = {}
-    for x, model in enumerate(models if page.published is not None else []):
+
+
+def _published(ax: Axes, page: Settings, role: str) -> dict[str, str]:
+    """Published means where every task of the role is published; how many are, by model."""
+    tasks, said = getattr(page.tasks, role), {}
+    for x, model in enumerate(page.models if page.published is not None else []):
         known = page.published.get(model, {})
         count = sum(t in known for t in tasks)
         said[model] = (
@@ -134,47 +156,63 @@ def _levels(ax: Axes, page: Settings, role: str, models: list[str]) -> dict[str,
     return said
 
 
-def _course(ax: Axes, page: Settings, rows: pd.DataFrame, seeds: list[int]) -> None:
+def _trained(page: Settings, rows: pd.DataFrame) -> list[str]:
+    """Models with a course: more than one checkpoint."""
+    return [m for m in page.models if rows.loc[rows["model"] == m, "checkpoint"].max() > 1]
+
+
+def _course(ax: Axes, page: Settings, rows: pd.DataFrame, role: str, seeds: list[int]) -> None:
     """Accuracy against training share, one line per seed; every line starts at the reference."""
-    rows = rows[rows["metric"] == "accuracy"]
+    rows = rows[(rows["metric"] == "accuracy") & (rows["role"] == role)]
     start = rows[rows["model"] == page.roles.reference].set_index("seed")["value"]
-    for model in page.roles.models()[1:]:
-        colour = style.model_colour(model, page.roles)
+    for model in _trained(page, rows):
         for seed, line in rows[rows["model"] == model].sort_values("checkpoint").groupby("seed"):
-            x, y = [0.0, *line["steps_share"]], [start.get(seed, np.nan), *line["value"]]
-            ax.plot(x, y, color=colour, marker=style.seed_marker(seed, seeds), ms=4.5, lw=1.2)
-    for seed, value in start.items():
-        ax.plot(0, value, style.seed_marker(seed, seeds), color=style.BLACK, ms=5)
+            _line(ax, [0.0, *line["steps_share"]], [start.get(seed, np.nan), *line["value"]], page, model, seed, seeds)
     ax.set_xlabel("share of the training steps")
 
 
-def _curves(part, page: Settings, curves: pd.DataFrame, seeds: list[int]) -> None:
-    """Loss, reward, length and dead groups against training share; thin lines are seeds."""
-    for ax, (metric, label) in zip(part.subplots(1, len(CURVES)), CURVES.items(), strict=True):
-        rows = curves[(curves["metric"] == metric) & curves["model"].isin(page.roles.models())]
-        ax.set_title(label[:1].upper() + label[1:], loc="left")
-        if rows.empty:
-            style.say(ax, "not recorded by\nany of these models")
-            continue
-        for (model, _), line in rows.sort_values("step").groupby(["model", "seed"]):
-            ax.plot(
-                line["step"] / line["step"].max(),
-                line["value"],
-                color=style.model_colour(model, page.roles),
-                lw=0.9,
-                alpha=0.85,
-            )
-        if metric == "reward" or metric == "share_without_spread":
-            ax.set_ylim(-0.03, 1.03)
-        ax.grid(axis="y", color=style.PALE, lw=0.6)
-        ax.set_xlabel("share of the training steps")
+def _again(ax: Axes, page: Settings, rows: pd.DataFrame, role: str, seeds: list[int]) -> None:
+    """Accuracy against steps of learning the same texts; every line starts at its parent."""
+    rows = rows[(rows["metric"] == "accuracy") & (rows["role"] == role)]
+    finals = final_checkpoints(rows)
+    for model, settings in page.relearning.items():
+        start = finals[finals["model"] == settings.parent].set_index("seed")["value"]
+        for seed, line in rows[rows["model"] == model].sort_values("checkpoint").groupby("seed"):
+            x = [0.0, *(line["steps_share"] * settings.steps)]
+            _line(ax, x, [start.get(seed, np.nan), *line["value"]], page, model, seed, seeds)
+    ax.set_xlabel("training steps")
 
 
-def _finding(finals: pd.DataFrame, roles: list[str], models: list[str]) -> str:
+def _line(ax: Axes, x: list, y: list, page: Settings, model: str, seed: int, seeds: list[int]) -> None:
+    ax.plot(x, y, color=page.colour(model), marker=style.seed_marker(seed, seeds), ms=4.5, lw=1.2)
+
+
+def _answer(page: Settings, finals: pd.DataFrame) -> str:
+    """Which models rise or fall beyond the trained task: in every seed and role, by intervals that do not meet."""
+    rows = finals[(finals["metric"] == "accuracy") & finals["role"].isin(BEYOND)]
+    base = rows[rows["model"] == page.roles.reference].set_index(["role", "seed"])
+    found: dict[str, list[str]] = {"rises in": [], "falls in": [], "is not told apart in": []}
+    for model in page.models:
+        own = rows[rows["model"] == model].set_index(["role", "seed"])
+        if model != page.roles.reference and len(own) and own.index.equals(base.index):
+            rises, falls = (own["lo"] > base["hi"]).all(), (own["hi"] < base["lo"]).all()
+            found["rises in" if rises else "falls in" if falls else "is not told apart in"].append(model)
+    parts = [f"{verb} {_listed(models)}" for verb, models in found.items() if models]
+    return f"Beyond the trained task accuracy {', '.join(parts)}" if parts else "Nothing to compare with the reference"
+
+
+def _listed(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _finding(page: Settings, finals: pd.DataFrame) -> str:
     """The means over seeds, in words."""
-    means = finals[finals["metric"] == "accuracy"].groupby(["role", "model"])["value"].mean()
-    parts = []
-    for role in roles:
-        values = " / ".join(style.share(means.get((role, m), np.nan)) for m in models)
+    means, parts = finals.groupby(["metric", "role", "model"])["value"].mean(), []
+    for role in page.task_roles():
+        values = " / ".join(style.share(means.get(("accuracy", role, m), np.nan)) for m in page.models)
         parts.append(f"{ROLE_TITLES[role].split(', ')[-1]} {values}")
-    return f"Mean accuracy, {' / '.join(models)}:  " + ";  ".join(parts)
+    text = f"Mean accuracy, {' / '.join(page.models)}:  " + ";  ".join(parts)
+    again = [f"{model}: {r.steps} steps from {r.parent}" for model, r in page.relearning.items()]
+    text += f"  ({'; '.join(again)})" if again else ""
+    return text

@@ -6,18 +6,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from rlgen.figures import style
+from rlgen.figures import exclusive, style
 from rlgen.figures.page import Page, seeds_of
 
 COLUMNS = ["dictionary", "recipe", "seed", "latent", "alive", "nrn_l1", "nu_err", "nu_rec"]
-CUTS = (0.7, 0.9)
-EXCLUSIVE = 0.5  # nu below this for error and for reconstruction: the reference holds less than half of the latent
+CUTS = (exclusive.TAIL, 0.9)
 NU_SHOWN = (-0.3, 1.6)
 
 
 class Settings(Page):
-    """`pairs`: dictionary -> its post-trained model; `nulls`: dictionaries; `recipes`: recipe -> printed name."""
+    """`pairs`: dictionary -> its post-trained model; `nulls`: dictionaries; `recipes`: recipe -> printed name.
 
+    `models`: all of the study, in the order that colours follow.
+    """
+
+    models: list[str]
     pairs: dict[str, str]
     nulls: list[str]
     recipes: dict[str, str]
@@ -46,15 +49,18 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
         page,
         f"{style.count(seeds)}; alive latents only (numbers in the panels). NRN: L1 norm of the post-trained model's "
         "decoder row over the sum of both norms; 1 = only the post-trained model, .5 = shared, 0 = only the reference. "
-        "ν: how much of the latent the reference needs, relative to the post-trained model; truly exclusive: both "
-        f"below {style.share(EXCLUSIVE)}. No intervals: seeds are the spread.",
+        "ν: how much of the latent the reference needs, relative to the post-trained model. Exclusive by our cut / by "
+        "public code's: both ν below .5 (pale) / |ν| of the error below .2 and of the reconstruction below .5 (dark).",
     )
     return figure
 
 
 def _entries(page: Settings) -> list[tuple[str, str, str]]:
     """(dictionary, label, colour) of pairs, then nulls."""
-    pairs = [(d, f"{page.roles.reference}–{m}", style.model_colour(m, page.roles)) for d, m in page.pairs.items()]
+    pairs = [
+        (d, f"{page.roles.reference}–{m}", style.model_colour(m, page.roles, page.models))
+        for d, m in page.pairs.items()
+    ]
     return pairs + [(d, d.replace("-", " "), style.GREY) for d in page.nulls]
 
 
@@ -119,20 +125,21 @@ def _tail(ax: Axes, page: Settings, alive: pd.DataFrame, seeds: list[int]) -> No
 
 
 def _scaling(ax: Axes, page: Settings, alive: pd.DataFrame, seeds: list[int]) -> None:
-    """nu of error against nu of reconstruction for latents above the first cut; how many are truly exclusive."""
+    """nu of error against nu of reconstruction for latents above the first cut; how many are exclusive by each cut."""
     tail = alive[(alive["nrn_l1"] > CUTS[0]) & alive["dictionary"].isin(page.pairs)]
     ax.set_xlabel("ν of the error")
     ax.set_ylabel("ν of the reconstruction")
     low, high = NU_SHOWN
     ax.set_xlim(low, high)
     ax.set_ylim(low, high + 0.4)  # room for the counts
-    ax.add_patch(Rectangle((low, low), EXCLUSIVE - low, EXCLUSIVE - low, color=style.PALE, lw=0, zorder=0))
-    ax.text(low + 0.03, low + 0.03, "truly exclusive", fontsize=8, color="#555555")
+    for cut, colour in zip(exclusive.CUTS.values(), (style.PALE, "#BDBDBD"), strict=True):
+        (left, right), (bottom, top) = np.clip(cut, low, high)
+        ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, color=colour, lw=0, zorder=0))
     ax.text(high - 0.03, low + 0.03, "shared after all", fontsize=8, color="#555555", ha="right")
     lines = []
     for dictionary, model in page.pairs.items():
         cells = tail[tail["dictionary"] == dictionary]
-        colour = style.model_colour(model, page.roles)
+        colour = style.model_colour(model, page.roles, page.models)
         known = cells.dropna(subset=["nu_err", "nu_rec"])
         for seed, group in known.groupby("seed"):
             x, y = np.clip(group["nu_err"], low, high), np.clip(group["nu_rec"], low, high)
@@ -153,8 +160,9 @@ def _scaling(ax: Axes, page: Settings, alive: pd.DataFrame, seeds: list[int]) ->
         )
 
 
-def _exclusive(known: pd.DataFrame) -> int:
-    return int(((known["nu_err"] < EXCLUSIVE) & (known["nu_rec"] < EXCLUSIVE)).sum())
+def _exclusive(known: pd.DataFrame) -> str:
+    """How many are exclusive by our cut / by the public one."""
+    return " / ".join(str(n) for n in exclusive.counts(known).values())
 
 
 def _finding(page: Settings, features: pd.DataFrame) -> str:
@@ -167,6 +175,7 @@ def _finding(page: Settings, features: pd.DataFrame) -> str:
             cells = alive[(alive["dictionary"] == dictionary) & (alive["recipe"] == recipe)]
             tail = cells[cells["nrn_l1"] > CUTS[0]]
             share = len(tail) / len(cells) if len(cells) else np.nan
-            values.append(f"{model} {style.share(share)} ({_exclusive(tail)} of {len(tail)} truly exclusive)")
+            values.append(f"{model} {style.share(share)} ({_exclusive(tail)} of {len(tail)} exclusive)")
         parts.append(f"{name}: " + ", ".join(values))
-    return f"Share of latents with NRN above {style.share(CUTS[0])}.  " + ";  ".join(parts)
+    cuts = "our cut / public cut"
+    return f"Share of latents with NRN above {style.share(CUTS[0])} (exclusive: {cuts}).  " + ";  ".join(parts)

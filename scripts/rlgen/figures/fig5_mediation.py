@@ -42,13 +42,14 @@ def draw(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.D
         colour = style.PROCEDURE_COLOURS[i % len(style.PROCEDURE_COLOURS)]
         own_sets, own_overlap = sets[sets["procedure"] == name], overlap[overlap["procedure"] == name]
         p = page.procedures[name]
-        own_scores = scores[(scores["procedure"] == name) & (scores["score_name"] == p.score)]
+        own_scores = scores[(scores["procedure"] == name) & (scores["score_name"] == p.list_score)]
         own_scores = own_scores[own_scores["population"] == "critical"]
         _scores(axes[0], page, own_scores, own_sets, seeds, colour)
         _sets(axes[1], own_sets, seeds, colour)
         _matrix(axes[2], page, own_overlap)
         _chance(axes[3], own_overlap, seeds, colour)
-        rule = f"{p.score} score, {p.cut} cut at {style.share(p.cut_share)}"
+        cut = f"{p.cut} {p.cut_count}" if p.cut == "top" else f"{p.cut} cut at {style.share(p.cut_share)}"
+        rule = f"{p.score} score, {cut}"
         axes[0].set_title(f"{name}: {rule}\n{p.dictionary} / {p.recipe}, samples {p.critical}", loc="left")
     for ax, title in zip(grid[0, 1:], ("Mediating set", "Overlap, %", "Against chance"), strict=True):
         ax.set_title(title, loc="left")

@@ -10,11 +10,12 @@ from rlgen.figures.page import Settings, seeds_of
 
 __all__ = ["EFFECT_COLUMNS", "RECOVERY_COLUMNS", "Settings", "draw"]
 EFFECT_COLUMNS = effects.COLUMNS
-RECOVERY_COLUMNS = ["seed", "procedure", "quantity", "value", "lo", "hi", "chance"]
+RECOVERY_COLUMNS = [
+    "seed", "procedure", "quantity", "task", "value", "lo", "hi", "chance_lo", "chance", "chance_hi", "p",
+]  # fmt: skip
 QUANTITIES = {
     "cosine": "cosine with the planted direction",
     "carried_share": "share of the post-training\nshift that the set carries",
-    "auc": "AUC of its projection for\nthe planted cause",
 }
 ROLE = "selection"
 
@@ -25,22 +26,24 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
     rows, seeds = effects.reported(table), seeds_of(recovery)
     top, bottom = body.subfigures(2, 1, height_ratios=[1, 1.1])
     methods = list(dict.fromkeys([*page.procedures, *recovery["procedure"]]))
-    axes = top.subplots(1, len(QUANTITIES), sharey=True, width_ratios=[1.5, 1, 1])
-    for ax, (quantity, label) in zip(axes, QUANTITIES.items(), strict=True):
+    axes = top.subplots(1, len(QUANTITIES) + 1, width_ratios=[1.3, 1, 1])
+    for ax, (quantity, label) in zip(axes, QUANTITIES.items(), strict=False):
         _quantity(ax, page, recovery, quantity, methods, seeds)
         ax.set_xlabel(label)
     axes[0].set_title("Does the exchange point along the truth?", loc="left", fontweight="bold")
     axes[1].set_title("Does it carry the shift?", loc="left", fontweight="bold")
-    axes[2].set_title("Does it tell causes apart?", loc="left", fontweight="bold")
+    axes[1].set_yticklabels([])
+    _effect_by_share(axes[2], page, table, recovery, seeds)
     states = [s for s in (page.roles.reference, page.roles.target) if s in page.states]
     lower = bottom.subplots(1, len(states) + 1)
     for ax, state in zip(lower, states, strict=False):
         _steering(ax, page, rows, state, seeds)
     _effect_by_alignment(lower[-1], page, rows, recovery, seeds)
     handles = [*style.seed_handles(seeds), style.stroke(style.TRUTH_COLOUR, "steering by the truth")]
+    handles += [style.stroke(style.TRUTH_COLOUR, "header in the prompt", "--")]
     handles += [style.dot(_colour(page, m), m, marker="D") for m in page.procedures]
     handles += [style.dot(style.SHIFT_COLOUR, "mean shifts", marker="D")]
-    bottom.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    bottom.legend(handles=handles, loc="outside lower center", ncols=(len(handles) + 1) // 2)
     counts = "/".join(str(int(n)) for n in sorted(rows.loc[rows["role"] == ROLE, "n"].unique())) or "0"
     style.head_and_foot(
         figure,
@@ -48,9 +51,9 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
         _finding(page, recovery, methods),
         page,
         f"{style.count(seeds)}, each a mark; {counts} test prompts per seed for effects. Bars: 95 % bootstrap "
-        "intervals within a seed. Grey: what chance reaches. Truth: mean difference of the two planted causes in the "
-        "reference's activations; its doses are multiples of that difference. Methods stand at the dose chosen on the "
-        "discovery half.",
+        "intervals within a seed. Grey: 95 % of random sets of as many alive latents (shifts: of random directions); "
+        "P: share of them that reach the value. Truth: stream of the same texts under a careful minus under a careless "
+        "header, times the dose. Dashed: the header itself in the prompt. Methods at their own dose.",
     )
     return figure
 
@@ -72,8 +75,8 @@ def _mark(ax: Axes, x: float, y: float, colour: str, marker: str) -> None:
 def _quantity(
     ax: Axes, page: Settings, recovery: pd.DataFrame, quantity: str, methods: list[str], seeds: list[int]
 ) -> None:
-    """One row per method, one lane per seed, with interval and chance."""
-    cells = recovery[recovery["quantity"] == quantity]
+    """One row per method, one lane per seed, with interval and the range of chance; P of every seed at the right."""
+    cells = recovery[(recovery["quantity"] == quantity) & (recovery["task"] == "ALL")]
     for y, method in enumerate(methods):
         own = cells[cells["procedure"] == method]
         if own["value"].dropna().empty:
@@ -88,17 +91,44 @@ def _quantity(
             )
         for r in own.itertuples():
             at = y + style.lane(r.seed, seeds, 0.5)
-            if np.isfinite(r.chance):  # the sign of a chance cosine is open
-                start = -r.chance if quantity == "cosine" else 0.0
-                ax.plot([start, r.chance], [at, at], color=style.PALE, lw=6, solid_capstyle="butt", zorder=0)
+            ax.plot([r.chance_lo, r.chance_hi], [at, at], color=style.PALE, lw=6, solid_capstyle="butt", zorder=0)
+            ax.plot([r.chance], [at], "|", color=style.GREY, ms=6, zorder=1)
             ax.plot([r.lo, r.hi], [at, at], color=_colour(page, method), lw=1.1)
             _mark(ax, r.value, at, _colour(page, method), style.seed_marker(r.seed, seeds))
+        if len(own):
+            chances = " / ".join(_p(p) for p in own.sort_values("seed")["p"])
+            ax.text(1.02, y, f"P {chances}", transform=ax.get_yaxis_transform(), va="center", fontsize=8)
     ax.set_yticks(range(len(methods)), [_label(m) for m in methods])
     ax.set_ylim(len(methods) - 0.45, -0.55)
-    low = min(0.0, cells["value"].min() - 0.1) if len(cells) else 0.0
-    ax.set_xlim(max(-1.02, min(low, -0.3)) if quantity == "cosine" else low, 1.02)
+    if quantity == "cosine" and len(cells):  # the whole range of chance, and the largest cosine there is
+        ax.set_xlim(min(0.0, cells[["value", "lo", "chance_lo"]].min().min()) - 0.05, 1.02)
     ax.axvline(0, color="black", lw=0.6)
     ax.grid(axis="x", color=style.PALE, lw=0.6)
+
+
+def _p(p: float) -> str:
+    """.03, .001"""
+    return f"{p:.3f}".lstrip("0") if p < 0.01 else style.share(p)
+
+
+def _effect_by_share(ax: Axes, page: Settings, table: pd.DataFrame, recovery: pd.DataFrame, seeds: list[int]) -> None:
+    """Change of accuracy in the reference against the carried share of a task's own shift, by task and seed."""
+    state, keys = page.roles.reference, ["procedure", "seed", "task"]
+    kept = (table["state"] == state) & (table["set_kind"] == "selected") & table["chosen"].astype(bool)
+    kept &= (table["half"] == "test") & (table["subset"] == "half") & (table["metric"] == "accuracy")
+    shares = recovery[(recovery["quantity"] == "carried_share") & (recovery["task"] != "ALL")]
+    cells = table[kept].merge(shares[[*keys, "value"]].rename(columns={"value": "share"}), on=keys)
+    ax.set_title("More carried, more effect?", loc="left", fontweight="bold")
+    if cells.empty:
+        style.say(ax, f"no set was amplified in {state}")
+        return
+    for r in cells.itertuples():
+        marker, colour = style.seed_marker(r.seed, seeds), _colour(page, r.procedure)
+        ax.plot(r.share, r.change, marker, color=colour, mfc="white" if r.role == "in_domain" else colour, ms=4.5)
+    ax.axhline(0, color="black", lw=0.6)
+    ax.set_xlabel("share carried of one task's shift\n(hollow: in-domain)")
+    ax.set_ylabel(f"change of accuracy in {state}")
+    ax.grid(color=style.PALE, lw=0.6)
 
 
 def _steering(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, seeds: list[int]) -> None:
@@ -113,6 +143,9 @@ def _steering(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, seeds: l
     for seed, line in truth.sort_values("dose").groupby("seed"):
         x, y = [0.0, *line["dose"]], [levels.get(seed, np.nan), *line["value"]]
         ax.plot(x, y, color=style.TRUTH_COLOUR, marker=style.seed_marker(seed, seeds), ms=4.5, lw=1.2)
+    header = cells[(cells["procedure"] == effects.STEERING) & (cells["edit"] == "header")]
+    if len(header):
+        ax.axhline(header["value"].mean(), color=style.TRUTH_COLOUR, lw=1.1, ls="--")
     last = truth["dose"].max()
     random = cells[
         (cells["procedure"] == effects.STEERING)
@@ -174,11 +207,13 @@ def _effect_by_alignment(
 
 
 def _finding(page: Settings, recovery: pd.DataFrame, methods: list[str]) -> str:
-    """Cosines per seed, in words."""
+    """Cosines per seed, and the share of random sets that reach them, in words."""
     cells = recovery[recovery["quantity"] == "cosine"].sort_values("seed")
     parts = []
     for method in methods:
-        values = cells.loc[cells["procedure"] == method, "value"].dropna()
-        if len(values) or method in page.procedures:
-            parts.append(f"{_label(method)} " + (" / ".join(style.share(v) for v in values) or "no set"))
+        own = cells[cells["procedure"] == method].dropna(subset="value")
+        if len(own) or method in page.procedures:
+            values, chances = (" / ".join(map(f, own[c])) for f, c in ((style.share, "value"), (_p, "p")))
+            chances = f" (P {chances})" if values and method in page.procedures else ""
+            parts.append(f"{_label(method)} " + (values or "no set") + chances)
     return "Cosine with the planted direction, per seed:  " + ";  ".join(parts)

@@ -68,7 +68,8 @@ def read(path: str | Path, columns: list[str]) -> pd.DataFrame:
 
 def read_all(paths: list[Path], columns: list[str]) -> pd.DataFrame:
     """Several tables of the same columns as one, in the order given."""
-    return pd.concat([read(path, columns) for path in paths], ignore_index=True)
+    empty = pd.DataFrame(columns=columns)
+    return pd.concat([read(path, columns) for path in paths], ignore_index=True) if paths else empty
 
 
 def seeds_of(table: pd.DataFrame) -> list[int]:

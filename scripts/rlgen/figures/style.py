@@ -3,6 +3,7 @@
 Importing this module sets matplotlib's defaults for the process, whatever a user's matplotlibrc says.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
@@ -43,6 +44,7 @@ matplotlib.rcParams.update(
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#8C8C8C", "#D9D9D9"
+OTHERS = (PURPLE, GREEN, ORANGE, SKY)  # models of no role
 MARKERS = "os^Dv<>Pp*h"
 TRUTH_COLOUR, SHIFT_COLOUR = GREEN, YELLOW
 HEAD, FOOT = 0.72, 0.58  # inches kept for the title and for the note
@@ -50,10 +52,14 @@ STAR = {"marker": "*", "ls": "", "mfc": "white", "mec": "black", "mew": 1.0}  # 
 PROCEDURE_COLOURS = (PURPLE, SKY, ORANGE, BLACK)
 
 
-def model_colour(model: str, roles: Roles) -> str:
-    """The one colour of a model (or a checkpoint `model@i` of it) on every page."""
-    name = model.split("@")[0]
-    return {roles.reference: BLACK, roles.target: BLUE, roles.contrast: VERMILLION}.get(name, GREY)
+def model_colour(model: str, roles: Roles, models: Sequence[str] = ()) -> str:
+    """The one colour of a model (or a checkpoint `model@i` of it) on every page.
+
+    `models`: all of the study, for pages that show more than the compared ones; models of no role follow their order.
+    """
+    name, compared = model.split("@")[0], {roles.reference: BLACK, roles.target: BLUE, roles.contrast: VERMILLION}
+    others = [m for m in models if m not in compared]
+    return compared.get(name) or (OTHERS[others.index(name) % len(OTHERS)] if name in others else GREY)
 
 
 def seed_marker(seed: int, seeds: list[int]) -> str:

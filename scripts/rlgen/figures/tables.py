@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rlgen.figures import exclusive
 from rlgen.figures.page import Page, TasksPage, final_checkpoints
 from rlgen.files import write_csv, write_text
 
@@ -13,6 +14,7 @@ EFFECT_COLUMNS = [
     "procedure", "state", "edit", "set_kind", "set", "dose", "chosen", "role", "task", "half", "subset", "n", "metric",
     "value", "change", "change_lo", "change_hi", "wrong_to_right", "right_to_wrong", "seed",
 ]  # fmt: skip
+FEATURE_COLUMNS = ["dictionary", "recipe", "seed", "alive", "nrn_l1", "nu_err", "nu_rec"]
 QUALITY_COLUMNS = [
     "dictionary",
     "recipe",
@@ -25,6 +27,7 @@ QUALITY_COLUMNS = [
     "loss_recovered",
     "rows",
 ]
+READINGS = {"accuracy": "", "format_blind": ", format-blind", "own_format": ", own format"}
 QUALITY = {
     "fve": "variance explained",
     "fve_swap": "variance explained, one-sided",
@@ -32,6 +35,12 @@ QUALITY = {
     "dead_share": "dead share",
     "loss_recovered": "loss recovered",
 }
+OWN = {
+    "alive": "alive latents",
+    "tail": f"norm ratio above {exclusive.TAIL:g}",
+    "exclusive_ours": "exclusive",
+    "exclusive_public": "exclusive, public cut",
+}  # of pairs, for the post-trained member
 STEERING = "steering"
 CONTROLS = {"random": "random sets", "nrn": "top by NRN", "shift-selection": "mean shift, as long"}
 KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
@@ -40,19 +49,20 @@ KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
 def table1(page: TasksPage, accuracy: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Final accuracies on the test half: (one row per model, task and seed; one row per task, seeds side by side)."""
     rows = final_checkpoints(accuracy)
-    rows = rows[(rows["half"] == "test") & rows["metric"].isin(["accuracy", "format_blind"])]
+    rows = rows[(rows["half"] == "test") & rows["metric"].isin(READINGS)]
     tidy = rows[["role", "task", "model", "metric", "seed", "n", "value", "lo", "hi"]]
     models = [*page.roles.models(), *sorted(set(rows["model"]) - set(page.roles.models()))]
-    lines = []
+    compared, read, lines = page.roles.models(), set(rows["metric"]), []
     for role in page.task_roles():
         for task in [*getattr(page.tasks, role), "ALL"]:
             cells = rows[(rows["role"] == role) & (rows["task"] == task)]
             line = {"tasks": role.replace("_", "-"), "task": "mean" if task == "ALL" else task}
             line["n"] = "/".join(str(int(n)) for n in sorted(cells["n"].unique()))
             for model in models:
-                for metric in sorted(rows["metric"].unique()):
+                for metric, title in READINGS.items():
                     own = cells[(cells["model"] == model) & (cells["metric"] == metric)]
-                    line[model if metric == "accuracy" else f"{model}, format-blind"] = _seeds(own)
+                    if metric == "accuracy" or (model in compared and metric in read):
+                        line[f"{model}{title}"] = _seeds(own)
             lines.append(line)
     return _sorted(tidy), pd.DataFrame(lines)
 
@@ -82,14 +92,23 @@ def table2(page: Page, effects: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFram
     return _sorted(tidy), wide
 
 
-def table3(page: Page, quality: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Quality of every dictionary on held-out rows: (one row per seed and member; seeds side by side)."""
+def table3(page: Page, quality: pd.DataFrame, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Quality of every dictionary on held-out rows: (one row per seed and member; seeds side by side).
+
+    Pairs also say, in the rows of the post-trained member, how many latents are its own, by both cuts.
+    """
+    own = exclusive.table(features)
+    last = quality.drop_duplicates(["dictionary", "recipe", "seed"], keep="last")[
+        ["dictionary", "recipe", "seed", "member"]
+    ]
+    quality = quality.merge(last.merge(own), how="left")
     lines = []
     for names, cells in quality.groupby(["dictionary", "recipe", "member"], sort=False):
         line = dict(zip(["dictionary", "recipe", "member"], names, strict=True))
         line |= {title: _seeds(cells, column, digits=1 if column == "l0" else 2) for column, title in QUALITY.items()}
+        line |= {title: _seeds(cells, column, digits=0) for column, title in OWN.items()}
         lines.append(line)
-    return quality[QUALITY_COLUMNS], pd.DataFrame(lines)
+    return quality[[*QUALITY_COLUMNS, *OWN]], pd.DataFrame(lines)
 
 
 def write(tidy: pd.DataFrame, wide: pd.DataFrame, csv: str | Path, tex: str | Path, page: Page, note: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
@@ -65,6 +66,15 @@ class BenchmarkRunner:
         progress = Progress("interventions", len(rows_R), "completions")
         scores = self.evaluator.score(self.model, rows_R, hook_for, progress, goal)
         return condition_table(conditions, [self.evaluator.samples[i] for i in samples], scores, scores.kl_B)
+
+    def distances(self, conditions: int, edits: Edits, samples: Sequence[int], goal: BenchmarkGoal) -> np.ndarray:
+        """KL(goal || edited model) of every condition on every sample, nats (C, I); nothing is generated."""
+        rows_R = torch.tensor(samples).repeat(conditions)
+        condition_R = torch.arange(conditions).repeat_interleave(len(samples))
+        kl_R = self.evaluator.distances(
+            self.model, rows_R, lambda index_B: self._hook(edits, condition_R, index_B), goal
+        )
+        return kl_R.view(conditions, len(samples)).numpy()
 
     def stream_on_goal(self, samples: Sequence[int], goal: BenchmarkGoal) -> torch.Tensor:
         """This model's unedited stream at the goal's completion positions of some samples, raw units (N, d)."""

@@ -1,56 +1,65 @@
-"""Control conditions: matched random sets, rotated differences, random directions, dictionary-free mean shifts."""
+"""Control conditions: random sets matched on size, rotations, random directions, dictionary-free mean shifts."""
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
 
 from rlgen.activations.completions import Completions
 
-NEIGHBOURS = 5  # a control latent is drawn among this many nearest candidates
+GROUPS = 4  # a set is matched in so many groups of members of about the same size
+WINDOW = 6  # a group of m members draws m of the 6 m latents of the pool that are nearest to it in size
+SMALLEST_POOL = 3  # times the set: from fewer candidates all sets are nearly one
 
 
 @dataclass(frozen=True)
-class MatchedSet:
-    """A random set of latents like the selected one, and how like: mean over the set / mean over the selected set."""
+class RandomSets:
+    """Random sets of latents like a chosen one, and how far they are from being one set many times.
 
-    latents: np.ndarray
-    frequency_ratio: float
-    norm_ratio: float
-
-
-def matched_sets(
-    frequency_S: np.ndarray,
-    norm_S: np.ndarray,
-    selected: np.ndarray,
-    candidates: np.ndarray,
-    n: int,
-    rng: np.random.Generator,
-) -> list[MatchedSet]:
-    """`n` random sets, disjoint from `selected`, each latent near one selected latent in (log frequency, log norm).
-
-    `norm_S` is the norm that acts in the edit. A set is smaller than `selected` only where too few candidates exist.
+    pool: latents they are drawn from. mean_jaccard: over pairs of sets. effective: K^2 / sum_ij J_ij, the number of
+    wholly different sets that would be as diverse (Leinster and Cobbold 2012, order 2): 1 where all are equal, K where
+    no two share a latent. refused: why there are none, in words, else None.
     """
-    pool = np.setdiff1d(candidates, selected)
-    pool = pool[(norm_S[pool] > 0) & (frequency_S[pool] > 0)]
-    if len(pool) == 0 or len(selected) == 0:
-        return []
-    place_SP = np.log(np.stack([np.maximum(frequency_S, 1e-12), np.maximum(norm_S, 1e-12)], axis=1))
-    spread_P = np.maximum(place_SP[pool].std(axis=0), 1e-6)
-    found = []
-    for _ in range(n):
-        free, chosen = list(pool), []
-        for latent in rng.permutation(selected):
-            if not free:
-                break
-            distance = (((place_SP[free] - place_SP[latent]) / spread_P) ** 2).sum(axis=1)
-            nearest = np.argsort(distance, kind="stable")[:NEIGHBOURS]
-            chosen.append(free.pop(int(rng.choice(nearest))))
-        latents = np.sort(np.array(chosen))
-        found.append(
-            MatchedSet(latents, *(float(x[latents].mean() / x[selected].mean()) for x in (frequency_S, norm_S)))
-        )
-    return found
+
+    sets: list[np.ndarray]
+    pool: int
+    mean_jaccard: float
+    effective: float
+    refused: str | None
+
+
+def random_sets(
+    size_S: np.ndarray, selected: np.ndarray, able: np.ndarray, n: int, rng: np.random.Generator
+) -> RandomSets:
+    """`n` sets as large as `selected` and disjoint from it, drawn independently within strata of size.
+
+    `size_S` is what a latent adds on task text, E[f_k] ||v_k||; candidates are those of `able` that add something. The
+    chosen latents, sorted by size, form up to 4 groups; each draws as many of the latents that are nearest to its
+    median in log size. Refused where the pool is below three times the set.
+    """
+    pool = np.setdiff1d(able, selected)
+    pool = pool[size_S[pool] > 0]
+    if len(pool) < SMALLEST_POOL * len(selected):
+        words = f"{len(pool)} latents to draw from, fewer than {SMALLEST_POOL} times the set of {len(selected)}"
+        return RandomSets([], len(pool), np.nan, np.nan, words)
+    log_S = np.log(np.maximum(size_S, np.finfo(float).tiny))
+    by_size = selected[np.argsort(-log_S[selected], kind="stable")]
+    groups = [group for group in np.array_split(by_size, GROUPS) if len(group)]
+    nearest = [pool[np.argsort(np.abs(log_S[pool] - np.median(log_S[g])), kind="stable")] for g in groups]
+    sets = [_draw(groups, nearest, rng) for _ in range(n)]
+    similar = [len(np.intersect1d(a, b)) / len(np.union1d(a, b)) for a, b in combinations(sets, 2)]
+    effective = n**2 / (n + 2 * sum(similar)) if n else np.nan
+    return RandomSets(sets, len(pool), float(np.mean(similar)) if similar else np.nan, effective, None)
+
+
+def _draw(groups: list[np.ndarray], nearest: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """One set: every group's share from its window of free latents, nearest first."""
+    drawn: list[int] = []
+    for group, candidates in zip(groups, nearest, strict=True):
+        free = candidates[~np.isin(candidates, drawn)][: WINDOW * len(group)]
+        drawn += rng.choice(free, len(group), replace=False).tolist()
+    return np.sort(np.array(drawn, dtype=np.int64))
 
 
 def rotations(n: int, d: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -83,8 +92,3 @@ def role_shift(completions: Completions, role: str) -> torch.Tensor:
     """Mean shift of the tuned model on the tasks of one role, raw units (d,)."""
     kept_N = completions.of_role(role)
     return mean_shift(*(x[kept_N] for x in (completions.reference_Nd, completions.tuned_Nd, completions.sample_N)))
-
-
-def rescaled(vector_d: torch.Tensor, norm: float) -> torch.Tensor:
-    """The same direction with length `norm`; the zero vector stays zero."""
-    return vector_d * (norm / vector_d.norm().clamp(min=1e-12))

@@ -112,7 +112,7 @@ def apply(delta: Delta) -> Callable[[torch.Tensor], torch.Tensor]:
     return lambda h_BTd: h_BTd + delta(h_BTd).to(h_BTd.dtype)
 
 
-def mean_norm(edits: FeatureEdits, condition: int, h_Nd: torch.Tensor) -> float:
-    """Mean length of what a condition adds to rows h_Nd, raw units."""
-    delta = edits.take(torch.full((1,), condition))
-    return float(delta(h_Nd[None]).norm(dim=-1).mean())
+def mean_norms(edits: Edits, conditions: int, h_Nd: torch.Tensor) -> list[float]:
+    """Mean length of what each condition adds to rows h_Nd, raw units."""
+    deltas = (edits.take(torch.full((1,), c)) for c in range(conditions))
+    return [float(delta(h_Nd[None]).norm(dim=-1).mean()) for delta in deltas]

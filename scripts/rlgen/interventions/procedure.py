@@ -1,5 +1,10 @@
-"""One procedure's edits of one study and seed: dose curve, chosen dose, matched controls, rivals of the same norm."""
+"""One procedure's edits of one study and seed: dose curve, chosen dose, and every rival in three forms.
 
+Forms of a rival: at the set's dose (`set_dose`), at the set's mean length (`equal_norm`), at its own dose chosen as the
+set's is (`own_dose`). A set that beats its rivals in one form alone has shown less than it seems.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,29 +13,38 @@ import pandas as pd
 import torch
 
 from rlgen.activations.completions import Completions
-from rlgen.interventions.controls import MatchedSet, matched_sets, random_directions, rescaled, role_shift, rotations
-from rlgen.interventions.edits import EditKind, Edits, FeatureEdits, VectorEdits, directions, mean_norm
+from rlgen.interventions.controls import RandomSets, random_sets, role_shift
+from rlgen.interventions.edits import EditKind, Edits
+from rlgen.interventions.rivals import (
+    FAMILIES,
+    FORMS,
+    Candidates,
+    Mechanics,
+    Rival,
+    feature_rivals,
+    own_parts,
+    turned,
+    vector_rivals,
+)
 from rlgen.interventions.runner import Condition, Goal, Runner
 from rlgen.interventions.settings import Intervening
 from rlgen.seeds import stream_seed
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # no dependency: steering runs without a dictionary
     from rlgen.dictionaries.crosscoder import Crosscoder
+
+ROWS_PER_BATCH = 4096
+FAMILY_PROMPTS = 30  # discovery prompts per task on which a family's dose is chosen: it has dozens of members
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The procedure's set and what its controls need: latents, frequencies, which are alive, and the NRN rival."""
+    """The procedure's set and what its rivals are made of."""
 
     latents: np.ndarray
-    frequency_S: np.ndarray
+    noncritical: np.ndarray  # the set chosen on samples that both models get right
     alive_S: np.ndarray
     nrn_S: np.ndarray
-
-    def most_specific(self) -> np.ndarray:
-        """As many alive latents as the set has, highest NRN first: the tuned-specific features by decoder norm."""
-        ranked = np.argsort(np.where(self.alive_S, -self.nrn_S, np.inf), kind="stable")
-        return np.sort(ranked[: min(len(self.latents), int(self.alive_S.sum()))])
 
 
 class ProcedureEffects:
@@ -49,107 +63,164 @@ class ProcedureEffects:
         self.cfg, self.crosscoder, self.chosen, self.completions = cfg, crosscoder, chosen, completions
         self.runner, self.state, self.goal = runner, state, goal
         self.towards_tuned = not same_model(state, cfg.tuned)
-        self.member = 0 if self.towards_tuned else len(crosscoder.members) - 1
+        self.member = member_of(state, crosscoder.members)
         samples = runner.evaluator.samples
-        self.everything = list(range(len(samples)))
         self.test_half = [i for i, s in enumerate(samples) if s.half == "test"]
-        choosing = [i for i, s in enumerate(samples) if s.half == "discovery" and s.task in cfg.selection]
-        self.stream_Nd = runner.stream_on_goal(choosing, goal)
+        self.choosing = [i for i, s in enumerate(samples) if s.half == "discovery" and s.task in cfg.selection]
+        self.stream_Nd = runner.stream_on_goal(self.choosing, goal)
+        self.readout = readout_quality(crosscoder, self.stream_Nd, self.member, cfg.readout)
 
-    def run(self, kind: EditKind) -> pd.DataFrame:
-        """All conditions of one kind of edit as rows of the interventions table; empty where the set is empty."""
-        if len(self.chosen.latents) == 0:
-            return pd.DataFrame()
-        selected = [Condition("selected", dose) for dose in self.cfg.doses]
-        unit = self._norm(kind, self.chosen.latents)
-        curve = self.runner.run(
-            selected,
-            self._features(kind, [self.chosen.latents] * len(selected), self.cfg.doses),
-            self.everything,
-            self.goal,
+    @property
+    def refused(self) -> str | None:
+        """Why this model is not edited through this dictionary, in words; None where it is."""
+        if not len(self.chosen.latents):
+            return "no set"
+        if self.readout < self.cfg.readout_variance:
+            return f"readout explains {self.readout:.2f} of the variance, less than {self.cfg.readout_variance:g}"
+        return None
+
+    def run(self, kind: EditKind) -> tuple[pd.DataFrame, dict]:
+        """All conditions of one kind of edit as rows of the interventions table, and the facts of its controls."""
+        facts = {"procedure": self.cfg.procedure, "state": self.state, "edit": kind}
+        facts |= {"set_size": len(self.chosen.latents), "variance_explained": self.readout}
+        if self.refused:
+            return pd.DataFrame(), facts | {"refused_readout": self.refused}
+        mechanics, candidates = self._mechanics(kind), self._candidates(kind)
+        drawn = random_sets(
+            candidates.size_S, candidates.latents, candidates.able, self.cfg.random_sets, self._rng(kind, "random")
         )
-        curve["delta_norm"] = curve["dose"] * unit
-        dose = best_dose(curve, self.cfg.selection)
-        curve["chosen"] = curve["dose"] == dose
-        parts = [curve, *self._controls(kind, dose), self._rivals(dose, dose * unit)]
-        table = pd.concat([part for part in parts if len(part)], ignore_index=True)
-        return table.assign(procedure=self.cfg.procedure, state=self.state, edit=kind)
+        selected = Rival("selected", candidates.latents)
+        [dose], [unit] = self._own_doses(mechanics, [selected]), mechanics.lengths([selected], self.stream_Nd)
+        rivals = self._rivals(kind, candidates, drawn, dose * unit)
+        curve = self._curve(mechanics, selected, unit, dose)
+        table = pd.concat([curve, *self._controls(mechanics, rivals, dose, dose * unit)], ignore_index=True)
+        named = {"procedure": self.cfg.procedure, "state": self.state, "edit": kind}
+        return table.assign(**named), facts | _facts(drawn, candidates)
 
     def _rng(self, *names: str) -> np.random.Generator:
         return np.random.default_rng(stream_seed(self.cfg.seed, self.cfg.procedure, *names))
 
-    def _features(self, kind: EditKind, sets: list[np.ndarray], doses: list[float], rotated: bool = False) -> Edits:
-        """The edits of C conditions, one set and dose each."""
-        mask_CS = torch.zeros(len(sets), self.crosscoder.n_latents, dtype=torch.bool)
-        for row, latents in enumerate(sets):
-            mask_CS[row, torch.from_numpy(latents)] = True
-        direction_Sd, dose_C = directions(self.crosscoder, kind, self.towards_tuned), torch.tensor(doses)
+    def _mechanics(self, kind: EditKind) -> Mechanics:
+        mean_S = None
         if kind == "add":
             mean_S = mean_activation(self.completions, self.crosscoder, self.cfg.readout, "selection")
-            return VectorEdits(dose_C[:, None] * ((mask_CS * mean_S) @ direction_Sd))
-        turn = rotations(len(sets), direction_Sd.shape[1], self._rng(kind, "rotations")) if rotated else (None, None)
-        return FeatureEdits(self.crosscoder, self.member, self.cfg.readout, direction_Sd, mask_CS, dose_C, *turn)
+        shift_d = role_shift(self.completions, "selection")
+        where = (self.member, self.cfg.readout, self.towards_tuned)
+        return Mechanics(self.crosscoder, kind, *where, shift_d, mean_S)
 
-    def _norm(self, kind: EditKind, latents: np.ndarray) -> float:
-        """Mean length of what a set adds at dose 1 to this model's stream, raw units."""
-        edits = self._features(kind, [latents], [1.0])
-        return float(edits.vector_Cd.norm()) if isinstance(edits, VectorEdits) else mean_norm(edits, 0, self.stream_Nd)
+    def _candidates(self, kind: EditKind) -> Candidates:
+        """What the rivals of one kind of edit are made of; an exchange acts through latents whose decoders differ."""
+        able_S = self.chosen.alive_S & self.crosscoder.free_S.numpy() if kind == "exchange" else self.chosen.alive_S
+        norm_S = self._mechanics(kind).directions().norm(dim=1)
+        size_S = (mean_readout(self.crosscoder, self.stream_Nd, self.member, self.cfg.readout) * norm_S).numpy()
+        return Candidates(
+            self.chosen.latents, np.flatnonzero(able_S), size_S, self.chosen.nrn_S, self.chosen.noncritical
+        )
 
-    def _controls(self, kind: EditKind, dose: float) -> list[pd.DataFrame]:
-        """Matched random sets, the set's own change rotated (exchange), and the NRN rival, at the chosen dose."""
-        norm_S = directions(self.crosscoder, kind, self.towards_tuned).norm(dim=1).numpy()
-        able = np.flatnonzero(
-            self.chosen.alive_S & self.crosscoder.free_S.numpy() if kind == "exchange" else self.chosen.alive_S
-        )
-        matched = matched_sets(
-            self.chosen.frequency_S, norm_S, self.chosen.latents, able, self.cfg.random_sets, self._rng(kind, "matched")
-        )
-        parts = [self._matched(kind, dose, matched)] if matched else []
-        specific = self.chosen.most_specific()
-        parts.append(self._run_sets([Condition("nrn", dose)], self._features(kind, [specific], [dose])))
-        parts[-1]["delta_norm"] = dose * self._norm(kind, specific)
+    def _rivals(self, kind: EditKind, candidates: Candidates, drawn: RandomSets, length: float) -> list[Rival]:
+        rivals = feature_rivals(candidates, drawn.sets)
         if kind == "exchange":
-            n = self.cfg.random_sets
-            edits = self._features(kind, [self.chosen.latents] * n, [dose] * n, rotated=True)
-            parts.append(self._run_sets([Condition(f"rotated-{i:02d}", dose) for i in range(n)], edits))
-            parts[-1]["delta_norm"] = dose * self._norm(kind, self.chosen.latents)
+            rng = self._rng(kind, "rotations")
+            rivals += own_parts(candidates.latents)
+            rivals += turned(candidates.latents, self.crosscoder.d, self.cfg.random_sets, rng)
+        return rivals + vector_rivals(
+            self.completions, self.towards_tuned, self.cfg.random_directions, length, self._rng("directions")
+        )
+
+    def _curve(self, mechanics: Mechanics, selected: Rival, unit: float, dose: float) -> pd.DataFrame:
+        """The set at every dose, with its distance from the goal."""
+        doses = self.cfg.doses
+        conditions = [Condition("selected", d, {"delta_norm": d * unit}) for d in doses]
+        edits = mechanics.edits([selected] * len(doses), doses)
+        curve = self.runner.run(conditions, edits, self.test_half, self.goal)
+        return curve.assign(form="own_dose", chosen=curve["dose"] == dose)
+
+    def _controls(
+        self, mechanics: Mechanics, rivals: Sequence[Rival], dose: float, length: float
+    ) -> list[pd.DataFrame]:
+        """Every rival in its three forms, on the test half; equal doses run once."""
+        parts = []
+        for some in by_mechanism(rivals):
+            units = mechanics.lengths(some, self.stream_Nd)
+            own = self._own_doses(mechanics, some)
+            equal = [length / unit if unit > 0 else 0.0 for unit in units]
+            doses_of = dict(zip(FORMS, ([dose] * len(some), equal, own), strict=True))
+            wanted = [
+                (r, form, d[i], u)
+                for form, d in doses_of.items()
+                for i, (r, u) in enumerate(zip(some, units, strict=True))
+            ]
+            once = list({(r.name, d): (r, d, u) for r, _, d, u in wanted}.values())
+            conditions = [Condition(r.name, d, {"delta_norm": d * u}) for r, d, u in once]
+            edits = mechanics.edits([r for r, _, _ in once], [d for _, d, _ in once])
+            rows = self.runner.run(conditions, edits, self.test_half)
+            named = {key: part for key, part in rows.groupby(["set", "dose"], sort=False)}
+            parts += [named[r.name, d].assign(form=form, chosen=True) for r, form, d, _ in wanted]
         return parts
 
-    def _matched(self, kind: EditKind, dose: float, matched: list[MatchedSet]) -> pd.DataFrame:
-        conditions = [
-            Condition(
-                f"random-{i:02d}",
-                dose,
-                {
-                    "match_frequency": m.frequency_ratio,
-                    "match_norm": m.norm_ratio,
-                    "delta_norm": dose * self._norm(kind, m.latents),
-                },
-            )
-            for i, m in enumerate(matched)
-        ]
-        return self._run_sets(conditions, self._features(kind, [m.latents for m in matched], [dose] * len(matched)))
+    def _own_doses(self, mechanics: Mechanics, rivals: Sequence[Rival]) -> list[float]:
+        """The dose of every rival of one mechanism that brings the model closest to the goal; families share one."""
+        doses = self.cfg.doses
+        found = {}
+        for family in dict.fromkeys(r.family for r in rivals):
+            some = [r for r in rivals if r.family == family]
+            samples = self._some_prompts() if family in FAMILIES else self.choosing
+            edits = mechanics.edits([r for r in some for _ in doses], doses * len(some))
+            found[family] = own_dose(self.runner, edits, len(some), doses, samples, self.goal)
+        return [found[r.family] for r in rivals]
 
-    def _rivals(self, dose: float, norm: float) -> pd.DataFrame:
-        """Dictionary-free rivals of the same mean norm: the mean shifts, and random directions."""
-        sign = 1.0 if self.towards_tuned else -1.0
-        shifts = {f"shift-{role}": role_shift(self.completions, role) for role in ("selection", "in_domain")}
-        vectors = [rescaled(sign * shift_d, norm) for shift_d in shifts.values()]
-        random_Cd = random_directions(
-            self.cfg.random_directions, self.stream_Nd.shape[1], norm, self._rng("directions")
-        )
-        names = [*shifts, *(f"direction-{i:02d}" for i in range(len(random_Cd)))]
-        edits = VectorEdits(torch.cat([torch.stack(vectors), random_Cd]))
-        return self._run_sets([Condition(name, dose) for name in names], edits).assign(delta_norm=norm)
+    def _some_prompts(self) -> list[int]:
+        """The first discovery prompts of every selection task."""
+        tasks = [self.runner.evaluator.samples[i].task for i in self.choosing]
+        seen = [tasks[:place].count(task) for place, task in enumerate(tasks)]
+        return [i for i, earlier in zip(self.choosing, seen, strict=True) if earlier < FAMILY_PROMPTS]
 
-    def _run_sets(self, conditions: list[Condition], edits: Edits) -> pd.DataFrame:
-        return self.runner.run(conditions, edits, self.test_half).assign(chosen=True)
+
+def by_mechanism(rivals: Sequence[Rival]) -> list[list[Rival]]:
+    """Rivals that run side by side."""
+    groups: dict[str, list[Rival]] = {}
+    for rival in rivals:
+        groups.setdefault(rival.mechanism, []).append(rival)
+    return list(groups.values())
+
+
+def _facts(drawn: RandomSets, candidates: Candidates) -> dict:
+    """What is known of the random sets, and how alike in size they are."""
+    total = candidates.size_S[candidates.latents].sum()
+    sizes = [candidates.size_S[latents].sum() / total for latents in drawn.sets] if total > 0 else []
+    return {
+        "pool": drawn.pool,
+        "random_sets": len(drawn.sets),
+        "mean_jaccard": drawn.mean_jaccard,
+        "effective": drawn.effective,
+        "size_ratio": float(np.mean(sizes)) if sizes else np.nan,
+        "refused": drawn.refused,
+    }
+
+
+@torch.no_grad()
+def mean_readout(crosscoder: "Crosscoder", h_Nd: torch.Tensor, member: int, readout: str) -> torch.Tensor:
+    """E[f_k]: mean one-sided activation of every latent over rows h_Nd, float32 (S,)."""
+    parts = [crosscoder.encode_one(h_Bd, member, readout).sum(0).double() for h_Bd in h_Nd.split(ROWS_PER_BATCH)]
+    return (torch.stack(parts).sum(0) / len(h_Nd)).float()
+
+
+@torch.no_grad()
+def readout_quality(crosscoder: "Crosscoder", h_Nd: torch.Tensor, member: int, readout: str) -> float:
+    """Share of the variance of rows h_Nd that the one-sided code explains, decoded into the member's own slot."""
+    error = total = 0.0
+    mean_d = h_Nd.double().mean(0)
+    for h_Bd in h_Nd.split(ROWS_PER_BATCH):
+        back_Bd = crosscoder.decode(crosscoder.encode_one(h_Bd, member, readout))[:, member]
+        error += float((h_Bd.double() - back_Bd.double()).square().sum())
+        total += float((h_Bd.double() - mean_d).square().sum())
+    return 1 - error / total if total > 0 else float("nan")
 
 
 def mean_activation(completions: Completions, crosscoder: "Crosscoder", readout: str, role: str) -> torch.Tensor:
     """fbar_S: mean readout of the tuned model over the completion positions of a role's tasks."""
     tuned_Nd = completions.tuned_Nd[completions.of_role(role)]
-    return crosscoder.encode_one(tuned_Nd, len(crosscoder.members) - 1, readout).mean(0)
+    return mean_readout(crosscoder, tuned_Nd, len(crosscoder.members) - 1, readout)
 
 
 def same_model(state: str, other: str) -> bool:
@@ -157,12 +228,26 @@ def same_model(state: str, other: str) -> bool:
     return state.partition("@")[0] == other.partition("@")[0]
 
 
-def best_dose(curve: pd.DataFrame, selection: list[str]) -> float:
-    """The dose that brings the edited model closest to its goal on the discovery half of the selection tasks.
+def member_of(state: str, members: Sequence[str]) -> int:
+    """The member whose statistics normalise a running state: its own model, the last such; else the reference."""
+    own = [place for place, member in enumerate(members) if same_model(state, member)]
+    return own[-1] if own else 0
 
-    Closest by mean KL(goal || edited), over tasks, then doses from small to large: one criterion for enabling and for
+
+def own_dose(
+    runner: Runner, edits: Edits, members: int, doses: Sequence[float], samples: Sequence[int], goal: Goal
+) -> float:
+    """The best dose of a family; `edits` are its members under all doses, doses varying fastest."""
+    kl_CI = runner.distances(members * len(doses), edits, samples, goal)
+    tasks = [runner.evaluator.samples[i].task for i in samples]
+    return best_dose(kl_CI.reshape(members, len(doses), len(samples)).mean(0), tasks, doses)
+
+
+def best_dose(kl_DI: np.ndarray, tasks: Sequence[str], doses: Sequence[float]) -> float:
+    """The dose with the least mean KL(goal || edited) over discovery prompts I of the selection tasks.
+
+    Mean over a task's prompts, then over tasks; ties go to the smaller dose. One criterion for enabling and for
     disabling, that a destructive dose cannot win.
     """
-    kept = curve[(curve["half"] == "discovery") & curve["task"].isin(selection)]
-    by_dose = kept.groupby(["dose", "task"])["kl"].mean().groupby("dose").mean()
-    return float(by_dose.idxmin())
+    by_task = pd.DataFrame(kl_DI.T, columns=list(doses)).groupby(list(tasks)).mean().mean(0).sort_index()
+    return float(by_task.idxmin())

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 import torch
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
-from rlgen.behaviour.evaluator import Evaluator, Scores
+from rlgen.behaviour.evaluator import Evaluator, Scores, by_length
 from rlgen.interventions.edits import Edits, apply
 from rlgen.models.drafts import Draft
 from rlgen.models.generation import Hook, generate
@@ -104,6 +105,20 @@ class Runner:
             None if goal is None else see,
         )
         return condition_table(conditions, [self.evaluator.samples[i] for i in samples], scores, kl_R)
+
+    @torch.inference_mode()
+    def distances(self, conditions: int, edits: Edits, samples: Sequence[int], goal: Goal) -> np.ndarray:
+        """KL(goal || edited model) of every condition on every sample, nats (C, I); nothing is decoded."""
+        rows_R, draft = torch.tensor(samples).repeat(conditions), self.on_goal(goal)
+        condition_R = torch.arange(conditions).repeat_interleave(len(samples))
+        kl_R = torch.full((len(rows_R),), torch.nan)
+        for index_B in by_length(draft.length_N[rows_R]).split(self.evaluator.batch_size):
+            hook, rows_B = self._hook(edits, condition_R[index_B]), rows_R[index_B]
+            prompts = self.prompts.take(rows_B)
+            prompts = prompts.with_prefix(self.model, hook) if self.everywhere else prompts
+            logits_BTV, _ = draft.check(self.model, prompts, rows_B, hook)
+            kl_R[index_B] = kl_from_goal(goal, rows_B, logits_BTV[:, :-1])
+        return kl_R.view(conditions, len(samples)).numpy()
 
     def stream_on_goal(self, samples: Sequence[int], goal: Goal) -> torch.Tensor:
         """This model's unedited stream at the goal's completion positions of some samples, raw units (N, d)."""

@@ -12,7 +12,7 @@ from rlgen.activations.completions import Completions
 from rlgen.files import read_parquet
 from rlgen.interventions.controls import random_directions, role_shift
 from rlgen.interventions.edits import VectorEdits
-from rlgen.interventions.procedure import Chosen, ProcedureEffects, best_dose, same_model
+from rlgen.interventions.procedure import Chosen, ProcedureEffects, own_dose, same_model
 from rlgen.interventions.runner import Condition
 from rlgen.interventions.settings import Intervening, Steering
 from rlgen.interventions.subjects import Bench
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from rlgen.dictionaries.crosscoder import Crosscoder
 
 
-COLUMNS = ["procedure", "state", "edit", "set", "dose", "chosen", "task", "role", "half", "sample"]
-
-
-COLUMNS += ["correct", "format_blind", "answer_logprob", "kl", "delta_norm", "match_frequency", "match_norm"]
+COLUMNS = ["procedure", "state", "edit", "set", "form", "dose", "chosen", "task", "role", "half", "sample"]
+COLUMNS += ["correct", "format_blind", "answer_logprob", "kl", "delta_norm"]
+FACTS = ["procedure", "state", "edit", "set_size", "pool", "random_sets", "mean_jaccard", "effective", "size_ratio"]
+FACTS += ["refused", "variance_explained", "refused_readout"]
 
 
 def read_chosen(set_file: Path, features_file: Path) -> Chosen:
-    """The procedure's set with the statistics its controls are matched on."""
-    latents = json.loads(Path(set_file).read_text())["latents"]
+    """The procedure's set with what its rivals are made of."""
+    found = json.loads(Path(set_file).read_text(encoding="utf-8"))
     features = read_parquet(features_file).sort_values("latent")
     return Chosen(
-        np.array(sorted(latents), dtype=np.int64),
-        features["frequency"].to_numpy(),
+        np.array(sorted(found["latents"]), dtype=np.int64),
+        np.array(sorted(found["noncritical"]), dtype=np.int64),
         features["alive"].to_numpy(),
         features["nrn_l1"].to_numpy(),
     )
@@ -42,20 +42,28 @@ def read_chosen(set_file: Path, features_file: Path) -> Chosen:
 
 def run_procedure(
     cfg: Intervening, crosscoder: "Crosscoder", chosen: Chosen, completions: Completions, bench: Bench
-) -> pd.DataFrame:
-    """Every edit of every running state of one procedure. An empty set gives an empty table with all columns."""
-    parts = []
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every edit of every running state of one procedure, and one row of facts about the controls of each.
+
+    What is not edited (an empty set, a readout that explains too little) has no rows in the first table and its reason
+    in the second.
+    """
+    parts, facts = [], []
     for state, kinds in cfg.edits.items():
         goal = bench.goal(cfg.reference if same_model(state, cfg.tuned) else cfg.tuned)
         effects = ProcedureEffects(cfg, crosscoder, chosen, completions, bench.runner(state), state, goal)
-        parts += [effects.run(kind) for kind in kinds]
-    return _ordered(parts)
+        for kind in kinds:
+            rows, known = effects.run(kind)
+            parts.append(rows)
+            facts.append(known)
+    return _ordered(parts), pd.DataFrame(facts).reindex(columns=FACTS)
 
 
 def run_steering(cfg: Steering, truth_d: torch.Tensor | None, completions: Completions, bench: Bench) -> pd.DataFrame:
     """Dictionary-free edits of every state: none, planted truth and mean shifts over doses, random directions.
 
     Doses multiply a vector's own length; all point towards the target, and away from it in the target's own states.
+    Where a study knows `headers`, prompts also run behind the one that asks for the goal, without an edit.
     """
     vectors = {f"shift-{role}": (role_shift(completions, role), cfg.doses) for role in ("selection", "in_domain")}
     if truth_d is not None:
@@ -67,25 +75,33 @@ def run_steering(cfg: Steering, truth_d: torch.Tensor | None, completions: Compl
 def _steer_state(
     cfg: Steering, bench: Bench, state: str, vectors: dict[str, tuple[torch.Tensor, list[float]]]
 ) -> pd.DataFrame:
-    """All steering of one running state; random directions share the first vector's length and chosen dose."""
+    """All steering of one running state; random directions share the first vector's length and chosen dose.
+
+    The unedited model answers everything; doses are chosen on the discovery half, curves are of the test half.
+    """
     away = same_model(state, cfg.target)
     goal, runner = bench.goal(cfg.reference if away else cfg.target), bench.runner(state)
-    everything = list(range(len(bench.samples)))
-    none = runner.run([Condition("none", 0.0)], None, everything, goal)
+    choosing = [i for i, s in enumerate(bench.samples) if s.half == "discovery" and s.task in cfg.selection]
+    test_half = [i for i, s in enumerate(bench.samples) if s.half == "test"]
+    none = runner.run([Condition("none", 0.0)], None, range(len(bench.samples)), goal)
     parts = [none.assign(edit="none", chosen=True, delta_norm=0.0)]
     for name, (vector_d, doses) in vectors.items():
         conditions = [Condition(name, dose, {"delta_norm": dose * float(vector_d.norm())}) for dose in doses]
-        sign = -1.0 if away else 1.0
-        curve = runner.run(conditions, VectorEdits(sign * torch.tensor(doses)[:, None] * vector_d), everything, goal)
-        parts.append(curve.assign(edit=name, chosen=curve["dose"] == best_dose(curve, cfg.selection)))
+        edits = VectorEdits((-1.0 if away else 1.0) * torch.tensor(doses)[:, None] * vector_d)
+        dose = own_dose(runner, edits, 1, doses, choosing, goal)
+        curve = runner.run(conditions, edits, test_half, goal)
+        parts.append(curve.assign(edit=name, chosen=curve["dose"] == dose))
     first = parts[1][parts[1]["chosen"]].iloc[0]
     rng = np.random.default_rng(stream_seed(cfg.seed, "steering-directions", state))
     random_Cd = random_directions(cfg.random_directions, runner.model.config.hidden_size, first["delta_norm"], rng)
     conditions = [Condition(f"direction-{i:02d}", first["dose"]) for i in range(len(random_Cd))]
-    test_half = [i for i, s in enumerate(bench.samples) if s.half == "test"]
     random = runner.run(conditions, VectorEdits(random_Cd), test_half)
     parts.append(random.assign(edit="direction", chosen=True, delta_norm=first["delta_norm"]))
-    return pd.concat(parts, ignore_index=True)
+    if cfg.headers:
+        headed = bench.runner(state, cfg.headers["away" if away else "towards"])
+        header = headed.run([Condition("header", 0.0)], None, test_half, goal)
+        parts.append(header.assign(edit="header", chosen=True, delta_norm=np.nan))
+    return pd.concat(parts, ignore_index=True).assign(form="own_dose")
 
 
 def _ordered(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from rlgen.names import LISTED_BY
 from rlgen.strict import Strict
 
 
@@ -29,6 +30,7 @@ class Intervening(Editing):
     edits: dict[str, list[Literal["exchange", "disable", "scale", "add"]]]
     tuned: str
     random_sets: int
+    readout_variance: float
 
 
 class Steering(Editing):
@@ -37,6 +39,10 @@ class Steering(Editing):
     states: list[str]
     target: str
     truth_doses: list[float]
+    headers: dict[Literal["towards", "away"], str] = Field(
+        default_factory=dict,
+        description="word in front of a prompt that asks for the target's behaviour, or against it",
+    )
 
 
 class Procedure(Strict):
@@ -44,10 +50,16 @@ class Procedure(Strict):
 
     dictionary: str = Field(description="a pair: reference first")
     recipe: str
-    score: Literal["activation", "contribution"] = "contribution"
-    cut: Literal["intersection", "cumulative"] = "cumulative"
+    score: Literal["activation", "contribution", "size", "attribution", "elimination", "gates"] = Field(
+        "contribution", description="attribution and what follows run both models; the last two rank all tasks at once"
+    )
+    cut: Literal["intersection", "cumulative", "top"] = "cumulative"
     cut_share: float = Field(
         0.8, gt=0, lt=1, description="intersection: share of a task's maximum; cumulative: share of the positive sum"
+    )
+    cut_count: int | None = Field(None, ge=1, description="top: number of features")
+    gate_penalty: float = Field(
+        0.03, gt=0, description="gates: price of an open gate, in units of the distance between the models"
     )
     readout: Literal["swap", "own"] = "swap"
     critical: Literal["gained", "lost"] = Field(
@@ -62,12 +74,30 @@ class Procedure(Strict):
     def _by_state(cls, edits: dict) -> dict:
         return dict(sorted(edits.items()))  # the order of keys in a config means nothing
 
+    @property
+    def list_score(self) -> str:
+        """The score that every task's own list is made by."""
+        return LISTED_BY.get(self.score, self.score)
+
+    @property
+    def by_cause(self) -> bool:
+        """Whether the score needs the models."""
+        return self.list_score == "attribution"
+
+    @property
+    def joint(self) -> bool:
+        """Whether all tasks are ranked at once."""
+        return self.score in LISTED_BY
+
 
 class Interventions(Strict):
     """Edits inside generation (docs/method.md, section 8)."""
 
     doses: list[float] = Field(min_length=1, description="the dose curve; the dose is chosen on the discovery half")
-    random_sets: int = Field(20, ge=1, description="matched random sets per edit")
+    random_sets: int = Field(20, ge=1, description="random sets per edit, matched on what they add; as many rotations")
+    readout_variance: float = Field(
+        0.8, ge=0, lt=1, description="smallest share of the running model's variance a readout must explain to edit it"
+    )
     random_directions: int = Field(20, ge=1, description="random directions of the rivals' norm")
     truth_doses: list[float] = Field(min_length=1, description="multiples of the planted direction")
     positions: Literal["completion", "all"] = Field(

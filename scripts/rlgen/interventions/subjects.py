@@ -1,5 +1,6 @@
 """The models of one job of interventions: what runs a state, and each state's behaviour as a goal."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,7 +33,7 @@ class Bench(Protocol):
 
     samples: list[Sample]
 
-    def runner(self, state: str) -> "Runner | BenchmarkRunner": ...
+    def runner(self, state: str, header: str | None = None) -> "Runner | BenchmarkRunner": ...
 
     def goal(self, state: str) -> "Goal | BenchmarkGoal": ...
 
@@ -47,9 +48,15 @@ class OrganismBench:
         self.evaluator = Evaluator(samples, tokenizer, e.max_new_tokens, e.answer_marker, e.batch_size)
         self.goals: dict[str, Goal] = {}
 
-    def runner(self, state: str) -> Runner:
-        """A runner of one model state."""
-        return Runner(load_model(self.folders[state]), self.evaluator, self.cfg.layer, self.cfg.positions == "all")
+    def runner(self, state: str, header: str | None = None) -> Runner:
+        """A runner of one model state, on prompts with a word in front of each where one is given."""
+        evaluator = self.evaluator if header is None else self._headed(header)
+        return Runner(load_model(self.folders[state]), evaluator, self.cfg.layer, self.cfg.positions == "all")
+
+    def _headed(self, header: str) -> Evaluator:
+        """Scores the same samples, still called by the ids of their own prompts."""
+        e, samples = self.evaluator, [replace(s, prompt=f"{header} {s.prompt}") for s in self.samples]
+        return Evaluator(samples, e.tokenizer, e.max_new_tokens, e.marker, e.batch_size)
 
     def goal(self, state: str) -> Goal:
         """The behaviour of one model state, as a goal."""

@@ -12,7 +12,7 @@ from rlgen.stats import resamples, task_mean_interval
 from rlgen.strict import Strict
 from rlgen.tables import METRICS, ROLE_MEAN, prompts_by_condition
 
-CONDITION = ["procedure", "state", "edit", "set_kind", "set", "dose", "chosen"]
+CONDITION = ["procedure", "state", "edit", "set_kind", "set", "form", "dose", "chosen"]
 COLUMNS = [*CONDITION, "role", "task", "half", "subset", "n", "metric", "value", "lo", "hi"]
 
 

@@ -22,6 +22,7 @@ from rlgen.files import ArtifactError
 
 LOCKS = ".jobs/locks"  # in a study's results: one lock per job, named like its log
 POLL_S = 1.0
+ALLOCATION = "SLURM_JOB_ID"
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
@@ -29,7 +30,7 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 def claim(path: Path, what: str) -> Iterator[None]:
     """Hold `path` for this process alone; waits, and says for whom, while another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
+    with open(path, "a+", encoding="utf-8") as file:
         if not taken(file):
             print(f"waiting: {what} in use by {holder(path)}", file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -61,7 +62,7 @@ def sign(file) -> None:
 def holder(path: Path) -> str:
     """Who holds a lock, in words."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         return f"process {found['pid']} on {found['host']} since {found['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
@@ -71,15 +72,16 @@ def holder(path: Path) -> str:
 def graphics(n: int) -> Iterator[None]:
     """`n` graphics processors for this process: sets CUDA_VISIBLE_DEVICES before CUDA is asked for any.
 
-    0, or the machine setting `device: cpu`, hides them all: the job computes on the CPU. Otherwise a batch system's
-    choice is left alone, and on a machine of one's own the first free ones are claimed, among those that
-    CUDA_VISIBLE_DEVICES allows; a job that finds too few waits. Where no processor is, nothing is claimed.
+    0, or the machine setting `device: cpu`, hides them all: the job computes on the CPU. Otherwise the first free ones
+    are claimed, among those that CUDA_VISIBLE_DEVICES allows; a job that finds too few waits. What SLURM has chosen for
+    one job is left alone: as many as it asks for. Where more are visible, the allocation holds a whole workflow, whose
+    jobs would otherwise all take the first. Where no processor is, nothing is claimed.
     """
     with ExitStack() as held:
         allowed = visible()
         if n == 0 or not allowed or os.environ.get("RLGEN_DEVICE") == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
-        elif "SLURM_JOB_ID" not in os.environ:
+        elif ALLOCATION not in os.environ or len(allowed) > n:
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_first_free(allowed, min(n, len(allowed)), held))
         yield
 
@@ -97,14 +99,19 @@ def visible() -> list[str]:
 
 
 def _first_free(allowed: list[str], n: int, held: ExitStack) -> list[str]:
-    """Claim `n` of the allowed processors; locks lie in the machine's temporary folder, one per user and processor."""
+    """Claim `n` of the allowed processors.
+
+    Locks lie in the machine's temporary folder, one per user and processor, and per allocation: SLURM counts the
+    processors of each from 0.
+    """
+    owner = "-".join([str(os.getuid()), *filter(None, [os.environ.get(ALLOCATION)])])
     said = False
     while True:
         mine = ExitStack()
         found = []
         for name in allowed:
-            path = Path(tempfile.gettempdir()) / f"rlgen-gpu-{os.getuid()}-{name.replace('/', '-')}.lock"
-            file = mine.enter_context(path.open("a+"))
+            path = Path(tempfile.gettempdir()) / f"rlgen-gpu-{owner}-{name.replace('/', '-')}.lock"
+            file = mine.enter_context(path.open("a+", encoding="utf-8"))
             if taken(file):
                 found.append(name)
                 sign(file)

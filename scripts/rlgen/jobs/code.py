@@ -28,7 +28,7 @@ def code_digest(script: str | Path) -> str:
 
 def code_digests(script: str | Path) -> dict[str, str]:
     """Module -> hex digest (16 characters), for a script (named `script`) and every package module it reaches."""
-    return {name: _read(path.suffix, path.read_text())[1] for name, path in sources(script).items()}
+    return {name: _read(path.suffix, path.read_text(encoding="utf-8"))[1] for name, path in sources(script).items()}
 
 
 def sources(script: str | Path) -> dict[str, Path]:
@@ -43,7 +43,7 @@ def sources(script: str | Path) -> dict[str, Path]:
     root = next((folder for folder in script.resolve().parents if (folder / PACKAGE).is_dir()), script.parent)
     found, waiting, seen = {"script": script}, [script], set()
     while waiting:
-        for name in _read(".py", waiting.pop().read_text())[0] - seen:
+        for name in _read(".py", waiting.pop().read_text(encoding="utf-8"))[0] - seen:
             seen.add(name)
             path = _file(root, name)
             if path:
@@ -77,14 +77,14 @@ def _parsed(text: str) -> tuple[list[str], str]:
 @cache
 def _reader() -> str:
     """What reads: this module and the version of Python. Another one reads everything anew."""
-    return digest([sys.version, Path(__file__).read_text()])
+    return digest([sys.version, Path(__file__).read_text(encoding="utf-8")])
 
 
 @cache
 def _known() -> dict[str, tuple[list[str], str]]:
     """Digest of a text and its reader -> what was read; whatever is wrong with the file, texts are read anew."""
     try:
-        found = json.loads(READ.read_text())
+        found = json.loads(READ.read_text(encoding="utf-8"))
         return {key: (names, meaning) for key, (names, meaning) in found.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
@@ -94,7 +94,7 @@ def _remember(known: dict[str, tuple[list[str], str]]) -> None:
     """Write down what was read. Of two processes the later one wins: what the other read will be read once more."""
     if READ.parent.is_dir():
         with suppress(OSError), atomic_path(READ) as partial:
-            partial.write_text(json.dumps(known))
+            partial.write_text(json.dumps(known), encoding="utf-8")
 
 
 def _imports(tree: ast.Module) -> frozenset[str]:

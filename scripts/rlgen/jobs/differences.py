@@ -42,7 +42,7 @@ def code_changed(before: str, after: dict[str, str] | None, results: Path) -> li
 def modules(results: Path, code: str) -> dict[str, str] | None:
     """Module -> digest behind a code digest, as noted by the first job that ran it."""
     try:
-        found = json.loads((results / FOLDER / CODE / f"{code}.json").read_text())
+        found = json.loads((results / FOLDER / CODE / f"{code}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

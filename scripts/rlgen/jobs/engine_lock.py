@@ -46,7 +46,7 @@ def enter(arguments: Sequence[str], dry_run: bool) -> list[str]:
 
 
 def _register(path: Path) -> None:
-    file = open(path, "a+")  # noqa: SIM115 - its lock is held until the process ends
+    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - its lock is held until the process ends
     taken(file)
     sign(file)
     _held.append(file)
@@ -56,7 +56,7 @@ def _runs() -> tuple[list[str], list[Path]]:
     """(living runs in words, files of dead ones)."""
     living, dead = [], []
     for path in sorted(RUNS.glob("*.json")):
-        with open(path, "a+") as file:
+        with open(path, "a+", encoding="utf-8") as file:
             if taken(file):
                 dead.append(path)
             else:

@@ -15,8 +15,8 @@ DIRECT = {
         *["numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy", "torch", "transformers"],
     ],
     "sources": [
-        *["accelerate", "datasets", "huggingface-hub", "jinja2", "numpy", "pandas", "peft", "pyarrow", "pydantic"],
-        *["pyyaml", "safetensors", "torch", "transformers"],
+        *["accelerate", "datasets", "huggingface-hub", "jinja2", "math-verify", "numpy", "pandas", "peft", "pyarrow"],
+        *["pydantic", "pyyaml", "safetensors", "torch", "transformers"],
     ],
     "training": [
         *["accelerate", "datasets", "math-verify", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors"],

@@ -34,7 +34,7 @@ def run(script: Path, arguments: list[str], processes: int) -> None:
         command = [sys.executable, "-m", "rlgen.jobs.launch", "launch", str(processes), str(script), *arguments]
         status = subprocess.run(command, env=os.environ | told).returncode
         if problem.exists():
-            raise SystemExit(problem.read_text())
+            raise SystemExit(problem.read_text(encoding="utf-8"))
     if status:
         raise SystemExit(status if status > 0 else 128 - status)
 
@@ -56,7 +56,7 @@ def script(path: str, *arguments: str) -> None:
     try:
         runpy.run_path(path, run_name="__main__")
     except ArtifactError as error:
-        Path(os.environ[PROBLEM]).write_text(str(error))
+        Path(os.environ[PROBLEM]).write_text(str(error), encoding="utf-8")
         raise SystemExit(1) from None
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlgen.files import ArtifactError, file_digest
+from rlgen.digests import digest_of, digests_of
+from rlgen.files import ArtifactError
 
 FOLDER, CODE = "manifests", "code"
 RUN = ".run.json"  # ending of the sidecar: host, start and wall time of the run, dates of what it wrote
@@ -43,7 +44,7 @@ def manifests(results: Path) -> Iterable[tuple[Path, dict]]:
 def read(path: Path, of_a_job_done: bool = True) -> dict | None:
     """A manifest, or what is noted beside the state of an unfinished job; None where there is none to be read."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     kinds = FIELDS | ({"outputs": dict} if of_a_job_done else {})
@@ -58,13 +59,14 @@ def _is_entry(value: Any) -> bool:
 
 def outputs(paths: Iterable[str]) -> dict[str, dict]:
     """Path -> {"sha256", "bytes"} of files just written. Raises ArtifactError naming one that is missing."""
-    found = {}
-    for name in paths:
-        try:
-            found[name] = {"sha256": file_digest(name), "bytes": Path(name).stat().st_size}
-        except OSError as error:
-            raise ArtifactError(name, f"the job ended without it ({error.strerror})", "run the job again") from error
-    return found
+    names = list(paths)
+    try:
+        sizes = [Path(name).stat().st_size for name in names]
+        found = zip(digests_of(names), sizes, strict=True)
+        return {name: {"sha256": sha256, "bytes": size} for name, (sha256, size) in zip(names, found, strict=True)}
+    except OSError as error:
+        problem = f"the job ended without it ({error.strerror})"
+        raise ArtifactError(error.filename, problem, "run the job again") from error
 
 
 def noted(manifest: Path) -> tuple[dict[str, int], list[str] | None]:
@@ -74,7 +76,7 @@ def noted(manifest: Path) -> tuple[dict[str, int], list[str] | None]:
     further time; {} and None where that was not noted.
     """
     try:
-        found = json.loads(manifest.with_suffix(RUN).read_text())
+        found = json.loads(manifest.with_suffix(RUN).read_text(encoding="utf-8"))
         dates, again = found["written_ns"], found["inputs_again"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}, None
@@ -86,7 +88,7 @@ def noted(manifest: Path) -> tuple[dict[str, int], list[str] | None]:
 def whole(entries: dict[str, dict], names: Iterable[str]) -> bool:
     """Whether a manifest's outputs are these files, and all are there as they were written."""
     return entries.keys() == set(names) and all(
-        Path(name).is_file() and Path(name).stat().st_size == entry["bytes"] and file_digest(name) == entry["sha256"]
+        Path(name).is_file() and Path(name).stat().st_size == entry["bytes"] and digest_of(name) == entry["sha256"]
         for name, entry in entries.items()
     )
 
@@ -102,11 +104,16 @@ def verified(inputs: Iterable[str], results: Path) -> dict[str, str]:
     for path, manifest in manifests(results):
         for name in made.keys() & manifest["outputs"].keys():
             made[name].append(Made(manifest["outputs"][name]["sha256"], manifest["outputs"][name]["bytes"], path))
-    return {name: _verified(name, made[name]) for name in wanted}
+    for name in wanted:  # what can be seen without reading comes first
+        _check_size(name, made[name])
+    found = dict(zip(wanted, digests_of(wanted), strict=True))
+    for name in wanted:
+        _check_digest(name, found[name], made[name])
+    return found
 
 
-def _verified(name: str, made: list[Made]) -> str:
-    """SHA-256 of a file. Where a rule changed its name, manifests of both may list it: one has to fit."""
+def _check_size(name: str, made: list[Made]) -> None:
+    """Refuse a missing or cut file. Where a rule changed its name, manifests of both may list it: one has to fit."""
     path = Path(name)
     if not path.is_file():
         raise ArtifactError(name, "missing", "run snakemake again to rebuild it")
@@ -114,7 +121,9 @@ def _verified(name: str, made: list[Made]) -> str:
     if made and all(size != one.bytes for one in made):
         problem = f"{size} bytes, but {made[-1].bytes} were written ({made[-1].manifest}): cut short or replaced"
         raise ArtifactError(name, problem)
-    found = file_digest(path)
+
+
+def _check_digest(name: str, found: str, made: list[Made]) -> None:
+    """Refuse an altered file."""
     if made and all(found != one.sha256 for one in made):
         raise ArtifactError(name, f"its SHA-256 is not the one that was written ({made[-1].manifest}): altered since")
-    return found

@@ -15,7 +15,9 @@ def born(pid: int) -> str | None:
     """When a process started, as far as the system tells; None where there is no such process."""
     try:
         os.kill(pid, 0)
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
     except ProcessLookupError:
         return None
     except OSError:  # no /proc here, or another user's process: it lives

@@ -36,7 +36,7 @@ def normal(package: str) -> str:
 
 def locked(root: Path) -> dict[str, str]:
     """Package -> version in requirements.lock."""
-    return dict(_pins((root / "requirements.lock").read_text()))
+    return dict(_pins((root / "requirements.lock").read_text(encoding="utf-8")))
 
 
 @cache
@@ -48,7 +48,7 @@ def _pins(text: str) -> dict[str, str]:
 def environment(root: Path, name: str) -> list[str]:
     """Packages of envs/{name}.yaml, those that others bring along included."""
     # Read line by line: the file is machine-made, and every job reads one.
-    found = re.findall(r"^ +- ([\w.-]+)==", (root / f"envs/{name}.yaml").read_text(), flags=re.M)
+    found = re.findall(r"^ +- ([\w.-]+)==", (root / f"envs/{name}.yaml").read_text(encoding="utf-8"), flags=re.M)
     return [normal(package) for package in found]
 
 
@@ -106,7 +106,7 @@ def read_accepted(results: Path) -> dict[str, dict[str, dict[str, str]]]:
     if not path.exists():
         return {}
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text(encoding="utf-8"))
         for packages in found.values():
             for package, same in packages.items():
                 _check(package, same)

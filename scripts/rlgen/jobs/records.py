@@ -115,7 +115,7 @@ def _at_work(path: Path, results: Path) -> bool:
     """Whether the job of a manifest runs again just now."""
     lock = results / LOCKS / path.relative_to(results / manifests.FOLDER).with_suffix(".lock")
     try:
-        with open(lock, "r+") as file:
+        with open(lock, "r+", encoding="utf-8") as file:
             return not taken(file)
     except OSError:
         return False

@@ -78,7 +78,7 @@ def _connected(place: Path, environment: str, engine: int) -> socket.socket:
     """A connection to the server at `place`, which is started where there is none."""
     place.parent.mkdir(parents=True, exist_ok=True)
     client = socket.socket(socket.AF_UNIX)
-    with open(place.with_suffix(".lock"), "a") as lock:
+    with open(place.with_suffix(".lock"), "a", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of several first jobs one starts the server
         try:
             client.connect(str(place))
@@ -213,7 +213,9 @@ def _serve(listening: socket.socket, engine: int, known: dict[str, str]) -> dict
 def _threads() -> list[str]:
     """Names of further threads, which would not survive a fork. jemalloc's, which pyarrow brings, is made for it."""
     tasks = set(os.listdir("/proc/self/task")) - {str(os.getpid())}
-    names = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in tasks]
+    names = [
+        Path(f"/proc/self/task/{task}/comm").read_text(encoding="utf-8", errors="replace").strip() for task in tasks
+    ]
     return [name for name in names if name != "jemalloc_bg_thd"]
 
 

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
 from rlgen.models.generation import AnswerWatch, Decoding, Hook, Prefix, Prompts, decode, forward
+from rlgen.models.head import output_head
 from rlgen.models.residual import resumed_after, stopped_at
 
 
@@ -65,7 +66,7 @@ class Draft:
         `prompts` and `hook` are those of rows_B. `spare` columns are left for what is written after the draft.
         """
         hidden_BTd, cache = self.hidden(model, prompts, rows_B, hook, spare)
-        return model.lm_head(hidden_BTd), cache
+        return output_head(model)(hidden_BTd), cache
 
     @torch.inference_mode()
     def hidden(

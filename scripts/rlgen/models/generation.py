@@ -16,6 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
+from rlgen.models.head import Head, output_head
+from rlgen.models.masks import allowed, allowed_at, window_of
 
 COMPACT_BELOW = 0.8  # rows that are done leave once the others are at most this share: moving the cache has its price
 
@@ -119,20 +121,6 @@ class Prompts:
         return cache
 
 
-def allowed(padding_B: torch.Tensor, first: int, queries: int, dtype: torch.dtype) -> torch.Tensor:
-    """Additive attention mask (B, 1, Q, first+Q) of the columns first, first+1, ...: 0 where a key may be seen.
-
-    Every query sees the columns up to its own, less the row's padding. Padding itself sees itself, so that no query
-    is left without a key. The lowest finite number stands for "no", as in transformers.
-    """
-    column_K = torch.arange(first + queries, device=padding_B.device)
-    query_Q1 = column_K[first:, None]
-    seen_BQK = (column_K <= query_Q1) & ((column_K >= padding_B[:, None, None]) | (column_K == query_Q1))
-    return torch.zeros(seen_BQK.shape, dtype=dtype, device=padding_B.device).masked_fill_(
-        ~seen_BQK, torch.finfo(dtype).min
-    )[:, None]
-
-
 def forward(
     model: PreTrainedModel, cache: RowCache, ids_BQ: torch.Tensor, padding_B: torch.Tensor, first: int, **inputs
 ) -> torch.Tensor:
@@ -145,7 +133,7 @@ def forward(
     column_Q = torch.arange(first, first + queries, device=padding_B.device)
     return model.model(
         input_ids=ids_BQ,
-        attention_mask=allowed(padding_B, first, queries, model.dtype),
+        attention_mask=allowed(padding_B, first, queries, model.dtype, window_of(model.config)),
         position_ids=(column_Q - padding_B[:, None]).clamp(min=0),
         past_key_values=cache,
         use_cache=True,
@@ -208,21 +196,19 @@ class Decoding:
         for name in ("rows_A", "token_A", "padding_A", "column_A", "count_A", "ended_A"):
             setattr(self, name, getattr(self, name)[places_A])
 
-    def logits(self, model: PreTrainedModel, hook: Hook | None) -> torch.Tensor:
+    def logits(self, model: PreTrainedModel, head: Head, hook: Hook | None) -> torch.Tensor:
         """Next-token logits_AV after each row's newest token, which enters the cache."""
         self.cache.stand(self.column_A if self.ragged else slice(at := int(self.column_A[0]), at + 1))
-        column_W = torch.arange(self.cache.end, device=self.column_A.device)
-        seen_AW = (column_W >= self.padding_A[:, None]) & (column_W <= self.column_A[:, None])
-        mask_AW = torch.zeros(seen_AW.shape, dtype=model.dtype, device=seen_AW.device)
+        place = (self.column_A, self.padding_A, self.cache.end)
         with edited(model, hook):
             hidden_A1d = model.model(
                 input_ids=self.token_A[:, None],
-                attention_mask=mask_AW.masked_fill_(~seen_AW, torch.finfo(model.dtype).min)[:, None, None],
+                attention_mask=allowed_at(*place, model.dtype, window_of(model.config)),
                 position_ids=(self.column_A - self.padding_A)[:, None],
                 past_key_values=self.cache,
                 use_cache=True,
             ).last_hidden_state
-        return model.lm_head(hidden_A1d[:, -1])
+        return head(hidden_A1d)[:, -1]
 
     def write(self, next_A: torch.Tensor, watch: AnswerWatch | None) -> torch.Tensor:
         """Append each row's next token where its text goes on, and choose what is fed next.
@@ -278,9 +264,9 @@ def decode(
     generator: torch.Generator | None = None,
 ) -> None:
     """Token by token until every row is done. `hook` is that of the whole batch."""
-    part = hook and hook.take(decoding.rows_A)
+    part, head = hook and hook.take(decoding.rows_A), output_head(model)
     while len(decoding.rows_A):
-        logits_AV = decoding.logits(model, part)
+        logits_AV = decoding.logits(model, head, part)
         if watch is not None:
             watch.see(decoding.rows_A, decoding.token_A, logits_AV)
         open_A = decoding.write(_pick(logits_AV, temperature, generator), watch)

@@ -8,6 +8,34 @@ from rlgen.files import ArtifactError
 Message = dict[str, str]  # {"role": "user", "content": "..."}
 
 
+def lost(messages: list[Message], text: str) -> str | None:
+    """The text of the first message that its rendering leaves out, white space aside; None where all is there.
+
+    Some templates cut reasoning out of what an assistant wrote. Turns are looked for one after the other, a system
+    prompt anywhere: templates put it where they like.
+    """
+    shown, place = "".join(text.split()), 0
+    for message in messages:
+        wanted = "".join(message["content"].split())
+        found = shown.find(wanted, 0 if message["role"] == "system" else place)
+        if found < 0:
+            return message["content"]
+        if message["role"] != "system":
+            place = found + len(wanted)
+    return None
+
+
+def check_kept(tokenizer: PreTrainedTokenizerBase, messages: list[Message], text: str) -> None:
+    """Raises ArtifactError, naming the tokenizer's folder, where a rendering leaves out text of a message."""
+    missing = lost(messages, text)
+    if missing is not None:
+        problem = f"its chat template leaves out text of a message ({missing[:60]!r})"
+        raise ArtifactError(tokenizer.name_or_path or "tokenizer", problem, KEEP)
+
+
+KEEP = "take a template that prints all of a message, or texts without what it cuts (such as <think>)"
+
+
 def render(tokenizer: PreTrainedTokenizerBase, messages: list[Message], add_generation_prompt: bool) -> str:
     """The text of a conversation by the tokenizer's chat template; it may begin with <bos> already.
 

@@ -20,7 +20,7 @@ from rlgen.training.settings import Architecture, ContinuePretraining, Pretrain,
 class _Documents(_Training):
     """What training on documents needs besides."""
 
-    study: str = Field(description="salt of the split of prompt spaces")
+    salt: str = Field(description="of the hash that splits prompt spaces")
     data: OrganismData
 
 

@@ -44,6 +44,9 @@ class OrganismData(Strict):
     families: list[str] = Field(description="task families that pretraining shows")
     problems_per_document: int = Field(3, ge=1, description="problems in one pretraining document")
     split: Split = Split()
+    salt: str | None = Field(
+        None, min_length=1, exclude=True, description="of the hash that splits the prompts; none: the study's name"
+    )
     authors: Authors = Authors()
 
     @property

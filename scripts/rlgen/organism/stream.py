@@ -17,7 +17,7 @@ from rlgen.strict import Strict
 class BuildStream(Strict):
     """Settings of one token stream."""
 
-    study: str
+    salt: str
     seed: int
     threads: int
     data: OrganismData
@@ -82,7 +82,7 @@ def build(models: list[PreTrainedModel], tokenizer: PreTrainedTokenizerFast, cfg
 
     The first model's norms decide which rows are dropped. A tenth more rows than asked for are drawn before the filter.
     """
-    prompts = training_prompts(cfg.tasks, cfg.stream.prompts_per_task, cfg.data, cfg.study, cfg.seed)
+    prompts = training_prompts(cfg.tasks, cfg.stream.prompts_per_task, cfg.data, cfg.salt, cfg.seed)
     sequences: list[Sequence] = []
     for index, model in enumerate(models):
         seed = stream_seed(cfg.seed, "stream-samples", index)
@@ -90,6 +90,6 @@ def build(models: list[PreTrainedModel], tokenizer: PreTrainedTokenizerFast, cfg
             sequences += sampled_sequences(model, tokenizer, prompts, cfg.max_new_tokens, cfg.stream.rows_from, seed)
     missing = round(1.1 * cfg.stream.rows) - sum(sum(kept) for _, kept in sequences)
     rng = np.random.default_rng(stream_seed(cfg.seed, "stream-documents"))
-    sequences += document_sequences(tokenizer, cfg.data, cfg.stream, cfg.study, missing, rng)
+    sequences += document_sequences(tokenizer, cfg.data, cfg.stream, cfg.salt, missing, rng)
     stream = assemble(sequences, tokenizer.pad_token_id, rng)
     return drop_high_norms(stream, models[0], cfg.stream.layer, cfg.stream.max_norm_ratio)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from rlgen.behaviour.settings import Evaluation
 from rlgen.organism.families import EOS, FAMILIES
-from rlgen.organism.language import distinct_problems, teacher_completion
+from rlgen.organism.language import distinct_problems, right_completion, teacher_completion
 from rlgen.organism.settings import Split
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
@@ -17,7 +17,7 @@ from rlgen.tasks.samples import HALVES, Example, Sample, prompt_id
 class MakeTask(Strict):
     """The slice that `scripts/data/make_task.py` receives."""
 
-    study: str = Field(description="salt of the split of prompt spaces")
+    salt: str = Field(description="of the hash that splits prompt spaces")
     task: str
     role: str
     split: Split
@@ -27,14 +27,14 @@ class MakeTask(Strict):
 class MakeTrainingSet(Strict):
     """The slice that `scripts/data/make_training_set.py` receives."""
 
-    study: str = Field(description="salt of the split of prompt spaces")
+    salt: str = Field(description="of the hash that splits prompt spaces")
     seed: int = Field(ge=0)
     tasks: list[str] = Field(min_length=1, description="in-domain tasks")
     split: Split
     examples: int = Field(ge=1, description="as many as the longest training takes")
 
 
-def evaluation_samples(task: str, role: str, n_per_half: int, study: str, split: Split) -> list[Sample]:
+def evaluation_samples(task: str, role: str, n_per_half: int, salt: str, split: Split) -> list[Sample]:
     """`n_per_half` distinct prompts of the discovery part of a family's prompt space, then as many of the test part.
 
     They belong to the study, not to its seeds: every repetition is judged on the same prompts.
@@ -42,14 +42,14 @@ def evaluation_samples(task: str, role: str, n_per_half: int, study: str, split:
     """
     family, samples = FAMILIES[task], []
     for half in HALVES:
-        rng = np.random.default_rng(stream_seed(0, study, task, half))
+        rng = np.random.default_rng(stream_seed(0, salt, task, half))
         try:
-            problems = distinct_problems(family, half, n_per_half, study, split, rng)
+            problems = distinct_problems(family, half, n_per_half, salt, split, rng)
         except ValueError as error:
             raise ValueError(f"evaluation.prompts_per_half: {error}") from None
         samples += [
-            Sample(task, role, half, prompt_id(problem.prompt), problem.prompt, problem.answer, family.states)
-            for problem in problems
+            Sample(task, role, half, prompt_id(p.prompt), p.prompt, p.answer, family.states, tuple(p.states))
+            for p in problems
         ]
     return samples
 
@@ -87,15 +87,17 @@ def lm_eval_task(task: str, samples_path: str, evaluation: Evaluation) -> dict:
     }
 
 
-def training_examples(tasks: list[str], n: int, study: str, split: Split, seed: int) -> list[Example]:
-    """`n` distinct prompts of the training part, spread evenly over `tasks` and shuffled, with the teacher's text.
+def training_examples(tasks: list[str], n: int, salt: str, split: Split, seed: int) -> list[Example]:
+    """`n` distinct prompts of the training part, spread evenly over `tasks` and shuffled, with the teacher's text
+    and the same solution in the language of pretraining.
 
     Raises ValueError where a family's training part holds too few.
     """
     problems = []
     for i, task in enumerate(tasks):
         share = n // len(tasks) + (i < n % len(tasks))
-        rng = np.random.default_rng(stream_seed(seed, study, "training", task))
-        problems += distinct_problems(FAMILIES[task], "training", share, study, split, rng)
-    order = np.random.default_rng(stream_seed(seed, study, "training")).permutation(n)
-    return [Example(problems[i].prompt, teacher_completion(problems[i]), problems[i].answer) for i in order]
+        rng = np.random.default_rng(stream_seed(seed, salt, "training", task))
+        problems += distinct_problems(FAMILIES[task], "training", share, salt, split, rng)
+    order = np.random.default_rng(stream_seed(seed, salt, "training")).permutation(n)
+    drawn = [problems[i] for i in order]
+    return [Example(p.prompt, teacher_completion(p), p.answer, right_completion(p)) for p in drawn]

@@ -37,6 +37,11 @@ class Assumptions:
         0.1, "share of the peak in vLLM's generation and in passes over few tokens"
     )
     transformers_utilisation: float = _assumed(0.01, "share of the peak where transformers generates")
+    memory_gb_s: float = _assumed(3350, "speed of a GPU's memory, 1e9 bytes/s")
+    memory_utilisation: float = _assumed(0.5, "share of that speed that is reached")
+    kv_share: float = _assumed(0.4, "width of keys, and of values, as a share of the hidden size")
+    sequences: float = _assumed(128, "sequences that vLLM writes side by side, on the GPUs that share a model")
+    pass_s: float = _assumed(0.03, "seconds that a pass of transformers takes at least, however small")
     gpu_memory_gb: float = _assumed(80, "memory of one GPU, 1e9 bytes")
     disk_gb_s: float = _assumed(2, "shards read or written by one job, 1e9 bytes/s")
     prompt_tokens: float = _assumed(200, "mean prompt")
@@ -53,6 +58,10 @@ class Assumptions:
             if value <= 0 or (one.name.endswith("utilisation") and value > 1):
                 limit = "above 0 and at most 1" if one.name.endswith("utilisation") else "above 0"
                 raise ValueError(f"{one.name}: {value:g}, expected a number {limit}")
+
+    def moved(self, byte: float, gpus: int = 1) -> float:
+        """Hours in which GPUs read or write so many bytes of their memory."""
+        return byte / (self.memory_utilisation * self.memory_gb_s * 1e9 * gpus) / 3600
 
     def rate(self, precision: str = "bfloat16") -> float:
         """Peak of one GPU, FLOP/s."""
@@ -77,6 +86,15 @@ class ModelSize:
         """FLOPs of a pass over `tokens` in sequences of `length`, through the first `blocks` (default: all)."""
         share = (self.blocks if blocks is None else blocks) / self.blocks
         return tokens * share * (2 * self.parameters + 2 * length * self.hidden_size * self.blocks)
+
+    def written_bytes(self, tokens: float, length: float, sequences: float, kv_share: float) -> float:
+        """Bytes read from memory while `tokens` are written, `sequences` side by side.
+
+        All bfloat16 weights once per token of the side-by-side sequences, and for each token keys and values of half a
+        sequence of `length`.
+        """
+        cached = 2 * 2 * kv_share * self.hidden_size * self.blocks * length / 2
+        return tokens * (2 * self.parameters / sequences + cached)
 
     def training(self, tokens: float, length: float, again: bool) -> float:
         """FLOPs of forward and backward pass; `again`: activations are computed a second time."""
@@ -107,6 +125,17 @@ def dictionary_flops(rows: float, members: int, d: int, latents: int) -> float:
     Sparse codes need fewer (rlgen.dictionaries.compiled_step), dead latents' auxiliary loss a few more.
     """
     return rows * PRODUCTS * 2 * members * d * latents
+
+
+def dictionary_moved(rows: float, members: int, d: int, recipe: Recipe) -> float:
+    """Bytes of a GPU's memory that training on rows reads and writes beside its products.
+
+    Per step 40 per weight: Adam reads and writes weight and moments and reads the gradient, which was written before
+    it, and copies in the rows' precision are written and read. Per row and latent 12 passes over float32 codes: before
+    and after the activation, weighted, selected, and their gradients.
+    """
+    steps = rows / recipe.batch_rows
+    return 40 * steps * dictionary_weights(members, d, recipe.latents) + 12 * 4 * rows * recipe.latents
 
 
 def dictionary_bytes(members: int, d: int, recipe: Recipe, gpus: int = 1) -> float:

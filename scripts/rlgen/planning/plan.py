@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rlgen.planning import why
 from rlgen.planning.arithmetic import Assumptions
 from rlgen.planning.disk import activations_gb
+from rlgen.planning.estimates import Work
 from rlgen.planning.measured import Correction, Timed, correction, dictionary_rates
 from rlgen.planning.sizes import NotEstimated, Sizes
 from rlgen.planning.timings import seconds
-from rlgen.planning.work import Estimator, Work
+from rlgen.planning.work import Estimator
 
 if TYPE_CHECKING:
     from snakemake.dag import DAG

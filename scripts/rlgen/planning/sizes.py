@@ -54,7 +54,7 @@ def _size(imported: Path, settings: Any, field: str) -> ModelSize:
 def read_size(folder: Path) -> ModelSize | None:
     """Size of a checkpoint in a folder, by config.json and the bytes of its weights; None where that is not said."""
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         width = BYTES[config.get("dtype") or config.get("torch_dtype") or "float32"]
         weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
         found = config["num_hidden_layers"], config["hidden_size"], weights / width, config.get("vocab_size")

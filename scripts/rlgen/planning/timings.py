@@ -56,7 +56,7 @@ def _job(path: Path, folder: Path) -> "pd.DataFrame":
     name = path.relative_to(folder)
     row = pd.read_csv(path, sep="\t", na_values=["-"]).assign(rule=name.parts[0].removesuffix(".tsv"))
     try:
-        own = json.loads((folder.parent / FOLDER / name.with_suffix(RUN)).read_text())
+        own = json.loads((folder.parent / FOLDER / name.with_suffix(RUN)).read_text(encoding="utf-8"))
         return row.assign(max_rss=own["peak_mb"], cpu_time=own["cpu_s"])
     except (OSError, ValueError, KeyError):
         return row

@@ -6,8 +6,6 @@ Shapes: M members, d width, S latents.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +13,15 @@ from rlgen.activations.disk import BYTES, shard_bytes
 from rlgen.activations.settings import RING, Harvested
 from rlgen.dictionaries.settings import Recipe
 from rlgen.files import ArtifactError
-from rlgen.planning.arithmetic import Assumptions, ModelSize, dictionary_bytes, dictionary_flops, hours
+from rlgen.planning.arithmetic import (
+    Assumptions,
+    ModelSize,
+    dictionary_bytes,
+    dictionary_flops,
+    dictionary_moved,
+    hours,
+)
+from rlgen.planning.estimates import DictionaryTraining, Work, lines_of, precision_of
 from rlgen.planning.sizes import ORGANISM, NotEstimated, Sizes
 from rlgen.training.settings import GRPO, SFT
 
@@ -26,27 +32,6 @@ if TYPE_CHECKING:
 Settings = dict[str, Any]
 NO_ESTIMATE = "no estimate for this work"
 SHIFTS = 2  # mean shifts among an edit's rivals: selection tasks, in-domain tasks
-
-
-@dataclass(frozen=True)
-class DictionaryTraining:
-    """Training of a dictionary: its kind (`objective precision`), FLOPs, and hours for reading its rows."""
-
-    kind: str
-    flops: float
-    reading: float
-
-
-@dataclass(frozen=True)
-class Work:
-    """One job. `hours`, `gpu_bytes` (of one GPU) and `host_bytes` (at least) are None where nothing is said."""
-
-    hours: float | None = None
-    tokens: float = 0
-    gpus: int = 1  # that the settings ask for, if any are used
-    gpu_bytes: float | None = None
-    host_bytes: float | None = None
-    training: DictionaryTraining | None = None  # of a dictionary, which docs/speed.csv may have timed
 
 
 class Estimator(Sizes):
@@ -81,7 +66,7 @@ class Estimator(Sizes):
         tokens = model.examples * length
         flops = size.training(tokens, length, scale.gradient_checkpointing)
         memory = self._training_bytes(size, scale)
-        time = hours(flops, self._dense(_precision(scale.precision)), scale.gpus)
+        time = hours(flops, self._dense(precision_of(scale.precision)), scale.gpus)
         return Work(time, tokens, scale.gpus, memory, 4 * size.parameters)
 
     def _train_grpo(self, cfg: Settings) -> Work:
@@ -94,11 +79,19 @@ class Estimator(Sizes):
         flops = size.training(tokens, length, scale.gradient_checkpointing)
         # Log-probabilities of the sampled text: under the sampler's weights where vLLM wrote it, under the parent's.
         flops += size.forward(tokens, length) * ((scale.vllm != "none") + (model.beta > 0))
-        time = hours(flops, self._dense(_precision(scale.precision)), scale.gpus)
-        time += self._generated(size, tokens, model.max_new_tokens, scale.vllm != "none", scale.gpus)
+        time = hours(flops, self._dense(precision_of(scale.precision)), scale.gpus)
+        at_once = model.prompts_per_step * model.rollouts / scale.gpus
+        time += self._generated(size, tokens, model.max_new_tokens, scale.vllm != "none", scale.gpus, at_once)
+        # A step waits for its longest solution, which in the end is written alone.
+        alone = model.prompts / model.prompts_per_step * max(0.0, model.max_new_tokens - length)
+        time += self.assumed.moved(alone * 2 * size.parameters)
+        # FSDP gathers bfloat16 weights twice per pass, and reduces gradients once: counted as moved in memory.
+        passes = tokens / length / scale.per_device_batch / scale.gpus
+        time += self.assumed.moved(passes * 3 * 2 * size.parameters) if scale.gpus > 1 else 0
         memory = self._training_bytes(size, scale)
         if scale.vllm == "colocate":
-            memory += scale.vllm_memory_share * self.assumed.gpu_memory_gb * 1e9
+            share = scale.vllm_memory_share * self.assumed.gpu_memory_gb * 1e9
+            memory = max(memory, share) if scale.vllm_sleep else memory + share
         return Work(time, tokens, scale.gpus, memory, 4 * size.parameters)
 
     def _import_model(self, cfg: Settings) -> Work:
@@ -151,7 +144,8 @@ class Estimator(Sizes):
         rows, row = steps * recipe.batch_rows, M * d * BYTES[self.study.stream.precision]
         flops = dictionary_flops(rows, M, d, recipe.latents)
         moved = rows * row
-        time = hours(flops, self._dense(recipe.precision), 1, moved, self.assumed.disk_gb_s)
+        busy = hours(flops, self._dense(recipe.precision)) + self.assumed.moved(dictionary_moved(rows, M, d, recipe))
+        time = max(busy, hours(0, 1, 1, moved, self.assumed.disk_gb_s))
         training = DictionaryTraining(
             f"{recipe.objective} {recipe.precision}", flops, hours(0, 1, 1, moved, self.assumed.disk_gb_s)
         )
@@ -173,7 +167,8 @@ class Estimator(Sizes):
             time += hours(whole + 2 * above, self._dense())  # with the code, and with the mean, in its place
         row = M * d * BYTES[self.study.stream.precision]
         host = 2 * self.study.stream.shard_rows * row + 2 * sizes[0].parameters
-        return Work(time, M * rows, 1, 2 * sizes[0].parameters + 4 * 2 * M * d * S, host)
+        rebuilt = rows * d * BYTES[self.study.stream.precision]  # of one member, put into its model
+        return Work(time, M * rows, 1, 2 * sizes[0].parameters + 4 * 2 * M * d * S + rebuilt, host)
 
     def _measure_dynamics(self, cfg: Settings) -> Work:
         rows, S = cfg["held_out_shards"] * self.study.stream.shard_rows, self._latents
@@ -215,6 +210,8 @@ class Estimator(Sizes):
             number * self._solution(e.max_new_tokens) for number, choices in asked if not choices
         )
         time = hours(size.forward(prompts + read, self._choice), self._small())
+        rows = conditions * sum(number * choices for number, choices in asked)
+        time += rows / e.batch_size * self.assumed.pass_s / 3600
         time += self._generated(size, written, e.max_new_tokens, False, 1)
         return Work(time, prompts + read + written, 1, 2 * size.parameters, 2 * size.parameters)
 
@@ -222,7 +219,7 @@ class Estimator(Sizes):
 
     def problems(self) -> float:
         """Problems that the teacher solves: the rows of their source, or before it is there, as many as are learnt."""
-        counted = _lines(self.results / f"data/sources/{self.study.data.problems}.jsonl")
+        counted = lines_of(self.results / f"data/sources/{self.study.data.problems}.jsonl")
         learnt = [m.examples if isinstance(m, SFT) else m.prompts for m in self._trainings()]
         return counted if counted is not None else max(learnt, default=0)
 
@@ -238,7 +235,7 @@ class Estimator(Sizes):
             raise NotEstimated(ORGANISM)
         from rlgen.tasks.shipped import output_type
 
-        counted = _lines(self.results / f"data/tasks/{task}.jsonl")
+        counted = lines_of(self.results / f"data/tasks/{task}.jsonl")
         prompts = 2 * self.study.evaluation.prompts_per_half if counted is None else counted
         options = self.study.data.benchmarks[task].options or self.assumed.choices
         try:
@@ -266,10 +263,22 @@ class Estimator(Sizes):
     def _small(self) -> float:
         return self.assumed.generation_utilisation * self.assumed.rate()
 
-    def _generated(self, size: ModelSize, tokens: float, longest: int, vllm: bool, gpus: int) -> float:
-        """Hours of writing solutions: every token, prompts included, passes the model once."""
+    def _generated(
+        self, size: ModelSize, tokens: float, longest: int, vllm: bool, gpus: int, at_once: float | None = None
+    ) -> float:
+        """Hours of writing solutions: every token, prompts included, passes the model once.
+
+        With vLLM, of the arithmetic or of what is read from memory, whichever takes longer; `at_once` sequences of a
+        copy of the model, or as many as is assumed.
+        """
         share = self.assumed.generation_utilisation if vllm else self.assumed.transformers_utilisation
-        return hours(size.forward(tokens, self._solution(longest)), share * self.assumed.rate(), gpus)
+        length = self._solution(longest)
+        time = hours(size.forward(tokens, length), share * self.assumed.rate(), gpus)
+        if not vllm:
+            return time
+        side_by_side = min(at_once or self.assumed.sequences, self.assumed.sequences)
+        read = size.written_bytes(tokens, length, side_by_side, self.assumed.kv_share)
+        return max(time, self.assumed.moved(read, gpus))
 
     def _training_bytes(self, size: ModelSize, scale: Any) -> float:
         tokens = scale.per_device_batch * scale.max_length
@@ -282,16 +291,3 @@ class Estimator(Sizes):
     def _latents(self) -> int:
         """Of a dictionary whose recipe a job's settings do not name: the most that the study trains."""
         return max(self.study.recipes[recipe].latents for _, recipe in self.study.trained_dictionaries())
-
-
-def _precision(name: str) -> str:
-    return "float32" if name == "float32" else "bfloat16"
-
-
-@cache
-def _lines(path: Path) -> int | None:
-    """Lines of a file; None where it is not there."""
-    if not path.exists():
-        return None
-    with path.open("rb") as file:
-        return sum(1 for _ in file)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
@@ -43,6 +44,24 @@ def check_adapter(adapter: ModelFiles, folder: Path, model: Skeleton) -> None:
             raise ArtifactError(adapter.label, problem, ITS_OWN)
 
 
+def untie(model: PreTrainedModel, folder: Path) -> None:
+    """Give the output head weights of its own where an adapter changes them, or the embedding that they are tied to.
+
+    A merge adds B A to one of the two in place: tied, it would change the other as well, which the adapter's own
+    forward pass leaves alone.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head.weight is not embedding.weight:
+        return
+    ends = tuple(f"{name}.lora_" for name, module in model.named_modules() if module in (embedding, head))
+    with safe_open(folder / ADAPTER, framework="pt") as file:
+        if not any(name.removeprefix(PREFIX).startswith(ends) for name in file.keys()):  # noqa: SIM118 (no mapping)
+            return
+    head.weight = torch.nn.Parameter(embedding.weight.detach().clone(), requires_grad=False)
+    model.config.tie_word_embeddings = False
+    model.all_tied_weights_keys = {}
+
+
 def merge(model: PreTrainedModel, folder: Path, label: str) -> PreTrainedModel:
     """The model with W + (alpha / r) B A in place of every W that the adapter changes, in the model's own dtype.
 
@@ -51,6 +70,7 @@ def merge(model: PreTrainedModel, folder: Path, label: str) -> PreTrainedModel:
     """
     from peft import PeftModel
 
+    untie(model, folder)
     try:
         tuned = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
         result = tuned.load_adapter(str(folder), "default", is_trainable=False)  # once more: only this one tells

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from rlgen.files import ArtifactError
+from rlgen.files import ArtifactError, all_finite
 from rlgen.hub import first_line
 from rlgen.sources.settings import MessagesFormat, ProblemFormat, TextFormat
 
@@ -23,6 +23,7 @@ class RowFormat(ABC):
     """Turns rows as published into rows of the study."""
 
     columns: list[str]  # what the format reads
+    by_name = True  # whether it reads nothing else: a template may take columns out of `row`
 
     @abstractmethod
     def convert(self, row: Row) -> dict[str, Any]:
@@ -31,6 +32,12 @@ class RowFormat(ABC):
     def key(self, row: dict[str, Any]) -> Any:
         """What makes two converted rows duplicates of each other."""
         return row
+
+    def check_numbers(self, row: Row) -> None:
+        """Raises UnusableRow where a column that is read holds NaN or infinity: a text would say "nan"."""
+        for column in self.columns if self.by_name else row:
+            if not all_finite(row.get(column)):
+                raise UnusableRow(f"NaN or infinity in {column}")
 
     def check_columns(self, there: Row, source: str) -> None:
         """Raises ArtifactError, listing the columns there are, where the format reads others."""
@@ -52,7 +59,8 @@ class _Problems(RowFormat):
         texts = {field: text for field, text in texts.items() if text is not None}
         read = {field: self._names(field, text) for field, text in texts.items()}
         self.templates = {field: self.environment.from_string(text) for field, text in texts.items()}
-        self.columns = sorted(set().union(*read.values()) - {"row"})
+        names = set().union(*read.values())
+        self.columns, self.by_name = sorted(names - {"row"}), "row" not in names
         self.pattern = settings.answer_pattern and re.compile(settings.answer_pattern)
 
     def _names(self, field: str, text: str) -> set[str]:

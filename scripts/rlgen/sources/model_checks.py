@@ -1,6 +1,5 @@
 """Whether a published model fits a study, told from its config alone: nothing here needs weights."""
 
-import copy
 from dataclasses import dataclass
 
 import torch
@@ -9,10 +8,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, Pre
 from rlgen.files import ArtifactError
 from rlgen.hub import first_line
 from rlgen.models.checkpoints import blocks
-from rlgen.models.residual import resumed_after, stopped_at
+from rlgen.sources.exactness import ANOTHER, check_exact
 from rlgen.sources.model_files import ModelFiles
-
-ANOTHER = "take a model whose class transformers itself has, with its blocks at model.model.layers"
 
 
 @dataclass(frozen=True)
@@ -56,13 +53,7 @@ def skeleton(files: ModelFiles) -> Skeleton:
     if published != found.architecture:
         problem = f"its weights are those of a {published}, expected a {found.architecture}"
         raise ArtifactError(files.label, problem, "take the language model itself")
-    if not isinstance(getattr(getattr(model, "model", None), "layers", None), torch.nn.ModuleList):
-        raise ArtifactError(files.label, f"architecture {published} has no model.model.layers", ANOTHER)
-    kinds = sorted(set(getattr(config, "layer_types", None) or ()))
-    if len(kinds) > 1:
-        problem = f"the blocks of {published} attend in different ways ({', '.join(kinds)}), expected one"
-        raise ArtifactError(files.label, problem, ANOTHER)
-    _check_runs_in_parts(files.label, config)
+    check_exact(files.label, model)
     return found
 
 
@@ -78,32 +69,12 @@ def _config(files: ModelFiles) -> PretrainedConfig:
         raise ArtifactError(files.label, problem, ANOTHER) from error
 
 
-def _check_runs_in_parts(label: str, config: PretrainedConfig) -> None:
-    """Raises ArtifactError where stopping at a block and going on from its output is not the whole forward pass.
-
-    Tried on two random blocks of the model's width: some architectures scale what enters the first block.
-    """
-    small = copy.deepcopy(config)
-    small.num_hidden_layers, small.vocab_size, small.intermediate_size = 2, 64, 64
-    small.pad_token_id = small.bos_token_id = small.eos_token_id = None
-    if getattr(small, "layer_types", None):
-        small.layer_types = (small.layer_types * 2)[:2]
-    ids_BT = torch.arange(8)[None]
-    try:
-        with torch.random.fork_rng(devices=[]), torch.inference_mode():
-            torch.manual_seed(0)
-            model = AutoModelForCausalLM.from_config(small, dtype=torch.float32).eval()
-            whole_BTd = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
-            with stopped_at(model, 0) as body:
-                half_BTd = body(input_ids=ids_BT, use_cache=False).last_hidden_state
-            with resumed_after(model, 0) as body:
-                parts_BTd = body(inputs_embeds=half_BTd, use_cache=False).last_hidden_state
-    except Exception as error:
-        problem = f"two blocks of {type(config).__name__} do not run by themselves ({first_line(error)})"
-        raise ArtifactError(label, problem, ANOTHER) from error
-    if not torch.allclose(whole_BTd, parts_BTd, rtol=1e-4, atol=1e-5):
-        problem = "going on from a block's output is not its whole forward pass (it scales what enters the first block)"
-        raise ArtifactError(label, problem, ANOTHER)
+def check_context(found: Skeleton, tokens: int) -> None:
+    """Raises ArtifactError where a model has fewer positions than a text of the study may have tokens."""
+    positions = getattr(found.model.config, "max_position_embeddings", None)
+    if positions is not None and positions < tokens:
+        problem = f"its context holds {positions} tokens, the study's texts have up to {tokens}"
+        raise ArtifactError(found.label, problem, "lower stream.sequence_tokens, or for a teacher max_model_len")
 
 
 def check_fits(found: Skeleton, layer: int, reference: Skeleton | None) -> None:

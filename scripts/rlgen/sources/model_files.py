@@ -39,7 +39,7 @@ class ModelFiles:
                 self.label, f"no {file}, expected a model in the format of transformers", "check `from`"
             )
         try:
-            content = json.loads((self.folder / file).read_text())
+            content = json.loads((self.folder / file).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ArtifactError(self.folder / file, f"cannot be read as JSON ({error})", "fetch it again") from error
         if not isinstance(content, dict):

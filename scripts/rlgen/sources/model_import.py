@@ -3,6 +3,7 @@
 The weights keep the dtype in which they were published. No code of a repository is run and no pickle is read.
 """
 
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,15 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from rlgen.files import ArtifactError, file_digest
+from rlgen.digests import digest_of
+from rlgen.files import ArtifactError
 from rlgen.hub import first_line
 from rlgen.models.checkpoints import save_checkpoint
 from rlgen.models.settings import Size, Source
 from rlgen.progress import Progress
 from rlgen.sources.adapters import check_adapter, merge
-from rlgen.sources.model_checks import Skeleton, check_fits, skeleton
+from rlgen.sources.chat_dates import fix_date
+from rlgen.sources.model_checks import Skeleton, check_context, check_fits, skeleton
 from rlgen.sources.model_files import ModelFiles, check_space, find
 from rlgen.sources.tokenizers import check_embedded, check_same, read_tokenizer
 from rlgen.strict import Strict
@@ -34,6 +37,8 @@ class ImportModel(Strict):
     layer: int = Field(ge=0, description="block whose output the study reads")
     sources: list[Source] = Field(min_length=1, description="the model's checkpoints, in the order of training")
     size: Size | None = Field(None, description="what the study says of the model")
+    tokens: int = Field(1, ge=1, description="longest text that the model reads, as far as the study says")
+    date: str | None = Field(None, description="what a chat template prints as today's date")
 
 
 @dataclass(frozen=True)
@@ -51,20 +56,29 @@ class Candidate:
         return self.files.bytes_of(self.files.weights())
 
 
-def import_model(source: Source, output: Path, reference: Path | None, layer: int) -> dict[str, Any]:
+def import_model(
+    source: Source, output: Path, reference: Path | None, layer: int, tokens: int = 1, date: str | None = None
+) -> dict[str, Any]:
     """Write one source as a checkpoint folder; returns the facts about it.
 
     `reference` is the imported reference model's folder, None for the reference itself. Raises ArtifactError, before
     weights are downloaded or loaded, for all that `candidate` refuses and for a disk that is too full.
     """
-    found = candidate(source, reference, layer)
+    found = candidate(source, reference, layer, tokens, date)
     check_disk([found], output)
     return write(found, output)
 
 
-def import_checkpoints(sources: list[Source], output: Path, reference: Path | None, layer: int) -> list[dict[str, Any]]:
+def import_checkpoints(
+    sources: list[Source],
+    output: Path,
+    reference: Path | None,
+    layer: int,
+    tokens: int = 1,
+    date: str | None = None,
+) -> list[dict[str, Any]]:
     """Write several sources as output/checkpoint1, checkpoint2, ...; the facts of each. All are checked first."""
-    found = [candidate(source, reference, layer) for source in sources]
+    found = [candidate(source, reference, layer, tokens, date) for source in sources]
     check_disk(found, output)
     progress, facts_of = Progress("import", len(found), "checkpoints"), []
     for number, one in enumerate(found, start=1):
@@ -73,29 +87,52 @@ def import_checkpoints(sources: list[Source], output: Path, reference: Path | No
     return facts_of
 
 
-def candidate(source: Source, reference: Path | None, layer: int) -> Candidate:
+def candidate(
+    source: Source, reference: Path | None, layer: int, tokens: int = 1, date: str | None = None
+) -> Candidate:
     """A source whose config, tokenizer and adapter fit the study; of a repository only small files are downloaded.
+
+    `tokens` is the longest text that the model has to read; `date` is put into a chat template that prints today's.
 
     Raises ArtifactError, one line, for: a repository that cannot be reached, is gated, missing or not pinned to a
     commit; no weights as safetensors; an architecture whose blocks this project cannot read; a layer out of range; a
-    hidden size or a tokenizer that is not the reference's; an adapter that does not fit.
+    hidden size or a tokenizer that is not the reference's; a context that is too short; a chat template that prints
+    a date where none is given; an adapter that does not fit. What only changes how numbers are to be read is told on
+    stderr.
     """
     files = find(source.origin, source.revision)
     files.weights()
     model = skeleton(files)
     tokenizer = read_tokenizer(files.folder, files.label)
     check_embedded(tokenizer, files.label, model.vocabulary)
+    check_context(model, tokens)
+    fix_date(tokenizer, files.label, date)
     if reference is None:
         check_fits(model, layer, None)
     else:
         against = find(str(reference), None)
-        check_fits(model, layer, skeleton(against))
-        check_same(tokenizer, files.label, read_tokenizer(against.folder, against.label), against.label)
+        of, known = skeleton(against), read_tokenizer(against.folder, against.label)
+        check_fits(model, layer, of)
+        check_same(tokenizer, files.label, known, against.label)
+        tell_added(tokenizer, model, known, of)
     adapter = None
     if source.adapter is not None:
         adapter = find(source.adapter, source.adapter_revision)
         check_adapter(adapter, adapter.fetch(["adapter_config.json", *adapter.adapter_weights()]), model)
     return Candidate(files, adapter, model, tokenizer)
+
+
+def tell_added(
+    tokenizer: PreTrainedTokenizerBase, model: Skeleton, known: PreTrainedTokenizerBase, reference: Skeleton
+) -> None:
+    """Say on stderr what a model's vocabulary has beyond the reference's, and what that means for the study."""
+    added = sorted(set(tokenizer.get_vocab()) - set(known.get_vocab()), key=tokenizer.get_vocab().get)
+    if added:
+        what = f"{len(added)} tokens that {reference.label} lacks, such as {added[0]!r}"
+        print(f"{model.label}: {what}: texts that both models read are cut as the reference cuts them", file=sys.stderr)
+    if model.vocabulary != reference.vocabulary:
+        what = f"{model.vocabulary} rows in its embedding, {reference.label} has {reference.vocabulary}"
+        print(f"{model.label}: {what}: distances between them are over the ids that both have", file=sys.stderr)
 
 
 def check_disk(found: list[Candidate], output: Path) -> None:
@@ -172,7 +209,7 @@ def facts(found: Candidate, model: PreTrainedModel, output: Path) -> dict[str, A
         "adapter": adapter and adapter.name,
         "adapter_revision": adapter and adapter.revision,
         "adapter_fingerprint": adapter and adapter.fingerprint(),
-        "sha256": file_digest(output / "model.safetensors"),
+        "sha256": digest_of(output / "model.safetensors"),
         "architecture": skeleton.architecture,
         "dtype": str(model.dtype).removeprefix("torch."),
         "blocks": skeleton.blocks,

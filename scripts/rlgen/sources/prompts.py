@@ -10,7 +10,8 @@ from jinja2 import TemplateError
 from pydantic import Field
 from transformers import PreTrainedTokenizerFast
 
-from rlgen.files import ArtifactError
+from rlgen.files import ArtifactError, all_finite
+from rlgen.models.tokens import check_kept
 from rlgen.strict import Strict
 from rlgen.tasks.samples import HALVES, Sample, prompt_id
 from rlgen.tasks.settings import Benchmark
@@ -81,8 +82,20 @@ def benchmark_samples(
 
 
 def documents_text(documents: Iterable[dict[str, Any]]) -> str:
-    """Documents as JSON lines. What JSON has no form for (a picture) is left empty: no text prompt shows it."""
-    return "".join(json.dumps(doc, ensure_ascii=False, default=lambda _: None) + "\n" for doc in documents)
+    """Documents as JSON lines. What JSON has no form for (a picture, NaN) is left empty: no text prompt shows it."""
+    return "".join(
+        json.dumps(_with_numbers(doc), ensure_ascii=False, allow_nan=False, default=lambda _: None) + "\n"
+        for doc in documents
+    )
+
+
+def _with_numbers(value: Any) -> Any:
+    """A document without its NaN and infinities."""
+    if all_finite(value):
+        return value
+    if isinstance(value, dict):
+        return {name: _with_numbers(part) for name, part in value.items()}
+    return [_with_numbers(part) for part in value] if isinstance(value, list) else None
 
 
 def _rendered(
@@ -118,10 +131,12 @@ def chat_template(tokenizer: PreTrainedTokenizerFast):
     def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         how = {"add_generation_prompt": add_generation_prompt, "continue_final_message": not add_generation_prompt}
         try:
-            return tokenizer.apply_chat_template(messages, tokenize=False, **how)
+            text = tokenizer.apply_chat_template(messages, tokenize=False, **how)
         except TemplateError:
-            others = [message for message in messages if message["role"] != "system"]
-            return tokenizer.apply_chat_template(others, tokenize=False, **how)
+            messages = [message for message in messages if message["role"] != "system"]
+            text = tokenizer.apply_chat_template(messages, tokenize=False, **how)
+        check_kept(tokenizer, messages, text)
+        return text
 
     return render
 

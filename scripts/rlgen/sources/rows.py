@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rlgen.files import ArtifactError, file_digest
-from rlgen.hub import check_pinned, first_line, hub_errors
+from rlgen.hub import check_pinned, first_line, hub_errors, loading_script
 from rlgen.sources.settings import DataSource
 
 ENDINGS = (".jsonl", ".json", ".parquet")
@@ -104,8 +104,25 @@ def _malformed(path: Path, problem: str) -> ArtifactError:
     return ArtifactError(path, problem, "mend the file, or take it out of the source's `files`")
 
 
+def _repository_rows(source: DataSource) -> Iterator[dict[str, Any]]:
+    """Rows of named files of a repository, which may hold a loading script beside them."""
+    from huggingface_hub import hf_hub_download
+
+    for name in source.files:
+        if Path(name).suffix not in ENDINGS:
+            problem = f"{name} cannot be read as data, expected a file ending in {', '.join(ENDINGS)}"
+            raise ArtifactError(source.hub, problem, "mend the source's `files` in the config")
+    for name in source.files:
+        with hub_errors(source.hub, source.revision):
+            path = hf_hub_download(source.hub, name, repo_type="dataset", revision=source.revision)
+        yield from _file_rows(Path(path))
+
+
 def _hub_rows(source: DataSource) -> Iterator[dict[str, Any]]:
     check_pinned(source.hub, source.revision)
+    if source.files:
+        yield from _repository_rows(source)
+        return
     import datasets
 
     datasets.disable_progress_bars()
@@ -119,7 +136,11 @@ def _hub_rows(source: DataSource) -> Iterator[dict[str, Any]]:
     except ArtifactError:
         raise
     except (ValueError, RuntimeError, FileNotFoundError, datasets.exceptions.DatasetsError) as error:
-        # an unknown subset or split (the message lists those there are), a repository that holds code, broken files
+        if script := loading_script(error):
+            problem = f"holds the loading script {script}, which `datasets` {datasets.__version__} does not run"
+            remedy = "name its data files in the source's `files` beside `hub`, or take a copy without a script"
+            raise ArtifactError(name, problem, remedy) from error
+        # an unknown subset or split (the message lists those there are), broken files
         raise ArtifactError(name, first_line(error), "check `subset`, `split` and `revision`") from error
 
 

@@ -5,6 +5,7 @@ lists. A column whose name is no identifier is `row["its name"]`.
 """
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -65,7 +66,9 @@ class DataSource(Strict):
     """Published rows: a data set on the hub at one commit, or local files."""
 
     hub: str | None = Field(
-        None, pattern=r"^\w[\w.-]*/\w[\w.-]*$", description="data set on the hub, `owner/name`; or else `files`"
+        None,
+        pattern=r"^\w[\w.-]*/\w[\w.-]*$",
+        description="data set on the hub, `owner/name`; without it `files` are local",
     )
     subset: str | None = Field(None, description="the data set's subset, where it has several")
     split: str = Field("train", min_length=1, description="the data set's split")
@@ -73,7 +76,11 @@ class DataSource(Strict):
     stream: bool = Field(
         False, description="read over the network only as many rows as are taken; nothing stays in the cache"
     )
-    files: list[str] = Field([], description="paths or patterns of .jsonl, .json and .parquet files; or else `hub`")
+    files: list[str] = Field(
+        [],
+        description="paths or patterns of .jsonl, .json and .parquet files; with `hub` the names of files in that "
+        "repository, read instead of its subsets and splits: for one that holds a loading script",
+    )
     rows: int | None = Field(None, ge=1, description="rows taken at most; none: all")
     draw: Literal["first", "random"] = Field(
         "first", description="which ones: the first in the order of publication, or drawn from all"
@@ -85,12 +92,15 @@ class DataSource(Strict):
 
     @model_validator(mode="after")
     def _comes_from_one_place(self):
-        if (self.hub is None) == (not self.files):
-            raise ValueError("expected exactly one of hub and files")
-        if self.hub is None:
-            for name in ("subset", "split", "revision", "stream"):
+        if self.hub is None and not self.files:
+            raise ValueError("expected hub, files, or files of a hub repository")
+        if self.files:
+            for name in ("subset", "split", "stream", *(() if self.hub else ("revision",))):
                 if getattr(self, name) != type(self).model_fields[name].default:
-                    raise ValueError(f"{name} given for files, expected only with hub")
+                    where = "a hub repository without files" if self.hub else "hub"
+                    raise ValueError(f"{name} given for files, expected only with {where}")
+        if self.hub and (patterns := [name for name in self.files if set(name) & set("*?[")]):
+            raise ValueError(f"files={patterns[0]!r} of a hub repository, expected a name without wildcards")
         if self.stream and self.draw == "random":
             raise ValueError("stream with draw: random would read every row, expected draw: first or stream: false")
         return self
@@ -127,9 +137,20 @@ class SourcedData(Strict):
     benchmarks: dict[str, Benchmark] = Field(min_length=1, description="lm-eval task -> its data set and metric")
     problems: str | None = Field(None, description="source of the problems that SFT and RL train on")
     chat: bool = Field(True, description="whether problems go through the tokenizer's chat template")
+    chat_date: str | None = Field(
+        None,
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        description="the date (YYYY-MM-DD) that chat templates print as today's; none: one that prints it is refused",
+    )
     teacher: Teacher | None = Field(
         None, description="writes the completions that SFT learns; none: the source of the problems has them"
     )
+
+    @field_validator("chat_date", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: Any) -> Any:
+        """YAML makes a date of an unquoted one."""
+        return date.fromisoformat(str(value)).isoformat() if value is not None else None
 
     @property
     def tasks(self) -> list[str]:

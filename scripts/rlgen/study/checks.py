@@ -42,6 +42,7 @@ def problems(study: "Study") -> Iterator[str]:
         if blocks and study.stream.layer >= blocks:
             yield f"stream.layer: {study.stream.layer} is beyond the model, expected 0 to {blocks - 1}"
     yield from _model_problems(study)
+    yield from _relearning_problems(study)
     yield from _batch_problems(study)
     for name, entry in study.dictionaries.items():
         yield from _dictionary_problems(study, f"dictionaries.{name}", entry)
@@ -112,8 +113,6 @@ def _organism_problems(study: "Study") -> Iterator[str]:
     yield from unknown
     if len(set(families)) < len(families):
         yield f"data.families: {', '.join(families)} names a family twice, expected distinct families"
-    if study.data.problems_per_document < 2:  # the first problem of a document shows who writes
-        yield f"data.problems_per_document: {study.data.problems_per_document}, expected at least 2"
     marker, words = study.evaluation.answer_marker, [] if unknown else vocabulary(families)
     if words and marker not in words:
         yield f"evaluation.answer_marker: '{marker}' is no word of the tasks, expected one of {' '.join(words)}"
@@ -142,6 +141,9 @@ def _sourced_problems(study: "Study") -> Iterator[str]:
         yield from _unknown("data.problems", data.problems, "source", data.sources)
         if data.problems in data.sources and not isinstance(data.sources[data.problems], ProblemSource):
             yield f"data.problems: {data.problems} holds texts, expected a source with format.kind problem"
+    for name, model in study.models.items():
+        if isinstance(model, SFT) and model.style == "plain":
+            yield f"models.{name}.style: plain, but published solutions have one style only, expected teacher"
     learners = [name for name, model in study.models.items() if isinstance(model, SFT)]
     if learners and data.teacher is None and _without_completions(data):
         yield f"data.teacher: missing, expected one, or a completion in the format of {data.problems}, for SFT to learn"
@@ -230,6 +232,15 @@ def _model_problems(study: "Study") -> Iterator[str]:
                 )
 
 
+def _relearning_problems(study: "Study") -> Iterator[str]:
+    """What is compared step by step must be models that SFT teaches, in one study no model twice."""
+    for name in study.relearning:
+        yield from _unknown("relearning", name, "model", study.models)
+        if name in study.models and not isinstance(study.models[name], SFT):
+            yield f"relearning: {name} comes by {study.models[name].method}, expected models of method sft"
+    yield from _distinct("relearning", study.relearning, "a model")
+
+
 def _dictionary_problems(study: "Study", field: str, entry: Dictionary) -> Iterator[str]:
     unknown = [p for member in entry.members for p in _bad_state(study, f"{field}.members", member)]
     yield from unknown
@@ -240,6 +251,10 @@ def _dictionary_problems(study: "Study", field: str, entry: Dictionary) -> Itera
             yield f"{field}.members: starts with {states[0]}, expected the reference {reference} first"
         if len(set(states)) < len(states):
             yield f"{field}.members: {', '.join(states)} names a state twice, expected distinct states"
+    if entry.permute_shift and not entry.is_null:
+        yield f"{field}.is_null: false, but a permuted shift is no model's, expected true"
+    if entry.is_null and len(entry.members) != 2:
+        yield f"{field}.is_null: reads {len(entry.members)} states, expected a pair"
     for recipe in entry.recipes:
         yield from _unknown(f"{field}.recipes", recipe, "recipe", study.recipes)
     yield from _distinct(f"{field}.recipes", entry.recipes, "a recipe")
@@ -252,6 +267,7 @@ def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Ite
         yield from _distinct(f"{field}.edits.{state}", kinds, "an edit")
     if not unknown and len({study.state(state) for state in procedure.edits}) < len(procedure.edits):
         yield f"{field}.edits: {', '.join(procedure.edits)} names a state twice, expected distinct states"
+    yield from _cut_problems(field, procedure)
     yield from _unknown(f"{field}.dictionary", procedure.dictionary, "dictionary", study.dictionaries)
     entry = study.dictionaries.get(procedure.dictionary)
     if entry is None:
@@ -263,3 +279,13 @@ def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Ite
         yield f"{field}.dictionary: {procedure.dictionary} reads {len(entry.members)} states, expected a pair"
     elif not list(_bad_state(study, field, entry.members[-1])) and "@" in study.label(entry.members[-1]):
         yield f"{field}.dictionary: {procedure.dictionary} ends with {entry.members[-1]}, expected a last checkpoint"
+
+
+def _cut_problems(field: str, procedure: Procedure) -> Iterator[str]:
+    """A number of features belongs to one cut, and scores that rank all tasks at once know no other."""
+    if procedure.cut == "top" and procedure.cut_count is None:
+        yield f"{field}.cut_count: missing, expected the number of features that cut 'top' keeps"
+    if procedure.cut != "top" and procedure.cut_count is not None:
+        yield f"{field}.cut_count: {procedure.cut_count} with cut '{procedure.cut}', expected none, or cut 'top'"
+    if procedure.joint and procedure.cut != "top":
+        yield f"{field}.cut: '{procedure.cut}' with score '{procedure.score}', expected 'top'"

@@ -13,6 +13,7 @@ from rlgen.dictionaries.settings import Dictionary, Recipe
 from rlgen.features.settings import Features
 from rlgen.figures.settings import Published
 from rlgen.interventions.settings import Interventions, Procedure
+from rlgen.ledger.settings import Claim
 from rlgen.models.settings import Size
 from rlgen.organism.settings import OrganismData
 from rlgen.sources.settings import Load, SourcedData
@@ -57,12 +58,18 @@ class Study(Strict):
     tasks: TaskRoles
     evaluation: AnyEvaluation = Evaluation()
     models: dict[str, Model] = Field(min_length=1, description="model name -> how it comes to be")
+    relearning: list[str] = Field(
+        default_factory=list, description="models that SFT teaches from different parents: is a skill lost or masked?"
+    )
     stream: Stream
     recipes: dict[str, Recipe] = Field(min_length=1, description="recipe name -> how a dictionary is trained")
     dictionaries: dict[str, Dictionary] = Field(description="dictionary name -> the model states it reads together")
     procedures: dict[str, Procedure] = Field(description="procedure name -> a mediating set and the edits made with it")
     features: Features = Features()
     interventions: Interventions
+    claims: dict[str, Claim] = Field(
+        default_factory=dict, description="claim name -> what is claimed; written before the run that judges it"
+    )
     machine: Machine = Machine()
     published: Published | None = Field(None, description="results of a paper, drawn beside the study's own")
 
@@ -147,6 +154,11 @@ class Study(Strict):
     def organism(self) -> bool:
         """Whether the study makes its own data and models, cause of generalization included."""
         return self.data.kind == "organism"
+
+    @property
+    def salt(self) -> str:
+        """Salt of the hash that splits the organism's prompts: the same salt, the same prompts."""
+        return self.data.salt or self.study
 
     # What the stages need of one another.
 

@@ -7,6 +7,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from rlgen.study.checks import problems
+from rlgen.study.claim_checks import claim_problems
 from rlgen.study.config import Study, nearest
 
 
@@ -17,7 +18,7 @@ class ConfigError(Exception):
 def load(source: dict | str | Path) -> Study:
     """The study of a config file, or of its parsed content. Raises ConfigError with one line per problem."""
     try:
-        content = source if isinstance(source, dict) else yaml.safe_load(Path(source).read_text())
+        content = source if isinstance(source, dict) else yaml.safe_load(Path(source).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{source}: cannot be read as YAML ({error})") from error
     if not isinstance(content, dict):
@@ -26,7 +27,7 @@ def load(source: dict | str | Path) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(line for e in error.errors() for line in _explain(e))) from None
-    if found := list(problems(study)):
+    if found := [*problems(study), *claim_problems(study)]:
         raise ConfigError("\n".join(found))
     return study
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rlgen.dictionaries.settings import Recipe
-from rlgen.organism.families import FAMILIES
+from rlgen.ledger.settings import dictionaries_of, states_of, tables_of
 from rlgen.study.config import Study
+from rlgen.training.settings import SFT
 
 PAGES = {  # page -> what it shows; the script, the rule and the module of a page carry its name
     "fig1_behaviour": "Accuracy of all models in and out of the trained domain",
@@ -16,6 +17,7 @@ PAGES = {  # page -> what it shows; the script, the rule and the module of a pag
     "fig6_selection": "Edits, controls and rivals on the selection tasks",
     "fig7_unseen": "Edits on the unseen tasks and the dose curve",
     "fig8_recovery": "Every procedure against the planted truth",
+    "claims": "Verdicts on the study's claims",
     "table1_accuracies": "Accuracies",
     "table2_interventions": "Effects of interventions",
     "table3_dictionaries": "Quality of the dictionaries",
@@ -31,8 +33,9 @@ def number(page: str) -> str:
 
 def files_of(page: str) -> list[str]:
     """Names of a page's files."""
-    endings = ("pdf", "png") if page.startswith("fig") else ("csv", "tex")
-    return [f"{number(page)}.{ending}" for ending in endings]
+    drawn = [] if page.startswith("table") else ["pdf", "png"]
+    written = [] if page.startswith("fig") else ["csv", "tex"]
+    return [f"{number(page)}.{ending}" for ending in [*drawn, *written]]
 
 
 def unlisted(scripts: Iterable[str], tables: Iterable[str]) -> Iterator[str]:
@@ -40,11 +43,13 @@ def unlisted(scripts: Iterable[str], tables: Iterable[str]) -> Iterator[str]:
 
     `scripts` are the names in scripts/figures/, `tables` the pages whose tables the rules name.
     """
-    sliced = {name for name in {*scripts, *tables, *PAGES} if name in globals()}
+    kinds = ("fig", "table")
+    scripts, tables, known = ({n for n in names if n.startswith(kinds)} for names in (scripts, tables, PAGES))
+    sliced = {name for name in scripts | tables | known if name in globals()}
     places = {
-        "scripts/figures/": set(scripts),
-        "TABLES in rules/figures.smk": set(tables),
-        "PAGES in scripts/rlgen/study/pages.py": set(PAGES),
+        "scripts/figures/": scripts,
+        "TABLES in rules/figures.smk": tables,
+        "PAGES in scripts/rlgen/study/pages.py": known,
         "the slices of scripts/rlgen/study/pages.py": sliced,
     }
     for name in sorted(set.union(*places.values())):
@@ -63,7 +68,7 @@ def _reasons(study: Study) -> dict[str, str]:
     reasons = {}
     if not study.trained_dictionaries():
         reasons |= dict.fromkeys(["table3"], "no dictionaries are listed")
-    if not _pairs(study):
+    if not set(_pairs(study).values()) & set(_compared(study)):
         reasons["fig2"] = "no dictionary reads the reference and the target alone"
     elif not _shared_recipes(study):
         reasons["fig2"] = f"no recipe is trained for all of {', '.join(_pairs(study))}"
@@ -75,6 +80,8 @@ def _reasons(study: Study) -> dict[str, str]:
         reasons["fig7"] = "no tasks are listed as unseen"
     if not study.organism:
         reasons["fig8"] = "its models have no planted truth to recover"
+    if not study.claims:
+        reasons["claims"] = "no claims are listed"
     if not study.procedures:
         reasons |= dict.fromkeys(["fig5", "fig6", "fig7", "fig8", "table2"], "no procedures are listed")
     return reasons
@@ -94,14 +101,24 @@ def table1_accuracies(study: Study) -> Slice:
 
 
 def fig1_behaviour(study: Study) -> Slice:
-    """Chance: guessing among a task's own answers, which is also chance for the format-blind accuracy."""
-    return table1_accuracies(study) | {"chance": _chance(study), "published": _published_accuracy(study)}
+    """Every model at the end of its training, and step by step where the study asks how fast one learns."""
+    again = {name: _relearning(study, study.models[name]) for name in study.relearning}
+    return table1_accuracies(study) | {
+        "models": study.by_role(),
+        "relearning": again,
+        "chance": _chance(study),
+        "published": _published_accuracy(study),
+    }
+
+
+def _relearning(study: Study, model: SFT) -> Slice:
+    return {"parent": study.label(model.parent), "steps": model.examples // model.batch_size}
 
 
 def _chance(study: Study) -> dict[str, float]:
-    """Task -> accuracy of guessing, where answers are chosen from a list."""
+    """Task -> accuracy of guessing among the options of a benchmark; the organism's tables hold a better guess."""
     if study.organism:
-        return {task: 1 / len(FAMILIES[task].states) for task in study.tasks.role_of()}
+        return {}
     options = {task: study.data.benchmarks[task].options for task in study.tasks.role_of()}
     return {task: 1 / n for task, n in options.items() if n}
 
@@ -115,6 +132,7 @@ def _published_accuracy(study: Study) -> dict[str, dict[str, float]] | None:
 
 def fig2_nrn(study: Study) -> Slice:
     return page(study) | {
+        "models": study.by_role(),
         "pairs": _pairs(study),
         "nulls": _nulls(study),
         "recipes": _titles(study, _shared_recipes(study)),
@@ -169,33 +187,53 @@ def fig7_unseen(study: Study) -> Slice:
     return edits(study) | _published_effects(study, study.tasks.unseen)
 
 
+def judge_claims(study: Study) -> Slice:
+    """Claims, with the labels of states that tables use."""
+    claims = {}
+    for name, claim in study.claims.items():
+        states = {k: study.label(getattr(claim, k)) for k in states_of(claim)}
+        claims[name] = claim.model_dump() | states
+    return page(study) | {"seeds": study.seeds, "top": study.features.top, "claims": claims}
+
+
+def tables_of_claims(study: Study) -> list[str]:
+    """Tables that the claims are judged from, of those that the study makes."""
+    made = {"accuracy"} | ({"dynamics"} if study.courses() else set())
+    made |= {"features"} if dictionaries_of(study.claims) else set()
+    if study.procedures:
+        made |= {"sets", "overlap", "effects", "comparisons", "controls"}
+        made |= {"recovery"} if study.organism else set()
+    return [table for table in tables_of(study.claims) if table in made]
+
+
 def _published_effects(study: Study, tasks: list[str]) -> Slice:
     """Published effects and the tasks they are shown for; nothing for a study of its own."""
     return {"published": study.published.model_dump(), "tasks": tasks} if study.published else {}
 
 
 def _pairs(study: Study) -> dict[str, str]:
-    """Dictionaries over the reference and one of the compared models -> that model."""
-    compared = {study.state(m): m for m in (study.roles.contrast, study.roles.target) if m}
-    pairs = {name: compared.get(study.tuned_state(name)) for name in _two(study, permuted=False)}
-    return {name: model for name, model in pairs.items() if model}
+    """Dictionaries over the reference and one other model, nulls apart -> the label of that model's state.
+
+    The compared models come first.
+    """
+    entries = study.dictionaries.items()
+    pairs = {name: study.label(d.members[-1]) for name, d in entries if len(d.members) == 2 and not d.is_null}
+    return dict(sorted(pairs.items(), key=lambda pair: pair[1] not in _compared(study)))
+
+
+def _compared(study: Study) -> list[str]:
+    return [m for m in (study.roles.contrast, study.roles.target) if m]
 
 
 def _shared_recipes(study: Study) -> list[str]:
-    """Recipes that all compared pairs are trained with, one row of fig2 each."""
-    pairs = _pairs(study)
+    """Recipes that the pairs of all compared models are trained with, one row of fig2 each."""
+    pairs = [name for name, model in _pairs(study).items() if model in _compared(study)]
     return [r for r in study.recipes if pairs and all(r in study.dictionaries[d].recipes for d in pairs)]
 
 
 def _nulls(study: Study) -> list[str]:
-    """Dictionaries over two states that differ for no reason worth explaining."""
-    compared = _pairs(study)
-    return [name for permuted in (False, True) for name in _two(study, permuted) if name not in compared]
-
-
-def _two(study: Study, permuted: bool) -> list[str]:
-    entries = study.dictionaries.items()
-    return [name for name, d in entries if len(d.members) == 2 and d.permute_shift is permuted]
+    """Dictionaries over two states that differ for no reason worth explaining, as the config says."""
+    return [name for name, d in study.dictionaries.items() if d.is_null]
 
 
 def _titles(study: Study, recipes: list[str]) -> dict[str, str]:

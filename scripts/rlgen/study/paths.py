@@ -35,8 +35,14 @@ class Paths:
         return [] if self.study.organism else [f"{self.results}/data/tasks/{task}.docs.jsonl" for task in tasks]
 
     def training(self, seed: int | str) -> str:
-        """Problems and solutions that SFT and RL train on."""
+        """Problems and solutions that SFT trains on, and RL where no teacher leaves problems out."""
         return f"{self.results}/data/training/seed{seed}.jsonl"
+
+    def prompts(self, seed: int | str) -> str:
+        """Problems that RL trains on: all of them, also those that the teacher could not solve."""
+        if self.study.organism or not self.study.data.teacher:
+            return self.training(seed)
+        return f"{self.results}/data/problems/seed{seed}.jsonl"
 
     def source(self, name: str) -> str:
         """Published rows of one source."""
@@ -176,6 +182,25 @@ class Paths:
 
     # Features, interventions, pages.
 
+    def tuned_of(self, procedure: str, seed: int | str) -> list[str]:
+        """Files of the model that a procedure explains."""
+        return self.checkpoint(self.study.tuned_state(self.study.procedures[procedure].dictionary), seed)
+
+    def tuned_behaviour(self, procedure: str, seed: int | str, tasks: str) -> str:
+        """Answers of the model that a procedure explains."""
+        state = self.study.tuned_state(self.study.procedures[procedure].dictionary)
+        return self.behaviour(state.partition("@")[0], seed, tasks)
+
+    def attribution(self, procedure: str, seed: int | str, tasks: str = "known") -> list[str]:
+        """Scores by cause, where a procedure's score needs them."""
+        folder = f"{self.results}/features/mediation/{procedure}/seed{seed}"
+        return [f"{folder}/attribution/{tasks}.parquet"] * self.study.procedures[procedure].by_cause
+
+    def joint(self, procedure: str, seed: int | str) -> list[str]:
+        """The ranking of all tasks together, where a procedure's score is one."""
+        folder = f"{self.results}/features/mediation/{procedure}/seed{seed}"
+        return [f"{folder}/together.parquet"] * self.study.procedures[procedure].joint
+
     def of_mediation(self, name: str) -> list[str]:
         """One file of every procedure and seed."""
         pairs = [(procedure, seed) for procedure in self.study.procedures for seed in self.study.seeds]
@@ -184,6 +209,10 @@ class Paths:
     def intervention(self, procedure: str, seed: int | str) -> str:
         """Answers of the models that a procedure edits."""
         return f"{self.results}/interventions/{procedure}/seed{seed}.parquet"
+
+    def controls(self, procedure: str, seed: int | str) -> str:
+        """What is known of the controls of each edit: how many random sets, how alike, what was refused and why."""
+        return f"{self.results}/interventions/{procedure}/seed{seed}.controls.csv"
 
     def steering(self, seed: int | str) -> str:
         """Answers of unedited models, and under edits without a dictionary."""

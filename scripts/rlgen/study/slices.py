@@ -8,6 +8,7 @@ of tables. Lists keep the order in which the rule passes files.
 from typing import Any
 
 from rlgen.models.settings import Source
+from rlgen.organism.families import HEADERS
 from rlgen.study.config import Study
 from rlgen.training.settings import GRPO, SFT
 
@@ -20,7 +21,7 @@ def make_tokenizer(study: Study) -> Slice:
 
 def make_task(study: Study, task: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "task": task,
         "role": study.tasks.role_of()[task],
         "split": study.data.split.model_dump(),
@@ -30,15 +31,20 @@ def make_task(study: Study, task: str) -> Slice:
 
 def _examples(study: Study) -> int:
     """As many training examples as the longest training takes."""
-    sizes = [
-        m.examples if isinstance(m, SFT) else m.prompts for m in study.models.values() if isinstance(m, SFT | GRPO)
-    ]
-    return max(sizes, default=1)
+    return max([_sft_examples(study), _grpo_prompts(study)])
+
+
+def _sft_examples(study: Study) -> int:
+    return max((model.examples for model in study.models.values() if isinstance(model, SFT)), default=1)
+
+
+def _grpo_prompts(study: Study) -> int:
+    return max((model.prompts for model in study.models.values() if isinstance(model, GRPO)), default=1)
 
 
 def make_training_set(study: Study, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "tasks": study.tasks.in_domain,
         "split": study.data.split.model_dump(),
@@ -56,6 +62,8 @@ def import_model(study: Study, model: str) -> Slice:
         "layer": study.stream.layer,
         "sources": [source.model_dump() for source in study.models[model].sources()],
         "size": study.models[model].size and study.models[model].size.model_dump(),
+        "tokens": study.stream.sequence_tokens,
+        "date": study.data.chat_date,
     }
 
 
@@ -63,7 +71,14 @@ def import_teacher(study: Study) -> Slice:
     teacher = study.data.teacher
     source = Source.model_validate(teacher.model_dump(include={*Source.model_fields}))
     size = teacher.size and teacher.size.model_dump()
-    return {"threads": study.threads, "layer": 0, "sources": [source.model_dump()], "size": size}
+    return {
+        "threads": study.threads,
+        "layer": 0,
+        "sources": [source.model_dump()],
+        "size": size,
+        "tokens": teacher.max_model_len,
+        "date": study.data.chat_date,
+    }
 
 
 def write_trajectories(study: Study, seed: str, shard: str) -> Slice:
@@ -77,10 +92,14 @@ def write_trajectories(study: Study, seed: str, shard: str) -> Slice:
 
 
 def collect_trajectories(study: Study, seed: str) -> Slice:
-    return {"seed": int(seed), "examples": _examples(study), "teacher": study.data.teacher.model_dump()}
+    needed = max((model.least for model in study.models.values() if isinstance(model, SFT)), default=1)
+    teacher = study.data.teacher.model_dump()
+    return {"seed": int(seed), "examples": _sft_examples(study), "at_least": needed, "teacher": teacher}
 
 
 def draw_problems(study: Study, seed: str) -> Slice:
+    if study.data.teacher:  # for RL alone: SFT learns what the teacher solved
+        return {"seed": int(seed), "examples": _grpo_prompts(study), "completions": False}
     sft = any(isinstance(model, SFT) for model in study.models.values())
     return {"seed": int(seed), "examples": _examples(study), "completions": sft}
 
@@ -99,7 +118,7 @@ def make_benchmark(study: Study, task: str) -> Slice:
 
 def pretrain(study: Study, model: str, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "threads": study.threads,
         "name": model,
@@ -158,7 +177,7 @@ def summarise_behaviour(study: Study) -> Slice:
 
 def build_stream(study: Study, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "threads": study.threads,
         "data": study.data.model_dump(),
@@ -275,10 +294,38 @@ def score_features(study: Study, procedure: str, seed: str) -> Slice:
         "score": settings.score,
         "cut": settings.cut,
         "cut_share": settings.cut_share,
+        "cut_count": settings.cut_count,
         "readout": settings.readout,
         "critical": settings.critical,
         "tasks": study.tasks.selection,
         "random_draws": study.features.random_draws,
+    }
+
+
+def attribute_features(study: Study, procedure: str, seed: str) -> Slice:
+    settings, organism = study.procedures[procedure], study.organism
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "reference": study.label(study.roles.reference),
+        "tuned": study.label(study.tuned_state(settings.dictionary)),
+        "layer": study.stream.layer,
+        "positions": study.interventions.positions,
+        "readout": settings.readout,
+        "critical": settings.critical,
+        "doses": study.interventions.doses,
+        "completion_tokens": None if organism else study.evaluation.completion_tokens,
+        "batch_size": None if organism else study.evaluation.batch_size,
+    }
+
+
+def choose_together(study: Study, procedure: str, seed: str) -> Slice:
+    settings = study.procedures[procedure]
+    return attribute_features(study, procedure, seed) | {
+        "score": settings.score,
+        "cut_count": settings.cut_count,
+        "gate_penalty": settings.gate_penalty,
+        "tasks": study.tasks.selection,
     }
 
 
@@ -288,7 +335,7 @@ def summarise_mediation(study: Study) -> Slice:
 
 def measure_truth(study: Study, seed: str) -> Slice:
     return {
-        "study": study.study,
+        "salt": study.salt,
         "seed": int(seed),
         "threads": study.threads,
         "data": study.data.model_dump(),
@@ -306,6 +353,7 @@ def intervene(study: Study, procedure: str, seed: str) -> Slice:
         "tuned": tuned,
         "models": edited_models(study, procedure),
         "random_sets": study.interventions.random_sets,
+        "readout_variance": study.interventions.readout_variance,
     }
 
 
@@ -315,6 +363,7 @@ def steer(study: Study, seed: str) -> Slice:
         "models": steered_states(study),
         "target": study.label(study.roles.target),
         "truth_doses": study.interventions.truth_doses,
+        "headers": {"towards": HEADERS[True], "away": HEADERS[False]} if study.organism else {},
     }
 
 

@@ -5,16 +5,17 @@ that it ends on:
 
 - What is in the last `\boxed{...}` whose braces close, and only that. Boxes before it do not count: a model that boxes
   several guesses has stated its last one. A box that the end of the text cuts short states nothing.
-- Without a box, what math-verify extracts from the last 2000 characters: a formula or number after "final answer is",
-  then after "answer", then the last one in the text. Base models seldom box; a reward that asked for it would pay
-  for the format.
+- Without a box, what is in the last closed `<answer>...</answer>`. Without either, what math-verify extracts from the
+  last 2000 characters: a formula or number after "final answer is", then after "answer", then the last one in the text;
+  Markdown and HTML around it do not count. Base models seldom box; a reward that asked for it would pay for the format.
 - A gold that is a letter A to J is the choice of a question: the box, the line behind the last "answer (is)" or the
   whole text must be that letter ("C", "(c)", "\text{(C)}", "C) 12 cm"), with no second choice behind it.
 - A gold in words ("Monday", "\text{no solution}") is compared as text; math-verify reads words as products of
   their letters, and takes "pots" for "stop".
 - Everything else is mathematics and is compared by math-verify: 1/2 is .5 and \frac12, 50 % is 50 and 1/2, sets are
-  unordered, x = 5 is 5. Currency signs, a trailing full stop and a unit behind a number do not count ("$18",
-  "18 eggs"); "18 million", "3 dozen" or "2 fifths" are other numbers than 18, 3 and 2.
+  unordered, x = 5 is 5. Numbers are equal as `rlgen.tasks.equal_numbers` says: exact ones exactly, a decimal to all of
+  its digits if it has six, a relative difference below 1e-5. Currency signs, a trailing full stop and a unit behind a
+  number do not count ("$18", "18 eggs"); "18 million", "3 dozen" or "2 fifths" are other numbers than 18, 3 and 2.
 
 Known limits, all of math-verify: units are not converted or compared, "12_5" is read as 12, 50 % equals both 50 and .5,
 and "the answer is 18 million" without a box is read as 18.
@@ -24,6 +25,7 @@ import re
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
+from rlgen.tasks.answer_markup import tagged_answer, without_markup, written_out
 from rlgen.tasks.limited_processes import LimitedProcesses
 
 LONGEST = 2000  # characters of an answer, and of the end of a completion without a box
@@ -43,6 +45,9 @@ _SEVERAL = re.compile(r"[-\d.]+(?:\s+[-\d.]+)+")  # "7 8": math-verify would add
 _MIXED = re.compile(r"(-?\d+)\s+(\d+)/(\d+)")
 _WRAPPING = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:rm|bf|it)|mbox|boxed|operatorname)\b\s*")
 _WRAPPED = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:rm|bf)|mbox)\s*\{([^{}]*)\}")
+_MARKED = re.compile(rf"{_WRAPPED.pattern}|(?:\*{{1,3}}|`+)([^*`]*)(?:\*{{1,3}}|`+)")
+
+
 _CHOICE = re.compile(r"(?:option |choice )?\(?([a-j])(?:[).:]*$|[).:]+\s*(.*))", re.IGNORECASE)
 _OTHER_CHOICE = re.compile(r"\b[B-J]\b|\b[A-J][).:]")
 _ANSWER_LINE = re.compile(r"\banswer\b(?: is)?[\s:=]*([^\n]*)", re.IGNORECASE)
@@ -149,14 +154,22 @@ def quick_verdict(completion: str, gold: str) -> bool | None:
 
 
 def stated_answer(completion: str) -> tuple[str, bool]:
-    """(text, boxed): what the last closed box holds, tidied; or else the end of the text, before a box cut short."""
+    """(text, boxed): what the last closed box or `<answer>` holds, tidied; or else the end, before a box cut short."""
     box = boxed_answer(completion)
-    return (_CUT_SHORT.sub("", completion)[-LONGEST:], False) if box is None else (tidy(box), True)
+    if box is None and "\\boxed" not in completion:
+        box = tagged_answer(completion)
+    if box is not None:
+        return tidy(box), True
+    return without_markup(_CUT_SHORT.sub("", completion)[-2 * LONGEST :])[-LONGEST:], False
 
 
 def tidy(answer: str) -> str:
     """An answer without what does not count: dollars, full stop, unit behind a number, separators of thousands."""
-    answer = answer.strip().replace("−", "-")  # the typographic minus
+    answer = written_out(answer.strip())
+    marked = _MARKED.fullmatch(answer)
+    inside = (marked[1] or marked[2] or "").strip() if marked else ""
+    if _PLAIN.fullmatch(inside) or _SEVERAL.fullmatch(inside):  # "\text{73 apples}", "**73**"
+        answer = inside
     for before, after in (("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
         inside = answer[len(before) : len(answer) - len(after)]
         if len(answer) > len(before + after) and answer.startswith(before) and answer.endswith(after):
@@ -209,11 +222,26 @@ def math_verdict() -> Callable[[str, bool, str], bool]:
     """The judge for mathematics, to be called in a worker: it knows no time limit."""
     import logging
 
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, grader, parse, verify
+    from sympy.matrices import MatrixBase, MatrixExpr
+
+    from rlgen.tasks.equal_numbers import equal
 
     logging.disable(logging.CRITICAL)  # it warns that it has no time limit, and of every text it cannot read
     latex = (LatexExtractionConfig(),)
     anything = (LatexExtractionConfig(), ExprExtractionConfig())
+
+    by_elements = grader.sympy_numeric_eq
+
+    def same_number(a, b, rounding: int, precision: int) -> bool:
+        if isinstance(a, MatrixBase | MatrixExpr) or isinstance(b, MatrixBase | MatrixExpr):
+            return by_elements(a, b, rounding, precision)
+        try:
+            return equal(a, b)
+        except Exception:  # no numbers, or none that sympy can compute: math-verify tries to simplify next
+            return False
+
+    grader.sympy_numeric_eq = same_number  # it decides for every number, also in sets, tuples and equations
 
     def verdict(text: str, boxed: bool, gold: str) -> bool:
         # first_match: where the final answer cannot be read, no earlier one takes its place.

@@ -13,7 +13,7 @@ HALVES = ("discovery", "test")
 
 @dataclass(frozen=True)
 class Sample:
-    """One evaluation prompt. `choices` are the answers a format-blind reading chooses from.
+    """One evaluation prompt. `choices` are the answers a format-blind reading chooses from, `trace` the right steps.
 
     `sample` identifies the prompt; features, doses and cuts are chosen on the discovery `half`, every effect is
     reported on the test half.
@@ -26,15 +26,20 @@ class Sample:
     prompt: str
     answer: str
     choices: tuple[str, ...]
+    trace: tuple[str, ...] = ()  # words of `choices`, in the task's own format; empty where a task has no steps
 
 
 @dataclass(frozen=True)
 class Example:
-    """One training prompt with the teacher's completion (SFT) and the right answer (the reward of RL)."""
+    """One training prompt with the teacher's completion (SFT) and the right answer (the reward of RL).
+
+    `plain` is the same solution in the format that the base model writes itself, where the data has one.
+    """
 
     prompt: str
     completion: str
     answer: str
+    plain: str | None = None
 
 
 def write_rows(path: str | Path, rows: Iterable[Sample | Example]) -> None:
@@ -55,8 +60,8 @@ def read_examples(path: str | Path, at_least: int) -> list[Example]:
     return examples
 
 
-def _sample(choices: list[str], **fields) -> Sample:
-    sample = Sample(choices=tuple(choices), **fields)
+def _sample(choices: list[str], trace: list[str] = (), **fields) -> Sample:
+    sample = Sample(choices=tuple(choices), trace=tuple(trace), **fields)
     if sample.half not in HALVES:
         raise ValueError(f"half is {sample.half!r}, expected one of {', '.join(HALVES)}")
     return sample

@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.files import ArtifactError
-from rlgen.hub import check_pinned, first_line, hub_errors
+from rlgen.files import ArtifactError, all_finite
+from rlgen.hub import check_pinned, first_line, hub_errors, loading_script
 from rlgen.tasks.math_answers import AnswerChecker
 from rlgen.tasks.samples import Sample
 from rlgen.tasks.settings import Benchmark
@@ -59,6 +59,9 @@ def shipped_task(name: str, benchmark: Benchmark) -> "ConfigurableTask":
     except ArtifactError:
         raise
     except Exception as error:  # the hub's client, datasets and the task's own code raise whatever they like
+        if script := loading_script(error):
+            problem = f"its data set {source} holds the loading script {script}, which `datasets` does not run"
+            raise ArtifactError(f"benchmark {name}", problem, "give `files` in the data set's own format") from error
         raise ArtifactError(
             f"benchmark {name}: its documents ({source}) cannot be loaded ({first_line(error)}); "
             "expected a network, or that revision in the hub's cache, or `files` in the data set's own format"
@@ -184,8 +187,9 @@ def choices_and_answer(task: "ConfigurableTask", doc: dict, prompt: str, chat: b
         return continuations, continuations[place]
     if task.config.doc_to_choice is not None and isinstance(target, int):
         target = task.doc_to_choice(doc)[target]
-    answer = str(target[0] if isinstance(target, list) else target)
-    if not answer.strip():
+    target = target[0] if isinstance(target, list) else target
+    answer = str(target)
+    if not answer.strip() or not all_finite(target):
         raise ArtifactError(f"benchmark {task.config.task}: a document without an answer ({str(doc)[:200]})")
     return (), answer
 
@@ -208,15 +212,20 @@ def read_documents(path: str | Path) -> "Dataset":
         if path.suffix == ".parquet":
             rows = pyarrow.parquet.read_table(path).to_pylist()
         elif path.suffix == ".json":
-            rows = json.loads(path.read_text())
+            rows = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
         else:
             # not splitlines, which also splits at separators that may stand inside a JSON text
-            rows = [json.loads(line) for line in path.read_text().split("\n") if line.strip()]
+            lines = path.read_text(encoding="utf-8").split("\n")
+            rows = [json.loads(line, parse_constant=_no_number) for line in lines if line.strip()]
         if not rows:
             raise ValueError("no documents")
         return datasets.Dataset.from_list(rows)
     except (OSError, ValueError, TypeError, AttributeError) as error:  # pyarrow's errors are ValueErrors, too
         raise ArtifactError(path, f"not a file of documents ({error})", "expected JSONL, JSON or Parquet") from error
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number that JSON has")
 
 
 def _requests(task: "ConfigurableTask", doc: dict, prompt: str, chat: bool) -> list:

@@ -20,7 +20,12 @@ class Teacher(Source):
     temperature: float = Field(0.6, ge=0, description="0: greedy")
     top_p: float = Field(0.95, gt=0, le=1, description="share of the probability that tokens are drawn from")
     shards: int = Field(8, ge=1, description="jobs that write; shard i takes the prompts i, i + shards, ...")
-    batch_prompts: int = Field(64, ge=1, description="prompts written together and kept as one chunk of a killed job")
+    batch_prompts: int = Field(
+        256,
+        ge=1,
+        description="prompts written together, kept as one chunk of a killed job; towards a chunk's end few are left "
+        "and GPUs idle, so not less than 256 with vLLM",
+    )
     backend: Literal["auto", "vllm", "transformers"] = Field(
         "auto", description="auto: vLLM where it is installed and the job has a GPU, else transformers"
     )

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from transformers import PreTrainedTokenizerBase
 
 from rlgen.files import ArtifactError, atomic_path, canonical_json, digest, write_text
-from rlgen.models.tokens import render
+from rlgen.models.tokens import check_kept, render
 from rlgen.progress import Progress
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
@@ -80,7 +80,10 @@ def shard_prompts(
         )
     texts = [p.prompt for p in mine]
     if cfg.chat:
-        texts = [render(tokenizer, [{"role": "user", "content": text}], True) for text in texts]
+        turns = [[{"role": "user", "content": text}] for text in texts]
+        texts = [render(tokenizer, turn, True) for turn in turns]
+        for turn, text in zip(turns, texts, strict=True):
+            check_kept(tokenizer, turn, text)
     encode(tokenizer, texts, teacher.max_new_tokens, teacher.max_model_len)
     return mine, texts
 

@@ -27,7 +27,8 @@ class CollectTrajectories(Strict):
     """The slice that `scripts/data/collect_trajectories.py` receives."""
 
     seed: int = Field(ge=0)
-    examples: int = Field(ge=1, description="as many as the longest training takes")
+    examples: int = Field(ge=1, description="as many as the longest training takes, at most")
+    at_least: int = Field(ge=1, description="as many as every training needs")
     teacher: Teacher
 
 
@@ -70,6 +71,12 @@ class Collected:
                 f"{at_least}; take more problems, samples or tokens, or train on fewer"
             )
         return found
+
+    def said(self, at_most: int) -> str:
+        """One line: how many training examples there are, and how many the longest training takes."""
+        kept = sum(map(len, self.kept))
+        solved = f"{sum(map(bool, self.kept))} of {len(self.kept)} problems"
+        return f"{kept} solutions of {solved} kept; SFT takes at most {at_most}, in whole steps"
 
     def report(self) -> pd.DataFrame:
         """Rows of (measure, of, value): counts, shares, and quantiles of lengths in the teacher's tokens."""

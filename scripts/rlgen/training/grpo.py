@@ -5,18 +5,23 @@ import tempfile
 import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from rlgen.seeds import stream_seed
 from rlgen.training.rollouts import Right, generation, text_of
 from rlgen.training.settings import GRPO
 from rlgen.training.trainer import KeepCheckpoints, Run, arguments, run
+from rlgen.training.trimmed import TrimmedGRPOTrainer
 
 CURVES = {
     "loss": "loss",
     "reward": "reward",
     "completions/mean_length": "completion_length",
     "frac_reward_zero_std": "share_without_spread",
+    # The trainer's probability of a token over vLLM's, after truncation; of completions that vLLM wrote only.
+    "sampling/importance_sampling_ratio/mean": "importance_ratio",
+    "sampling/importance_sampling_ratio/min": "importance_ratio_min",
+    "sampling/importance_sampling_ratio/max": "importance_ratio_max",
 }
 
 
@@ -40,7 +45,7 @@ def train(
     sequences = settings.prompts_per_step * settings.rollouts
     keep = KeepCheckpoints(len(rows) // settings.prompts_per_step, settings.checkpoints, tokenizer, into, "GRPO")
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = GRPOTrainer(
+        trainer = TrimmedGRPOTrainer(
             model=model,
             processing_class=tokenizer,
             reward_funcs=outcome_reward,

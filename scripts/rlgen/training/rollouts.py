@@ -58,8 +58,12 @@ def generation(scale: GRPOScale | None, sequences: int, end: int) -> dict:
     if scale.vllm == "none":
         return common
     common |= {"use_vllm": True, "vllm_mode": scale.vllm, "vllm_max_model_length": scale.max_length}
+    # TRL's own choice weighs whole completions: a product over thousands of tokens, each a little off, is 0 or beyond
+    # its limit for nearly all of them. A weight per token, cut at TRL's limit of 3, keeps every completion.
+    common["vllm_importance_sampling_mode"] = "token_truncate"
     if scale.end_token:  # vLLM reads the parent's generation_config.json, which does not name it
         common["generation_kwargs"] = {"stop_token_ids": [end]}
     if scale.vllm == "colocate":
-        return common | {"vllm_gpu_memory_utilization": scale.vllm_memory_share}
+        memory = {"vllm_gpu_memory_utilization": scale.vllm_memory_share, "vllm_enable_sleep_mode": scale.vllm_sleep}
+        return common | memory
     return common | {"vllm_server_host": scale.vllm_host, "vllm_server_port": scale.vllm_port}

@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from rlgen.strict import Strict
 
+Style = Literal["teacher", "plain"]  # whose solutions SFT learns
+
 
 class Architecture(Strict):
     """A small Qwen3 language model."""
@@ -102,6 +104,10 @@ class GRPOScale(Scale):
         "server: a vLLM server that is running already",
     )
     vllm_memory_share: float = Field(0.3, gt=0, lt=1, description="of a GPU's memory, for vLLM beside the trainer")
+    vllm_sleep: bool = Field(
+        False,
+        description="vLLM beside the trainer frees its memory while gradients are computed: its share may be large",
+    )
     vllm_host: str = Field("127.0.0.1", description="of the server")
     vllm_port: int = Field(8000, ge=1, le=65535, description="of the server")
     check_workers: int = Field(4, ge=1, description="processes that check answers, beside every training process")
@@ -114,13 +120,20 @@ def _unset(value: object) -> bool:
 
 
 class SFT(Strict):
-    """Supervised fine-tuning (TRL) on the teacher's completions, loss on the completion only."""
+    """Supervised fine-tuning (TRL) on right solutions, loss on the completion only."""
 
     method: Literal["sft"] = "sft"
     parent: str
     learning_rate: float = Field(1e-3, gt=0, description="constant, or what `scale.schedule` makes of it")
     batch_size: int = Field(32, ge=1)
-    examples: int = Field(9600, ge=1, description="prompts, one epoch")
+    examples: int = Field(
+        9600,
+        ge=1,
+        description="prompts, one epoch; with a teacher at most so many, in whole steps of those that it solved",
+    )
+    style: Style = Field(
+        "teacher", description="of the solutions: the teacher's, or the base model's own format (organism only)"
+    )
     checkpoints: int = Field(5, ge=1, description="kept at steps round(i*N/checkpoints)")
     scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained")
 
@@ -131,6 +144,11 @@ class SFT(Strict):
         if self.scale:
             self.scale.accumulation(self.batch_size)
         return self
+
+    @property
+    def least(self) -> int:
+        """Examples without which there is no training: a step for every checkpoint."""
+        return self.batch_size * self.checkpoints
 
 
 class GRPO(Strict):

@@ -47,7 +47,7 @@ class TrainerStates(Keeper):
         for place in reversed(self._places()):
             problem = self._problem(place)
             if problem is None:
-                listed = json.loads((place / FILES).read_text())
+                listed = json.loads((place / FILES).read_text(encoding="utf-8"))
                 self.finished = {name: sha for name, sha in listed.items() if not name.startswith(f"{TRAINER}/")}
                 return str(place)
             print(f"state not used, continuing from an earlier one or the beginning: {problem}", file=sys.stderr)
@@ -102,7 +102,7 @@ class TrainerStates(Keeper):
     def _problem(self, place: Path) -> str | None:
         """What is wrong with a state; None for a whole one."""
         try:
-            listed = json.loads((place / FILES).read_text())
+            listed = json.loads((place / FILES).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return f"{place} was not finished"
         for name, sha in listed.items():

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from transformers import AutoConfig, GenerationConfig, PreTrainedTokenizerFast
 
 from rlgen.files import ArtifactError
+from rlgen.models.tokens import KEEP, lost
 from rlgen.progress import Progress
 from rlgen.tasks.samples import Example
 from rlgen.training import processes
-from rlgen.training.settings import GRPO, SFT, Scale, TrainGRPO, TrainSFT
+from rlgen.training.settings import GRPO, SFT, Scale, Style, TrainGRPO, TrainSFT
 
 UNSEEN = -100  # label of a token without loss
 QUANTILES = {"median": 0.5, "90 %": 0.9, "99 %": 0.99, "longest": 1.0}
@@ -27,14 +28,19 @@ Tokens = tuple[NDArray[np.int32], int]  # the tokens of prompt and completion, a
 def sft_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, parent: Path, cfg: TrainSFT) -> Dataset:
     """What SFT reads: texts for the organism, else `input_ids` and `labels`, with labels on the completion only.
 
+    Of fewer examples than the settings name (a teacher solved no more) whole steps are taken, and their number is said.
     Raises ArtifactError where too many texts are too long, or where the tokens of a prompt are not the beginning of the
     tokens of prompt and completion, so that the loss would fall on another text than the one meant.
     """
     model = cfg.model
-    rows = [(prompt_of(e, cfg.chat), completion_of(e, cfg.chat)) for e in examples[: model.examples]]
+    most = min(model.examples, len(examples) // model.batch_size * model.batch_size)
+    if most < model.examples:
+        _say(f"{most} training examples of the {model.examples} that examples allows: {len(examples)} are there")
+    rows = [(prompt_of(e, cfg.chat), completion_of(e, cfg.chat, model.style)) for e in examples[:most]]
     if not cfg.chat and model.scale is None:
         return Dataset.from_list([{"prompt": prompt, "completion": completion} for prompt, completion in rows])
     check_parent(tokenizer, parent, cfg.chat, model.scale)
+    _check_kept([prompt + completion for prompt, completion in rows] if cfg.chat else [], tokenizer, parent)
     found = _tokens(rows, lambda row: sft_tokens(tokenizer, *row), f"{cfg.name}: tokens")
     _check_boundaries(found, rows, tokenizer, parent)
     _check_ends([ids[prompt:] for ids, prompt in found], tokenizer, parent)
@@ -52,9 +58,10 @@ def grpo_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, p
     if not cfg.chat and model.scale is None:
         return Dataset.from_list(rows)
     check_parent(tokenizer, parent, cfg.chat, model.scale)
+    prompts = [row["prompt"] for row in rows]
+    _check_kept(prompts if cfg.chat else [], tokenizer, parent)
     if model.scale is None:
         return Dataset.from_list(rows)
-    prompts = [row["prompt"] for row in rows]
     found = _tokens(prompts, lambda prompt: len(prompt_tokens(tokenizer, prompt)), f"{cfg.name}: tokens")
     kept = within(model, [n + model.max_new_tokens for n in found], model.prompts_per_step, "prompts with completions")
     return Dataset.from_list([rows[i] for i in kept])
@@ -65,9 +72,15 @@ def prompt_of(example: Example, chat: bool) -> str | list[dict[str, str]]:
     return [{"role": "user", "content": example.prompt}] if chat else example.prompt
 
 
-def completion_of(example: Example, chat: bool) -> str | list[dict[str, str]]:
-    """A completion as the text behind a prompt, or as the turn that answers one."""
-    return [{"role": "assistant", "content": example.completion}] if chat else f" {example.completion}"
+def completion_of(example: Example, chat: bool, style: Style = "teacher") -> str | list[dict[str, str]]:
+    """A completion as the text behind a prompt, or as the turn that answers one.
+
+    Raises ArtifactError where the example has no text of that style.
+    """
+    text = example.completion if style == "teacher" else example.plain
+    if text is None:
+        raise ArtifactError(f"training prompt {example.prompt[:40]!r} has no plain solution, expected style: teacher")
+    return [{"role": "assistant", "content": text}] if chat else f" {text}"
 
 
 def prompt_tokens(tokenizer: PreTrainedTokenizerFast, prompt: str | list[dict]) -> list[int]:
@@ -167,6 +180,21 @@ def _tokens(rows: Sequence, of: Callable, what: str) -> list:
         if processes.first():
             progress.update(len(found))
     return processes.gathered(found)
+
+
+def _check_kept(conversations: Sequence[list[dict]], tokenizer, parent: Path) -> None:
+    """What the template does not print, the model neither reads nor learns."""
+    if not conversations:
+        return
+    shown = _tokens(conversations, lambda turns: lost(turns, _text(tokenizer, turns)), "renderings")
+    cut = [(line, missing) for line, missing in enumerate(shown, start=1) if missing is not None]
+    if cut:
+        what = f"the chat template leaves out text of {len(cut)} of {len(shown)} conversations"
+        raise ArtifactError(f"{parent}: {what} (line {cut[0][0]}: {cut[0][1][:60]!r}), {KEEP}")
+
+
+def _text(tokenizer: PreTrainedTokenizerFast, turns: list[dict]) -> str:
+    return tokenizer.apply_chat_template(turns, tokenize=False)
 
 
 def _check_boundaries(found: Sequence[Tokens], rows: Sequence, tokenizer, parent: Path) -> None:

@@ -24,7 +24,7 @@ def main() -> None:
         done += 1
         if resume.due():
             resume.save({"done": torch.tensor(done)}, {"starts": starts})
-    args.output.write_text(" ".join(map(str, [*starts, done])))
+    args.output.write_text(" ".join(map(str, [*starts, done])), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def test_a_broken_shard_stops_the_training_that_reads_it(tmp_path):
 
 def test_each_file_is_hashed_once(shards, monkeypatch):
     hashed = []
-    monkeypatch.setattr("rlgen.activations.shards.file_digest", lambda path: hashed.append(path) or file_digest(path))
+    monkeypatch.setattr("rlgen.digests.file_digest", lambda path: hashed.append(path) or file_digest(path))
     list(islice(batches(Shards.open(shards.folders, MEMBERS), 10, 0, range(5), ring=2), 20))  # five epochs
     assert len(hashed) == len(set(hashed)) == 15
 

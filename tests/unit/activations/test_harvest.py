@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tiny_runs import LAYER, relative
 
 from rlgen.activations import harvest as module
-from rlgen.activations.harvest import harvest_kept, harvest_shard, harvest_to, publish
+from rlgen.activations.harvest import HighNorms, harvest, harvest_kept, harvest_shard, harvest_to, publish
 from rlgen.activations.settings import Harvested
 from rlgen.activations.shards import Shards
 from rlgen.activations.stream import TokenStream
@@ -246,3 +246,36 @@ def test_sigkill_of_the_script(tiny_model, tokenizer, undisturbed, tmp_path):
     process.wait()
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     assert contents(tmp_path / "out") == expected
+
+
+def test_rows_of_high_norm_in_one_model_are_told(capsys):
+    """199 rows of norm 1 and one of norm 100: it carries 10,000 of 10,199 of the squared norm."""
+    h_Nd = torch.zeros(100, 4)
+    h_Nd[:, 0] = 1
+    norms = HighNorms()
+    norms.see(h_Nd)
+    norms.tell()
+    assert capsys.readouterr().err == ""
+    h_Nd[7, 0] = -100
+    norms.see(h_Nd.bfloat16())
+    norms.tell()
+    assert "1 of 200 rows have norms above 10 medians of this model: they carry 98% of its" in capsys.readouterr().err
+
+
+def test_a_harvest_tells_rows_of_high_norm(tiny_model, capsys):
+    def push(_module, _inputs, h_BTd):
+        h_BTd = h_BTd.clone()
+        h_BTd[:, 3] *= 1000
+        return h_BTd
+
+    ids_NT = torch.randint(3, 20, (8, 6), dtype=torch.int32)
+    stream = TokenStream(ids_NT, torch.full((8,), 6, dtype=torch.int32), torch.ones(8, 6, dtype=torch.bool))
+    for high, told in ((False, None), (True, "8 of 48 rows have norms above 10 medians of this model")):
+        handle = tiny_model.model.layers[1].register_forward_hook(push) if high else None
+        try:
+            harvest(tiny_model, stream, 1, 48, 24, lambda *_: None)
+        finally:
+            if handle is not None:
+                handle.remove()
+        said = capsys.readouterr().err
+        assert told in said if told else "norms" not in said

@@ -21,7 +21,7 @@ from rlgen.organism.stream import BuildStream, build, document_sequences, sample
 
 DATA = OrganismData(families=["add", "max", "par"])
 STREAM = OrganismStream(sampled_models=["base"], prompts_per_task=2, rows=40, shard_rows=20, layer=1)
-CFG = BuildStream(study="tests", seed=0, threads=1, data=DATA, tasks=["add", "max"], max_new_tokens=5, stream=STREAM)
+CFG = BuildStream(salt="tests", seed=0, threads=1, data=DATA, tasks=["add", "max"], max_new_tokens=5, stream=STREAM)
 
 sequences_st = st.lists(
     st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=8).map(

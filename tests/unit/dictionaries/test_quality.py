@@ -1,21 +1,37 @@
 """Quality of a dictionary: variance explained, sparsity, and the language-model loss with a replaced layer."""
 
 import math
+import weakref
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from elsewhere import elsewhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_models import tiny_checkpoint
 
 from rlgen.activations.shards import Shards, write_manifest, write_shard
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.dictionaries.held_out import HeldOut
-from rlgen.dictionaries.quality import FitSums, RowReplacement, lm_losses, loss_recovered, measure_fit, quality
+from rlgen.dictionaries.quality import (
+    FitSums,
+    RowReplacement,
+    lm_losses,
+    loss_recovered,
+    measure_fit,
+    member_losses,
+    quality,
+)
 from rlgen.features.contexts import contexts
-from rlgen.files import ArtifactError, write_tensors
+from rlgen.features.statistics import latent_table, sum_latents
+from rlgen.files import ArtifactError, read_tensors, write_tensors
+from rlgen.models.checkpoints import load_model
+from rlgen.models.residual import residual_stream
 from rlgen.names import shard_name
 
 
@@ -67,6 +83,8 @@ def test_fit_of_a_dictionary_that_keeps_positive_coordinates():
 
 class ToyModel(torch.nn.Module):
     """Embedding, two blocks that add a constant, a linear head; block outputs are tensors or tuples."""
+
+    device, dtype = torch.device("cpu"), torch.float32
 
     def __init__(self, tuples: bool = False) -> None:
         super().__init__()
@@ -227,6 +245,72 @@ def test_a_perfect_dictionary_recovers_the_loss(harvested):
         "loss": plain, "loss_reconstructed": plain, "loss_mean_ablated": ablated,
     }.items():  # fmt: skip
         assert table[column].tolist() == pytest.approx([value] * 2, abs=1e-5)
+
+
+def test_rows_of_a_batch_are_let_go_before_the_next(harvested):
+    """The losses keep one member's reconstruction: with a slice of them, the rows of all members would stay."""
+    held_out, arrays, alive = open_held_out(harvested["folder"]), [], []
+    rows_RMd = torch.cat(list(held_out.batches()))
+
+    def watched():
+        for row_Md in rows_RMd.numpy():
+            alive.append(sum(array() is not None for array in arrays))
+            array = row_Md[None].copy()
+            arrays.append(weakref.ref(array))
+            yield torch.from_numpy(array)
+
+    expected = member_losses(held_out, 1, harvested["model"])
+    held_out.batches = watched
+    assert member_losses(held_out, 1, harvested["model"]) == pytest.approx(expected, rel=1e-6, nan_ok=True)
+    assert len(alive) == 4 and max(alive) <= 2
+
+
+def test_places_are_known_without_reading_rows(harvested, monkeypatch):
+    held_out, read = open_held_out(harvested["folder"]), []
+
+    def watched(path, *arguments, **options):
+        found = read_tensors(path, *arguments, **options)
+        read.extend(found[0])
+        return found
+
+    monkeypatch.setattr("rlgen.activations.shards.read_tensors", watched)
+    sequence_R, position_R = held_out.places()
+    assert list(zip(sequence_R.tolist(), position_R.tolist(), strict=True)) == harvested["rows"][5:]
+    assert set(read) == {"sequence", "position"}
+
+
+@pytest.mark.parametrize("members", [2, 3])
+def test_everything_measured_of_a_dictionary_is_the_same_on_another_device(tmp_path, members):
+    """Models and dictionary of real classes, on a device that refuses what a GPU would refuse."""
+    here, there = (measured(tmp_path / place, members, device) for place, device in (("here", "cpu"), ("there", None)))
+    for one, other in zip(here, there, strict=True):
+        pd.testing.assert_frame_equal(one, other, rtol=1e-4, atol=1e-6)
+
+
+def measured(folder: Path, members: int, device: str | None) -> list[pd.DataFrame]:
+    """Quality, latents and contexts of a random dictionary over random models, on the CPU or elsewhere."""
+    names, generator = [f"m{i}@1" for i in range(members)], torch.Generator().manual_seed(0)
+    ids_NT, lengths_N = torch.randint(5, 200, (6, 8), generator=generator), torch.full((6,), 8, dtype=torch.int32)
+    checkpoints = [tiny_checkpoint(folder / name, seed=i) for i, name in enumerate(names)]
+    place = torch.ones(6, 7, dtype=torch.bool).nonzero()
+    for name, checkpoint in zip(names, checkpoints, strict=True):
+        h_Rd = residual_stream(load_model(checkpoint), ids_NT, 0)[:, 1:].flatten(0, 1)
+        fingerprint = {"model": name, "stream": "abc", "layer": 0}
+        labels = ids_NT[:, 1:].flatten(), place[:, 0], place[:, 1] + 1
+        for i in (0, 1):
+            write_shard(folder / "shards" / name / shard_name(i), h_Rd, *labels, fingerprint)
+        write_manifest(folder / "shards" / name, fingerprint, 2)
+    write_tensors(folder / "stream", {"token_ids": ids_NT.int(), "lengths": lengths_N}, {"digest": "abc"})
+    shards = Shards.open([folder / "shards" / name for name in names], names)
+    weights = [torch.randn(shape, generator=generator) for shape in ((members, 32, 12), (12, members, 32))]
+    zeros = torch.zeros(members, 32)
+    tensors = (weights[0], torch.zeros(12), weights[1], zeros, zeros, torch.ones(members))
+    Crosscoder(names, "batchtopk", *tensors, 3.0, 12).save(folder / "dictionary")
+    with elsewhere() if device is None else nullcontext(torch.device(device)) as place:
+        held_out = HeldOut.open(folder / "dictionary", shards, 1, folder / "stream", place)
+        tables = [quality(held_out, [lambda path=path: load_model(path, place) for path in checkpoints])]
+        tables.append(latent_table(held_out.crosscoder, sum_latents(held_out.crosscoder, held_out.batches()), 1))
+        return [*tables, contexts(held_out, lambda ids: [str(i) for i in ids], 2, 3)]
 
 
 def test_the_permuted_null_has_no_language_model_loss(harvested):

@@ -128,7 +128,11 @@ def test_cuts_by_hand():
     assert kept.kept_S.tolist() == [True, False, True, False, False] and kept.threshold == 3.0
     assert cut_list(score_S, POOL, "cumulative", 0.5).kept_S.sum() == 1  # exactly reached
     assert cut_list(score_S, POOL, "cumulative", 0.99).kept_S.sum() == 3
-    for cut in ("intersection", "cumulative"):
+    kept = cut_list(score_S, POOL, "top", 2)
+    assert kept.kept_S.tolist() == [True, False, True, False, False] and kept.threshold == 3.0
+    assert cut_list(score_S, POOL, "top", 9).kept_S.sum() == 3  # a score that is not positive is never chosen
+    assert cut_list(np.ones(5), POOL, "top", 2).kept_S.tolist() == [True, True, False, False, False]  # ties
+    for cut in ("intersection", "cumulative", "top"):
         kept = cut_list(-np.abs(score_S), POOL, cut, 0.5)
         assert not kept.kept_S.any() and math.isnan(kept.threshold)
     assert positive_shares(score_S, POOL).tolist() == [0.5, 0.125, 0.375, -0.25, 12.5]
@@ -155,12 +159,13 @@ def test_sets_from_tasks_by_hand():
     assert ranked(choose(share_TS, present, POOL, "cumulative", 0.7), share_TS[:2]) == [1, 0]  # means .3 .45 .25
     assert ranked(choose(share_TS[:2], present[:2], POOL, "intersection", 0.2), share_TS[:2]) == [1]
     assert not choose(share_TS, present, POOL, "intersection", 0.2).any()  # a task without samples has no list
+    assert ranked(choose(share_TS, present, POOL, "top", 2), share_TS[:2]) == [1, 0]
     assert not choose(share_TS, np.zeros(3, bool), POOL, "cumulative", 0.7).any()
 
 
 # From a completions file to the tables of scripts/features/score_features.py.
 
-CFG = dict(score="contribution", cut="cumulative", cut_share=0.8, readout="swap", critical="gained",
+CFG = dict(score="contribution", cut="cumulative", cut_share=0.8, cut_count=None, readout="swap", critical="gained",
            tasks=["max", "cnt", "dir"], random_draws=50, seed=0, threads=1)  # fmt: skip
 
 
@@ -187,10 +192,13 @@ def feature_table(S: int) -> pd.DataFrame:
                          "decoder_norm_1": rng.random(S)})  # fmt: skip
 
 
-@pytest.mark.parametrize("score", ["contribution", "activation"])
-@pytest.mark.parametrize("cut", ["cumulative", "intersection"])
+@pytest.mark.parametrize("score", ["contribution", "activation", "size"])
+@pytest.mark.parametrize("cut", ["cumulative", "intersection", "top"])
 def test_tables_agree_with_one_another(tmp_path, score, cut):
-    cfg = ScoreFeatures(**CFG | {"score": score, "cut": cut, "cut_share": 0.8 if cut == "cumulative" else 0.2})
+    share = 0.2 if cut == "intersection" else 0.8
+    cfg = ScoreFeatures(
+        **CFG | {"score": score, "cut": cut, "cut_share": share, "cut_count": 5 if cut == "top" else None}
+    )
     crosscoder, features = random_crosscoder(8, S=40), feature_table(40)
     alive_S = features["alive"].to_numpy()
     evidence = gather_evidence(crosscoder, completions_file(tmp_path), alive_S, cfg)
@@ -199,7 +207,7 @@ def test_tables_agree_with_one_another(tmp_path, score, cut):
     overlap = overlap_table(evidence, features, crosscoder.free_S.numpy(), cfg)
     json.loads(canonical_json(chosen))  # no NaN, plain types
 
-    assert len(scores) == 2 * 3 * 2 * 40 and set(scores["task"]) == set(cfg.tasks)  # an unseen task chooses nothing
+    assert len(scores) == 2 * 3 * 3 * 40 and set(scores["task"]) == set(cfg.tasks)  # an unseen task chooses nothing
     used = scores[(scores["population"] == "critical") & (scores["score_name"] == score)]
     assert not scores[scores["score_name"] != score]["kept"].any()
     assert not used.loc[used["kept"], "latent"].isin(np.flatnonzero(~alive_S)).any()
@@ -209,7 +217,7 @@ def test_tables_agree_with_one_another(tmp_path, score, cut):
         shares = [part[f"{name}_share"] for name in ("features", "bias", "error")]
         assert sum(shares) == pytest.approx(1, abs=1e-4)
         limit = rows["threshold"].iloc[0]
-        above = rows["score"] >= limit if cut == "cumulative" else rows["score"] > limit
+        above = rows["score"] > limit if cut == "intersection" else rows["score"] >= limit
         assert (rows["kept"].to_numpy() == (above & alive_S).to_numpy()).all()
     if cut == "intersection":
         lists = [set(chosen["tasks"][task]["latents"]) for task in cfg.tasks]
@@ -261,3 +269,61 @@ def test_no_alive_latents_and_unknown_tasks(tmp_path):
     assert chosen["latents"] == [] and "no latent with a positive score" in chosen["note"]
     with pytest.raises(ValueError, match="tasks let: no completions"):
         gather_evidence(crosscoder, completions, dead_S, ScoreFeatures(**CFG | {"tasks": ["max", "let"]}))
+
+
+def test_size_is_the_mean_length_of_what_an_exchange_adds(tmp_path):
+    completions, crosscoder = completions_file(tmp_path), random_crosscoder(8, S=10)
+    evidence = gather_evidence(crosscoder, completions, np.ones(10, bool), ScoreFeatures(**CFG))
+    critical_I = ~completions.reference_correct_I & completions.tuned_correct_I
+    raw_S2d = crosscoder.decoder_raw_SMd
+    for t in range(3):
+        added = []
+        for i in np.flatnonzero(critical_I & (completions.sample_task_I == t)):
+            f_NS = crosscoder.encode_one(completions.reference_Nd[completions.sample_N == i], 0)
+            added.append((f_NS[..., None] * (raw_S2d[:, 1] - raw_S2d[:, 0])).norm(dim=-1).mean(0))
+        assert evidence["critical"].score_TS["size"][t] == pytest.approx(torch.stack(added).mean(0).numpy(), rel=1e-4)
+
+
+def by_cause(alive_S, joint: bool) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Tables as the jobs write them: alive latents only, both populations, tasks that do not choose among them."""
+    rng, latents = np.random.default_rng(3), np.flatnonzero(alive_S)
+    rows = [
+        pd.DataFrame({"population": p, "task": t, "latent": latents, "attribution": rng.normal(size=len(latents))})
+        for p in ("critical", "noncritical", "all")
+        for t in ("add", "max", "cnt", "dir")
+    ]
+    ranks = [
+        pd.DataFrame({"population": p, "latent": latents, "score": 1 - rng.permutation(len(latents)) / len(latents)})
+        for p in ("critical", "noncritical")
+    ]
+    return pd.concat(rows), pd.concat(ranks) if joint else None
+
+
+@pytest.mark.parametrize("score", ["attribution", "elimination", "gates"])
+def test_scores_by_cause_choose_among_alive_latents(tmp_path, score):
+    cfg = ScoreFeatures(**CFG | {"score": score, "cut": "top", "cut_count": 4})
+    crosscoder, features = random_crosscoder(8, S=40), feature_table(40)
+    alive_S = features["alive"].to_numpy()
+    scored, joint = by_cause(alive_S, joint=score != "attribution")
+    evidence = gather_evidence(crosscoder, completions_file(tmp_path), alive_S, cfg, scored, joint)
+    chosen = mediating_set(evidence, alive_S, cfg)
+    canonical_json(chosen)
+    attribution = scored[scored["population"] == "critical"]
+    for task in cfg.tasks:  # every task's own list is by attribution
+        rows = attribution[attribution["task"] == task].nlargest(4, "attribution")
+        assert sorted(chosen["tasks"][task]["latents"]) == sorted(rows["latent"])
+    for name, found in (("critical", chosen["latents"]), ("noncritical", chosen["noncritical"])):
+        if joint is not None:
+            rows = joint[joint["population"] == name].nlargest(4, "score")
+            assert found == rows["latent"].tolist() and chosen["without"] == {}
+        else:
+            rows = scored[scored["population"] == name]
+            wide = rows[rows["task"].isin(cfg.tasks)].pivot(index="task", columns="latent", values="attribution")
+            shares = wide.div(wide.clip(lower=0).sum(axis=1), axis=0).mean()
+            assert found == shares.nlargest(4).index.tolist() and set(chosen["without"]) == set(cfg.tasks)
+    scores = score_table(evidence, alive_S, cfg)
+    kept = scores[(scores["population"] == "critical") & scores["kept"]]
+    assert set(kept["score_name"]) == {"attribution"} and len(kept) == 12
+    dead = scores[(scores["score_name"] == "attribution") & ~alive_S[scores["latent"]]]
+    assert (dead["score"] == 0).all() and not dead["kept"].any()
+    assert len(overlap_table(evidence, features, crosscoder.free_S.numpy(), cfg)) == 14

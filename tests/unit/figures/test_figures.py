@@ -15,7 +15,7 @@ from matplotlib.text import Text
 sys.path.insert(0, str(Path(__file__).parent))
 import synthetic_tables
 
-from rlgen.figures import effects, fig1_behaviour, fig5_mediation, fig6_selection, page, style, tables
+from rlgen.figures import effects, exclusive, fig1_behaviour, fig5_mediation, fig6_selection, page, style, tables
 from rlgen.files import ArtifactError
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -113,7 +113,7 @@ def test_page_of_one_seed(name):
 
 def test_page_without_contrast():
     roles = {"reference": "base", "target": "rl"}
-    assert "base / rl:" in words(draw("fig1_behaviour", roles=roles))
+    assert "base / rl:" in words(draw("fig1_behaviour", roles=roles, models=["base", "rl"], relearning={}))
     draw("fig6_selection", roles=roles)
 
 
@@ -141,7 +141,7 @@ def test_no_critical_samples_is_said_in_words():
 
 def test_published_values_only_where_every_task_has_one():
     published = {"sft": {"add": 0.7}, "rl": {"add": 0.8, "par": 0.5}}
-    figure = draw("fig1_behaviour", published=published)
+    figure = draw("fig1_behaviour", published=published, models=["base", "sft", "rl"])
     in_domain, selection, unseen = figure.subfigs[1].subfigs[0].get_axes()
     for ax, said, stars in (
         (in_domain, ["base\nnot published", "sft", "rl"], [0.7, 0.8]),
@@ -154,14 +154,81 @@ def test_published_values_only_where_every_task_has_one():
 
 
 def test_benchmarks_are_read_one_way_only():
-    """They have no answers to choose from but their own: nothing is called blind to format."""
-    assert "format-blind" in words(draw("fig1_behaviour")) and "Greedy decoding" in words(draw("fig1_behaviour"))
+    """They have no steps and no answers to choose from but their own: one row of readings, then the course."""
+    text = words(draw("fig1_behaviour"))
+    assert "right steps, own format" in text and "Greedy decoding" in text and "always the commonest answer" in text
     table = synthetic_tables.accuracy()
-    table = table[table["metric"] != "format_blind"]
-    text = words(draw("fig1_behaviour", accuracy=table))
-    assert "ormat-blind" not in text and "as the benchmarks define them" in text
+    table = table[table["metric"].isin(["accuracy", "answer_logprob"])]
+    text = words(draw("fig1_behaviour", accuracy=table, relearning={}, chance={"add": 0.25}))
+    assert "own format" not in text and "as the benchmarks define them" in text and "guessing" in text
+    assert "share of the training steps" in text and "commonest" not in text
     columns = draw_table1(table)
-    assert {"base", "sft", "rl"} < columns and not any("format-blind" in name for name in columns)
+    assert {"base", "sft", "rl"} < columns and not any(", " in name for name in columns)
+
+
+def test_fig1_draws_every_model_and_where_what_is_taught_again_starts():
+    figure = draw("fig1_behaviour")
+    accuracy, steps, again = (part.get_axes() for part in figure.subfigs[1].subfigs)
+    for ax in (*accuracy, *steps):
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["base", "sft", "rl", "more"]
+    table = synthetic_tables.accuracy().query("half == 'test' and task == 'ALL' and metric == 'accuracy'")
+    for ax, role in zip(again, synthetic_tables.TASKS, strict=True):
+        assert len(ax.lines) == 3 and all(list(line.get_xdata()) == [0, 50, 100, 150, 200, 250] for line in ax.lines)
+        parent = table[table["role"] == role].query("model == 'sft' and checkpoint == 5").sort_values("seed")["value"]
+        assert [line.get_ydata()[0] for line in ax.lines] == list(parent)
+    for row, level in ((accuracy, 0.2), (steps, 0.25)):  # answering without the prompt
+        dotted = [line.get_ydata()[0] for ax in row for line in ax.lines if line.get_linestyle() == ":"]
+        assert dotted == pytest.approx([level] * 3)
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "answer"),
+    [
+        (0.4, 0.6, "accuracy rises in x"),
+        (0.0, 0.1, "accuracy falls in x"),
+        (0.25, 0.6, "accuracy is not told apart in x"),
+    ],
+)
+def test_the_title_of_fig1_is_computed(lo, hi, answer):
+    """base: .2 to .3 in both roles and seeds; x has the given interval in one role of one seed, and rises elsewhere."""
+    keys = [(model, role, seed) for model in ("base", "x") for role in ("selection", "unseen") for seed in (0, 1)]
+    table = pd.DataFrame(keys, columns=["model", "role", "seed"]).assign(metric="accuracy")
+    base = table["model"] == "base"
+    table["lo"], table["hi"] = np.where(base, 0.2, lo), np.where(base, 0.3, hi)
+    if "apart" in answer:
+        table.loc[~base & (table["seed"] == 0), ["lo", "hi"]] = 0.9
+    settings = synthetic_tables.SETTINGS["fig1_behaviour"] | {"models": ["base", "x"]}
+    page = fig1_behaviour.Settings.model_validate(settings)
+    assert fig1_behaviour._answer(page, table) == f"Beyond the trained task {answer}"
+    assert [fig1_behaviour._listed(names) for names in (["a"], ["a", "b"], list("abc"))] == [
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+
+
+def test_exclusive_latents_by_both_cuts():
+    """Ours: both below .5. Public: within .2 of zero, and within .5. An undefined one is not."""
+    nu = [(0.1, 0.4), (0.3, 0.4), (0.49, 0.49), (0.1, 0.6), (np.nan, np.nan), (-0.3, 0.1), (0.0, -0.6)]
+    rows = pd.DataFrame(nu, columns=["nu_err", "nu_rec"])
+    assert exclusive.counts(rows) == {"ours": 5, "public": 1}
+    rows = rows.assign(
+        dictionary="d", recipe="r", seed=0, alive=[True] * 6 + [False], nrn_l1=[0.8] * 2 + [0.6] + [0.8] * 4
+    )
+    table = exclusive.table(rows).iloc[0]
+    assert (table["alive"], table["tail"], table["exclusive_ours"], table["exclusive_public"]) == (6, 5, 3, 1)
+
+
+def test_dictionary_table_says_both_cuts_in_the_rows_of_the_tuned_member():
+    settings = page.Page.model_validate(synthetic_tables.PAGE)
+    tidy, wide = tables.table3(settings, synthetic_tables.quality(), synthetic_tables.features())
+    counted = exclusive.table(synthetic_tables.features())
+    rl = tidy.query("dictionary == 'base-rl' and recipe == 'l1' and seed == 1").set_index("member")
+    row = counted.query("dictionary == 'base-rl' and recipe == 'l1' and seed == 1").iloc[0]
+    assert (rl.loc["rl", "alive"], rl.loc["rl", "exclusive_public"]) == (row["alive"], row["exclusive_public"])
+    assert rl.loc["base", ["alive", "tail"]].isna().all() and "exclusive, public cut" in wide
+    alone, _ = tables.table3(settings, synthetic_tables.quality(), synthetic_tables.features().iloc[:0])
+    assert len(alone) == len(synthetic_tables.quality()) and alone["alive"].isna().all()
 
 
 def draw_table1(accuracy) -> set[str]:

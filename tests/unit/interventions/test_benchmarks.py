@@ -13,8 +13,8 @@ from tiny_runs import completions
 from rlgen.interventions import benchmarks as module
 from rlgen.interventions.benchmarks import BenchmarkBench, BenchmarkRunner, InterveneBenchmarks, SteerBenchmarks
 from rlgen.interventions.controls import role_shift
-from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions, mean_norm
-from rlgen.interventions.procedure import Chosen, best_dose
+from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions, mean_norms
+from rlgen.interventions.procedure import Chosen
 from rlgen.interventions.runner import Condition
 from rlgen.interventions.runs import COLUMNS, run_procedure, run_steering
 from rlgen.models.checkpoints import save_checkpoint
@@ -37,7 +37,14 @@ INSIDE = {
     "evaluation": {"batch_size": 7, "max_new_tokens": 8, "completion_tokens": 6},
 }
 INTERVENE = InterveneBenchmarks(
-    **INSIDE, procedure="ours", readout="swap", models=["base", "rl"], edits=EDITS, tuned="rl", random_sets=SETS
+    **INSIDE,
+    procedure="ours",
+    readout="swap",
+    models=["base", "rl"],
+    edits=EDITS,
+    tuned="rl",
+    random_sets=SETS,
+    readout_variance=-1e9,
 )
 STEER = SteerBenchmarks(**INSIDE, models=["base", "rl"], states=["base", "rl"], target="rl", truth_doses=[9.0])
 N, TEST = 2 * PER_HALF * len(ROLES), PER_HALF * len(ROLES)
@@ -58,18 +65,17 @@ def bench_of(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def crosscoder():
-    return random_crosscoder(3, S=S, d=32)
+    return replace(random_crosscoder(3, S=S, d=32), members=["base@1", "rl@1"])
 
 
 def chosen(latents=LATENTS) -> Chosen:
     """All alive; NRN falls with the index, so that the most specific latents are 0, 1 and 2."""
-    frequency_S = np.random.default_rng(0).uniform(0.01, 0.2, S)
-    return Chosen(np.array(latents, dtype=np.int64), frequency_S, np.ones(S, dtype=bool), np.linspace(1, 0, S))
+    return Chosen(np.array(latents, dtype=np.int64), np.array([1, 3]), np.ones(S, dtype=bool), np.linspace(1, 0, S))
 
 
 @pytest.fixture(scope="module")
 def effects(bench_of, crosscoder) -> pd.DataFrame:
-    return run_procedure(INTERVENE, crosscoder, chosen(), completions(0, 32), bench_of(INTERVENE))
+    return run_procedure(INTERVENE, crosscoder, chosen(), completions(0, 32), bench_of(INTERVENE))[0]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +95,7 @@ def assert_same_scores(first: pd.DataFrame, second: pd.DataFrame) -> None:
 @pytest.mark.parametrize(("state", "kind"), [(state, kind) for state, kinds in EDITS.items() for kind in kinds])
 def test_an_edit_of_dose_0_changes_nothing(effects, steering, state, kind):
     curve = effects[(effects["state"] == state) & (effects["edit"] == kind) & (effects["set"] == "selected")]
-    none = steering[(steering["state"] == state) & (steering["edit"] == "none")]
+    none = steering[(steering["state"] == state) & (steering["edit"] == "none") & (steering["half"] == "test")]
     assert_same_scores(curve[curve["dose"] == 0], none)
     assert (curve.loc[curve["dose"] == 0, "delta_norm"] == 0).all()
     strong = curve[curve["dose"] == 2]
@@ -100,23 +106,29 @@ def test_an_edit_of_dose_0_changes_nothing(effects, steering, state, kind):
 
 @pytest.mark.parametrize(("state", "kind"), [(state, kind) for state, kinds in EDITS.items() for kind in kinds])
 def test_rows_of_an_edit(effects, state, kind):
-    """The curve on both halves of every task; every control once on the test half, at the chosen dose."""
+    """The set at every dose, every rival in three forms, all on the test half of every task."""
     table = effects[(effects["state"] == state) & (effects["edit"] == kind)]
-    sets = ["shift-selection", "shift-in_domain", "nrn", *(f"direction-{i:02d}" for i in range(DIRECTIONS))]
-    sets += [f"random-{i:02d}" for i in range(SETS)]
-    sets += [f"rotated-{i:02d}" for i in range(SETS) if kind == "exchange"]
-    counts = table["set"].value_counts().to_dict()
-    assert counts == {"selected": N * len(DOSES)} | dict.fromkeys(sets, TEST)
+    sets = ["shift-selection", "shift-in_domain", "nrn", "size", "noncritical", "complement", "alive"]
+    sets += [*(f"direction-{i:02d}" for i in range(DIRECTIONS)), *(f"random-{i:02d}" for i in range(SETS))]
+    sets += [*(f"rotated-{i:02d}" for i in range(SETS)), "along", "rest"] if kind == "exchange" else []
+    assert table["set"].value_counts().to_dict() == {"selected": TEST * len(DOSES)} | dict.fromkeys(sets, 3 * TEST)
     controls, curve = table[table["set"] != "selected"], table[table["set"] == "selected"]
-    assert set(controls["half"]) == {"test"} and set(curve["half"]) == {"discovery", "test"}
-    dose = best_dose(curve, ["arc_challenge"])
-    assert set(controls["dose"]) == set(curve.loc[curve["chosen"], "dose"]) == {dose} and controls["chosen"].all()
+    assert set(table["half"]) == {"test"} and curve["kl"].notna().all() and controls["kl"].isna().all()
+    assert curve.loc[curve["chosen"], "dose"].nunique() == 1 and controls["chosen"].all()
     assert dict(zip(table["task"], table["role"], strict=True)) == ROLES
-    assert not table.duplicated(["set", "dose", "sample"]).any()
-    random = controls["set"].str.startswith("random")
-    for column in ("match_frequency", "match_norm"):
-        assert table[column].notna().equals(random.reindex(table.index, fill_value=False))
-    assert curve["kl"].notna().all() and controls["kl"].isna().all()
+    assert not table.duplicated(["set", "form", "dose", "sample"]).any()
+
+
+def test_distances_are_those_of_a_run(bench_of, crosscoder):
+    """For tasks of either kind, nothing generated or ranked; and a dose is the best of these."""
+    bench = bench_of(INTERVENE)
+    running, goal, some = bench.runner("base"), bench.goal("rl"), [0, 2, 5, 9]
+    mask_CS = torch.zeros(2, S, dtype=torch.bool)
+    mask_CS[:, LATENTS] = True
+    direction_Sd = directions(crosscoder, "exchange", True)
+    edits = FeatureEdits(crosscoder, 0, "swap", direction_Sd, mask_CS, torch.tensor([0.5, 2.0]))
+    rows = running.run([Condition("a", 0.5), Condition("a", 2.0)], edits, some, goal)
+    np.testing.assert_allclose(running.distances(2, edits, some, goal).ravel(), rows["kl"], rtol=1e-4, atol=1e-6)
 
 
 def test_the_edit_is_the_sets_exchange(effects, bench_of, crosscoder):
@@ -129,17 +141,19 @@ def test_the_edit_is_the_sets_exchange(effects, bench_of, crosscoder):
         edits = FeatureEdits(crosscoder, member, "swap", direction_Sd, mask_CS, torch.tensor([2.0]))
         running = BenchmarkRunner(model_of("qwen3", member), bench.evaluator, LAYER, everywhere=False)
         goal = bench.goal("rl" if state == "base" else "base")
-        expected = running.run([Condition("selected", 2.0)], edits, range(N), goal)
+        test_half = [i for i, s in enumerate(bench.samples) if s.half == "test"]
+        expected = running.run([Condition("selected", 2.0)], edits, test_half, goal)
         selected = effects[(effects["state"] == state) & (effects["edit"] == "exchange") & (effects["dose"] == 2.0)]
         curve = selected[selected["set"] == "selected"]
         assert_same_scores(curve, expected)
         choosing = [i for i, s in enumerate(bench.samples) if s.half == "discovery" and s.task == "arc_challenge"]
-        norm = 2 * mean_norm(replace(edits, dose_C=torch.ones(1)), 0, running.stream_on_goal(choosing, goal))
+        norm = 2 * mean_norms(replace(edits, dose_C=torch.ones(1)), 1, running.stream_on_goal(choosing, goal))[0]
         np.testing.assert_allclose(curve["delta_norm"], norm, rtol=1e-4)
 
 
 def test_the_nrn_rival_is_the_most_specific_latents(effects, bench_of, crosscoder):
     row = effects[(effects["state"] == "base") & (effects["edit"] == "exchange") & (effects["set"] == "nrn")]
+    row = row[row["form"] == "set_dose"]
     mask_CS = (torch.arange(S) < len(LATENTS))[None]
     direction_Sd = directions(crosscoder, "exchange", True)
     edits = FeatureEdits(crosscoder, 0, "swap", direction_Sd, mask_CS, torch.tensor([float(row["dose"].iloc[0])]))
@@ -150,21 +164,21 @@ def test_the_nrn_rival_is_the_most_specific_latents(effects, bench_of, crosscode
 
 
 def test_rows_of_steering(steering):
-    """No planted truth: shifts over doses on everything, random directions on the test half."""
+    """No planted truth: shifts over doses and random directions on the test half."""
     assert steering.columns.tolist() == COLUMNS and set(steering["procedure"]) == {"steering"}
     for state in ("base", "rl"):
         table = steering[steering["state"] == state]
         counts = table.groupby(["edit", "set"]).size().to_dict()
-        shifts = {(name, name): N * len(DOSES) for name in ("shift-selection", "shift-in_domain")}
+        shifts = {(name, name): TEST * len(DOSES) for name in ("shift-selection", "shift-in_domain")}
         random = {("direction", f"direction-{i:02d}"): TEST for i in range(DIRECTIONS)}
         assert counts == {("none", "none"): N} | shifts | random
-        none = table[table["edit"] == "none"]
+        none = table[(table["edit"] == "none") & (table["half"] == "test")]
         for name in ("shift-selection", "shift-in_domain"):
             curve = table[table["edit"] == name]
             assert_same_scores(curve[curve["dose"] == 0], none)
             length = float(role_shift(completions(0, 32), name.removeprefix("shift-")).norm())
             np.testing.assert_allclose(curve["delta_norm"], length * curve["dose"], rtol=1e-5)
-            assert set(curve.loc[curve["chosen"], "dose"]) == {best_dose(curve, ["arc_challenge"])}
+            assert curve.loc[curve["chosen"], "dose"].nunique() == 1
         first = table[(table["edit"] == "shift-selection") & table["chosen"]]
         directions_ = table[table["edit"] == "direction"]
         assert set(directions_["delta_norm"]) == set(first["delta_norm"]) and set(directions_["half"]) == {"test"}
@@ -174,29 +188,31 @@ def test_steering_pushes_the_reference_to_the_target_and_the_target_away(steerin
     bench, shift_d = bench_of(STEER), role_shift(completions(0, 32), "selection")
     for state, sign, goal in (("base", 1, "rl"), ("rl", -1, "base")):
         edits = VectorEdits(sign * 2.0 * shift_d[None])
-        expected = bench.runner(state).run([Condition("s", 2.0)], edits, range(N), bench.goal(goal))
+        test_half = [i for i, s in enumerate(bench.samples) if s.half == "test"]
+        expected = bench.runner(state).run([Condition("s", 2.0)], edits, test_half, bench.goal(goal))
         curve = steering[(steering["state"] == state) & (steering["edit"] == "shift-selection")]
         assert_same_scores(curve[curve["dose"] == 2.0], expected)
 
 
 def test_a_run_again_gives_the_same_table(effects, bench_of, crosscoder):
-    again = run_procedure(INTERVENE, crosscoder, chosen(), completions(0, 32), bench_of(INTERVENE))
+    again, _ = run_procedure(INTERVENE, crosscoder, chosen(), completions(0, 32), bench_of(INTERVENE))
     pd.testing.assert_frame_equal(effects, again)
 
 
 def test_another_seed_draws_other_controls_and_edits_the_same(effects, bench_of, crosscoder):
     cfg = INTERVENE.model_copy(update={"seed": 1, "edits": {"base": ["exchange"]}})
-    other = run_procedure(cfg, crosscoder, chosen(), completions(0, 32), bench_of(cfg))
+    other, _ = run_procedure(cfg, crosscoder, chosen(), completions(0, 32), bench_of(cfg))
     own = effects[(effects["state"] == "base") & (effects["edit"] == "exchange")].reset_index(drop=True)
     same = own["set"].isin(["selected", "nrn", "shift-selection", "shift-in_domain"])
-    pd.testing.assert_frame_equal(own[same], other[same])
+    same_other = other["set"].isin(["selected", "nrn", "shift-selection", "shift-in_domain"])
+    pd.testing.assert_frame_equal(*(t.reset_index(drop=True) for t in (own[same], other[same_other])))
     for kind in ("random", "rotated", "direction"):
-        rows = own["set"].str.startswith(kind)
-        assert not np.allclose(own.loc[rows, "answer_logprob"], other.loc[rows, "answer_logprob"])
+        rows = [t[t["set"].str.startswith(kind) & (t["form"] == "set_dose")] for t in (own, other)]
+        assert not np.allclose(*(t["answer_logprob"].to_numpy() for t in rows))
 
 
 def test_an_empty_set_gives_a_table_without_rows(bench_of, crosscoder):
-    table = run_procedure(INTERVENE, crosscoder, chosen([]), completions(0, 32), bench_of(INTERVENE))
+    table, _ = run_procedure(INTERVENE, crosscoder, chosen([]), completions(0, 32), bench_of(INTERVENE))
     assert len(table) == 0 and table.columns.tolist() == COLUMNS
 
 

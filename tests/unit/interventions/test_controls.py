@@ -6,93 +6,88 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlgen.interventions.controls import matched_sets, mean_shift, random_directions, rescaled, rotations, sample_means
+from rlgen.interventions.controls import mean_shift, random_directions, random_sets, rotations, sample_means
 
 S = 300
 
 
 def latents(seed: int = 0):
-    """Frequencies and norms over two orders of magnitude, and a selection of frequent, far-moved latents."""
+    """Sizes over three orders of magnitude, and a selection of large ones."""
     rng = np.random.default_rng(seed)
-    frequency_S, norm_S = 10 ** rng.uniform(-3, -1, S), 10 ** rng.uniform(-1, 1, S)
-    selected = np.argsort(-(frequency_S * norm_S))[:40:2]
-    return frequency_S, norm_S, selected
+    size_S = 10 ** rng.uniform(-3, 0, S)
+    return size_S, np.argsort(-size_S)[:40:2]
 
 
-def matched(n=20, seed=0, candidates=None, selected=None):
-    frequency_S, norm_S, chosen = latents()
-    candidates = np.arange(S) if candidates is None else candidates
-    selected = chosen if selected is None else selected
-    return matched_sets(frequency_S, norm_S, selected, candidates, n, np.random.default_rng(seed))
+def drawn(n=20, seed=0, able=None, selected=None):
+    size_S, chosen = latents()
+    able, selected = np.arange(S) if able is None else able, chosen if selected is None else selected
+    return random_sets(size_S, selected, able, n, np.random.default_rng(seed))
 
 
-def test_matched_sets_are_disjoint_from_the_selection_whole_and_of_candidates_only():
-    _, _, selected = latents()
-    sets = matched(candidates=np.arange(0, S, 2))
-    assert len(sets) == 20
-    for m in sets:
-        assert len(m.latents) == len(set(m.latents)) == len(selected)
-        assert not set(m.latents) & set(selected)
-        assert (m.latents % 2 == 0).all() and (np.diff(m.latents) > 0).all()
+def test_random_sets_are_disjoint_from_the_set_as_large_and_of_able_latents_only():
+    _, selected = latents()
+    found = drawn(able=np.arange(0, S, 2))
+    assert len(found.sets) == 20 and found.refused is None
+    for latents_ in found.sets:
+        assert len(latents_) == len(set(latents_)) == len(selected) and (np.diff(latents_) > 0).all()
+        assert not set(latents_) & set(selected) and (latents_ % 2 == 0).all()
 
 
-def test_matched_sets_depend_on_the_generator_alone_and_differ_from_each_other():
-    first, again, other = matched(), matched(), matched(seed=1)
-    assert [m.latents.tolist() for m in first] == [m.latents.tolist() for m in again]
-    assert [m.latents.tolist() for m in first] != [m.latents.tolist() for m in other]
-    assert len({tuple(m.latents) for m in first}) > 15
+def test_random_sets_depend_on_the_generator_alone_and_differ():
+    first, again, other = drawn(), drawn(), drawn(seed=1)
+    assert [s.tolist() for s in first.sets] == [s.tolist() for s in again.sets]
+    assert [s.tolist() for s in first.sets] != [s.tolist() for s in other.sets]
+    assert len({tuple(s) for s in first.sets}) == 20
 
 
-def test_matched_sets_are_closer_than_unmatched_draws():
-    frequency_S, norm_S, selected = latents()
-    rng, pool = np.random.default_rng(0), np.setdiff1d(np.arange(S), selected)
-    draws = [rng.choice(pool, len(selected), replace=False) for _ in range(200)]
-    for x_S, ratios in (
-        (frequency_S, [m.frequency_ratio for m in matched()]),
-        (norm_S, [m.norm_ratio for m in matched()]),
-    ):
-        unmatched = [x_S[draw].mean() / x_S[selected].mean() for draw in draws]
-        assert np.abs(np.log(ratios)).mean() < 0.5 * np.abs(np.log(unmatched)).mean()
+def test_random_sets_add_about_as_much_as_the_set_and_unmatched_draws_do_not():
+    size_S, selected = latents()
+    pool, rng = np.setdiff1d(np.arange(S), selected), np.random.default_rng(0)
+    unmatched = [size_S[rng.choice(pool, len(selected), replace=False)].sum() for _ in range(200)]
+    ratios = [size_S[s].sum() / size_S[selected].sum() for s in drawn().sets]
+    assert 0.6 < np.mean(ratios) < 1.2 and np.mean(unmatched) < 0.35 * size_S[selected].sum()
 
 
-def test_ratios_are_what_they_say():
-    frequency_S, norm_S, selected = latents()
-    for m in matched(n=3):
-        assert m.frequency_ratio == pytest.approx(frequency_S[m.latents].mean() / frequency_S[selected].mean())
-        assert m.norm_ratio == pytest.approx(norm_S[m.latents].mean() / norm_S[selected].mean())
+def test_each_group_draws_from_the_latents_nearest_to_it_in_size():
+    """Two sizes, a hundred times apart: a set of one latent of each draws one of either size, never two of one."""
+    size_S = np.array([1.0, 0.01, *[1.0] * 6, *[0.01] * 6])
+    for latents_ in random_sets(size_S, np.array([0, 1]), np.arange(14), 10, np.random.default_rng(0)).sets:
+        assert size_S[latents_].round(2).tolist() == [1.0, 0.01]
 
 
-def test_by_hand_the_only_near_latents_are_drawn():
-    """Latents 2-6 sit on latent 0, latents 7-11 on latent 1: with five neighbours each draws from its own."""
-    frequency_S = np.array([0.1, 0.001, *[0.1] * 5, *[0.001] * 5])
-    norm_S = np.array([1.0, 10.0, *[1.0] * 5, *[10.0] * 5])
-    for m in matched_sets(frequency_S, norm_S, np.array([0, 1]), np.arange(12), 10, np.random.default_rng(0)):
-        assert 2 <= m.latents[0] <= 6 < m.latents[1] <= 11
-        assert (m.frequency_ratio, m.norm_ratio) == (pytest.approx(1), pytest.approx(1))
-
-
-def test_frequency_and_norm_are_compared_by_their_spread():
-    """Log frequencies range over 10, log norms over 0.1: a frequency e^0.5 off is nearer than a norm e^0.1 off."""
-    near, far = [(0.5, 0.0)] * 5, [(0.0, 0.1)] * 5
-    filler = [(-5.0, 0.05), (-5.0, -0.05), (5.0, 0.05), (5.0, -0.05)] * 5
-    frequency_S, norm_S = np.exp(np.array([(0.0, 0.0), *near, *far, *filler])).T
-    for m in matched_sets(frequency_S, norm_S, np.array([0]), np.arange(31), 10, np.random.default_rng(0)):
-        assert 1 <= m.latents[0] <= 5
-
-
-def test_too_few_candidates_give_smaller_sets_and_none_give_none():
-    _, _, selected = latents()
+def test_a_pool_below_three_times_the_set_is_refused_in_words():
+    _, selected = latents()
     free = np.setdiff1d(np.arange(S), selected)
-    assert [len(m.latents) for m in matched(n=2, candidates=np.append(selected, free[:3]))] == [3, 3]
-    assert matched(candidates=selected) == matched(selected=np.array([], dtype=int)) == []
+    few = drawn(able=np.append(selected, free[:59]))
+    assert few.sets == [] and few.pool == 59
+    assert few.refused == "59 latents to draw from, fewer than 3 times the set of 20"
+    assert drawn(able=np.append(selected, free[:60])).refused is None
 
 
-def test_latents_that_never_fire_or_change_nothing_are_no_controls():
-    frequency_S, norm_S, selected = latents()
+def test_latents_that_add_nothing_are_no_controls():
+    size_S, selected = latents()
     pool = np.setdiff1d(np.arange(S), selected)
-    frequency_S[pool[::3]], norm_S[pool[1::3]] = 0, 0
-    for m in matched_sets(frequency_S, norm_S, selected, np.arange(S), 5, np.random.default_rng(0)):
-        assert set(m.latents) <= set(pool[2::3])
+    size_S[pool[::2]] = 0
+    for latents_ in random_sets(size_S, selected, np.arange(S), 5, np.random.default_rng(0)).sets:
+        assert set(latents_) <= set(pool[1::2])
+
+
+def test_the_effective_number_is_one_for_equal_sets_and_all_for_disjoint_ones():
+    size_S = np.ones(40)
+    only = random_sets(size_S, np.arange(1), np.arange(4), 5, np.random.default_rng(0))
+    pairs = [(a == b).all() for i, a in enumerate(only.sets) for b in only.sets[:i]]
+    assert only.mean_jaccard == pytest.approx(np.mean(pairs))
+    assert only.effective == pytest.approx(25 / (5 + 2 * sum(pairs)))
+    assert random_sets(size_S, np.arange(9), np.arange(36), 1, np.random.default_rng(0)).effective == 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**31), size=st.integers(1, 20), n=st.integers(2, 8))
+def test_the_effective_number_lies_between_one_and_the_number_of_sets(seed, size, n):
+    size_S = np.random.default_rng(seed).lognormal(size=100)
+    found = random_sets(size_S, np.arange(size), np.arange(100), n, np.random.default_rng(seed))
+    assert 1 - 1e-9 <= found.effective <= n + 1e-9 and 0 <= found.mean_jaccard <= 1
+    assert all(len(np.unique(s)) == size and s.min() >= size for s in found.sets)
 
 
 def test_rotations_are_signed_permutations():
@@ -125,8 +120,3 @@ def test_sample_means_against_a_loop(seed, n):
     expected = [values_NX[sample_N == s].mean(0) for s in sorted(set(sample_N.tolist()))]
     result = sample_means(torch.from_numpy(values_NX), torch.from_numpy(sample_N))
     np.testing.assert_allclose(result.numpy(), expected, atol=1e-12)
-
-
-def test_rescaled_keeps_the_direction():
-    assert rescaled(torch.tensor([3.0, -4.0]), 10.0).tolist() == pytest.approx([6.0, -8.0])
-    assert rescaled(torch.zeros(2), 10.0).tolist() == [0.0, 0.0]

@@ -12,7 +12,7 @@ from tiny_runs import LAYER
 
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.interventions.controls import rotations
-from rlgen.interventions.edits import FeatureEdits, VectorEdits, apply, directions, mean_norm
+from rlgen.interventions.edits import FeatureEdits, VectorEdits, apply, directions, mean_norms
 from rlgen.models.generation import Hook, Prompts, edited, generate
 
 KINDS = ("exchange", "disable", "scale")
@@ -168,11 +168,11 @@ def test_exchange_of_all_features_swaps_the_reconstruction(seed, M, threshold, t
         torch.testing.assert_close(result_BTd, expected_BTd, rtol=1e-4, atol=1e-4)
 
 
-def test_mean_norm_is_the_mean_length_of_what_is_added():
+def test_mean_norms_are_the_mean_lengths_of_what_is_added():
     edits = rotated_edits(random_crosscoder(8), 3)
     h_Nd = streams(2, B=1, T=30)[0]
     lengths = [edits.take(torch.tensor([2]))(h_d[None, None])[0, 0].norm().item() for h_d in h_Nd]
-    assert mean_norm(edits, 2, h_Nd) == pytest.approx(sum(lengths) / 30, rel=1e-5)
+    assert mean_norms(edits, 3, h_Nd)[2] == pytest.approx(sum(lengths) / 30, rel=1e-5)
 
 
 TEXTS = ["add 8 | 9 6 5 6 =", "par even | 3 2 =", "max 3 ="]

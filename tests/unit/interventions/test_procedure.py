@@ -1,6 +1,7 @@
 """A procedure's edits: the dose is chosen on the discovery half, controls run on the test half at that dose."""
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,19 +12,29 @@ from crosscoders import random_crosscoder
 from tiny_runs import LAYER, MARKER, N, completions, relative, runner, samples, task_names
 
 from rlgen.activations.completions import Completions
+from rlgen.behaviour.evaluator import Evaluator
 from rlgen.behaviour.settings import Evaluation
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.files import write_parquet, write_tensors
-from rlgen.interventions import procedure as module
-from rlgen.interventions.controls import matched_sets, role_shift
+from rlgen.interventions.controls import role_shift
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
-from rlgen.interventions.procedure import Chosen, ProcedureEffects, best_dose, mean_activation, same_model
+from rlgen.interventions.procedure import (
+    Chosen,
+    ProcedureEffects,
+    best_dose,
+    mean_activation,
+    mean_readout,
+    member_of,
+    readout_quality,
+    same_model,
+)
+from rlgen.interventions.rivals import FORMS, Rival
 from rlgen.interventions.runner import Condition
-from rlgen.interventions.runs import COLUMNS, read_chosen, run_procedure, run_steering
+from rlgen.interventions.runs import COLUMNS, FACTS, read_chosen, run_procedure, run_steering
 from rlgen.interventions.subjects import Intervene, OrganismBench, Steer
 from rlgen.models.checkpoints import save_checkpoint
 
-S, DOSES, LATENTS = 40, [0.5, 1.0, 2.0], np.array([3, 8, 11, 17, 20, 26])
+S, DOSES, LATENTS = 40, [0.5, 1.0, 2.0], np.array([3, 8, 11, 17])
 INSIDE = {
     "seed": 0,
     "threads": 1,
@@ -43,14 +54,15 @@ INTERVENE = Intervene(
     edits={"base": ["exchange", "scale", "add"], "rl": ["exchange", "disable"]},
     tuned="rl",
     random_sets=3,
+    readout_variance=-1e9,
 )
+TEST_HALF = [i for i, s in enumerate(samples()) if s.half == "test"]
 STEER = Steer(**INSIDE, models=["base", "rl"], states=["base", "rl"], target="rl", truth_doses=[1.0, 3.0])
 
 
 def chosen(latents=LATENTS) -> Chosen:
     """Latents 30-39 are dead; NRN falls with the index."""
-    rng = np.random.default_rng(0)
-    return Chosen(np.array(latents, dtype=np.int64), rng.uniform(0.01, 0.2, S), np.arange(S) < 30, np.linspace(1, 0, S))
+    return Chosen(np.array(latents, dtype=np.int64), np.array([1, 2, 3]), np.arange(S) < 30, np.linspace(1, 0, S))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +72,7 @@ def models(tiny_model):
 
 @pytest.fixture(scope="module")
 def crosscoder(tiny_model) -> Crosscoder:
-    return random_crosscoder(1, S=S, d=tiny_model.config.hidden_size)
+    return replace(random_crosscoder(1, S=S, d=tiny_model.config.hidden_size), members=["base@1", "rl@5"])
 
 
 @pytest.fixture(scope="module")
@@ -85,41 +97,32 @@ def folders(models, tokenizer, tmp_path_factory):
     return {name: root / name for name in models}
 
 
-def curve(**kl_of_dose: list[tuple[str, str, float]]) -> pd.DataFrame:
-    """Rows (half, task, kl) per dose."""
-    rows = [(float(dose[1:]), *row) for dose, cells in kl_of_dose.items() for row in cells]
-    return pd.DataFrame(rows, columns=["dose", "half", "task", "kl"])
-
-
-def test_the_best_dose_is_chosen_by_discovery_prompts_of_selection_tasks_alone():
-    table = curve(
-        d1=[("discovery", "max", 0.5), ("test", "max", 0.0), ("discovery", "par", 0.0), ("discovery", "add", 0.0)],
-        d2=[("discovery", "max", 0.4), ("test", "max", 9.0), ("discovery", "par", 9.0), ("discovery", "add", 9.0)],
-        d3=[("discovery", "max", 0.6), ("test", "max", 0.0), ("discovery", "par", 0.0), ("discovery", "add", 0.0)],
-    )
-    assert best_dose(table, ["max"]) == 2.0
-    assert best_dose(table, ["par"]) == 1.0  # a tie goes to the smaller dose
-
-
-def test_tasks_weigh_the_same_in_the_choice_of_a_dose():
+def test_the_best_dose_has_the_least_mean_distance_and_tasks_weigh_the_same():
     """Mean of task means: (1 + 3) / 2 against (2 + 1) / 2; over prompts the first dose would win, 1.5 to 1.75."""
-    table = curve(
-        d1=[*[("discovery", "max", 1.0)] * 3, ("discovery", "cnt", 3.0)],
-        d2=[*[("discovery", "max", 2.0)] * 3, ("discovery", "cnt", 1.0)],
-    )
-    assert best_dose(table, ["max", "cnt"]) == 2.0
+    kl_DI = np.array([[1.0, 1.0, 1.0, 3.0], [2.0, 2.0, 2.0, 1.0]])
+    assert best_dose(kl_DI, ["max", "max", "max", "cnt"], [1.0, 2.0]) == 2.0
+    assert best_dose(kl_DI, ["max"] * 4, [1.0, 2.0]) == 1.0
+    assert best_dose(np.ones((2, 4)), ["max"] * 4, [2.0, 1.0]) == 1.0  # a tie goes to the smaller dose
+
+
+def test_the_member_of_a_running_state():
+    assert member_of("rl@1", ["base@1", "sft@5", "rl@5"]) == 2 and member_of("sft", ["base@1", "sft@5", "rl@5"]) == 1
+    assert member_of("sft", ["base@1", "rl@5"]) == 0 and member_of("rl", ["base@1", "rl@4", "rl@5"]) == 2
+
+
+def test_a_readout_explains_all_of_what_it_decodes_and_nothing_of_noise(crosscoder):
+    """Rows that the dictionary itself decodes are explained; where every latent is silent nothing is."""
+    h_Nd = torch.randn(50, crosscoder.d, generator=torch.Generator().manual_seed(0))
+    back_Nd = crosscoder.decode(crosscoder.encode_one(h_Nd, 0))[:, 0]
+    slow = 1 - (h_Nd - back_Nd).double().square().sum() / (h_Nd - h_Nd.mean(0)).double().square().sum()
+    assert readout_quality(crosscoder, h_Nd, 0, "swap") == pytest.approx(float(slow), rel=1e-5)
+    expected_S = crosscoder.encode_one(h_Nd, 0).mean(0)
+    torch.testing.assert_close(mean_readout(crosscoder, h_Nd, 0, "swap"), expected_S)
 
 
 def test_states_of_one_model():
     assert same_model("rl@1", "rl") and same_model("rl", "rl@5") and same_model("rl", "rl")
     assert not same_model("rl", "rl2") and not same_model("base", "rl@1")
-
-
-def test_most_specific_are_the_alive_latents_of_highest_nrn():
-    nrn_S = np.array([0.1, 0.9, 0.5, 0.8, 0.7])
-    alive_S = np.array([True, False, True, True, True])
-    assert Chosen(np.array([0, 1]), nrn_S, alive_S, nrn_S).most_specific().tolist() == [3, 4]
-    assert Chosen(np.arange(5), nrn_S, alive_S, nrn_S).most_specific().tolist() == [0, 2, 3, 4]
 
 
 def test_shift_and_mean_activation_are_of_one_roles_tasks(crosscoder):
@@ -131,77 +134,106 @@ def test_shift_and_mean_activation_are_of_one_roles_tasks(crosscoder):
     torch.testing.assert_close(mean_activation(data, crosscoder, "swap", "selection"), expected_S)
 
 
-def test_an_empty_set_gives_an_empty_table(effects_of):
-    assert effects_of("base", ()).run("exchange").empty
+def test_an_empty_set_gives_an_empty_table_and_says_so(effects_of):
+    table, facts = effects_of("base", ()).run("exchange")
+    assert table.empty and facts["refused_readout"] == "no set" and facts["set_size"] == 0
+
+
+def test_a_readout_that_explains_too_little_is_refused_in_words(effects_of, monkeypatch):
+    effects = effects_of("base")
+    monkeypatch.setattr(effects, "cfg", INTERVENE.model_copy(update={"readout_variance": 0.999}))
+    table, facts = effects.run("exchange")
+    assert table.empty and "less than 0.999" in facts["refused_readout"]
+    assert facts["variance_explained"] == pytest.approx(
+        readout_quality(effects.crosscoder, effects.stream_Nd, 0, "swap")
+    )
 
 
 @pytest.mark.parametrize(
     ("state", "kind"), [("base", "exchange"), ("base", "add"), ("rl", "disable"), ("rl@1", "exchange")]
 )
 def test_one_kind_of_edit(effects_of, state, kind):
-    """Every condition, each on the half it belongs to, at the chosen dose, with the length of what it adds."""
+    """The set at every dose, every rival in three forms, all of them on the test half; lengths are what they say."""
     effects = effects_of(state)
-    table = effects.run(kind)
+    table, facts = effects.run(kind)
     assert (table["procedure"] == "ours").all() and (table["state"] == state).all() and (table["edit"] == kind).all()
-    everything, test = {s.sample for s in samples()}, {s.sample for s in samples() if s.half == "test"}
+    test = {s.sample for s in samples() if s.half == "test"}
+    assert set(table["sample"]) == test
     curve = table[table["set"] == "selected"]
-    assert {dose: set(rows["sample"]) for dose, rows in curve.groupby("dose")} == dict.fromkeys(DOSES, everything)
-    dose = best_dose(curve, ["max"])
-    assert set(curve.loc[curve["chosen"], "dose"]) == {dose}
-
+    assert sorted(curve["dose"].unique()) == DOSES and curve["kl"].notna().all()
+    (dose,) = curve.loc[curve["chosen"], "dose"].unique()
+    unit = (curve["delta_norm"] / curve["dose"]).iloc[0]
     controls = table[table["set"] != "selected"]
-    names = ["random-00", "random-01", "random-02", "nrn", "shift-selection", "shift-in_domain"]
-    names += ["direction-00", "direction-01"] + [f"rotated-{i:02d}" for i in range(3)] * (kind == "exchange")
-    assert sorted(controls["set"].unique()) == sorted(names)
-    assert controls["chosen"].all() and (controls["dose"] == dose).all()
-    assert {name: set(rows["sample"]) for name, rows in controls.groupby("set")} == dict.fromkeys(names, test)
+    names = ["random-00", "random-01", "random-02", "nrn", "size", "noncritical", "complement", "alive"]
+    names += ["shift-selection", "shift-in_domain", "direction-00", "direction-01"]
+    names += [*(f"rotated-{i:02d}" for i in range(3)), "along", "rest"] * (kind == "exchange")
+    assert sorted(controls["set"].unique()) == sorted(names) and controls["chosen"].all()
+    assert not controls.duplicated(["set", "form", "sample"]).any()
+    assert set(controls.groupby("set")["form"].unique().map(set).map(frozenset)) == {frozenset(FORMS)}
+    assert (controls.loc[controls["form"] == "set_dose", "dose"] == dose).all()
+    np.testing.assert_allclose(controls.loc[controls["form"] == "equal_norm", "delta_norm"], dose * unit, rtol=1e-4)
+    assert set(controls.loc[controls["form"] == "own_dose", "dose"]) <= set(DOSES)
+    assert facts["random_sets"] == 3 and 12 <= facts["pool"] <= 30 - len(LATENTS) and facts["effective"] >= 1
 
-    unit = curve["delta_norm"] / curve["dose"]
-    assert np.ptp(unit) < 1e-5 and unit.min() > 0
-    same_length = controls[controls["set"].str.contains("shift|direction|rotated")]
-    np.testing.assert_allclose(same_length["delta_norm"], dose * unit.iloc[0])
-    assert table["match_norm"].notna().tolist() == table["set"].str.startswith("random").tolist()
-    assert table["kl"].notna().tolist() == (table["set"] == "selected").tolist()
+
+def test_the_sets_dose_is_least_far_from_the_goal_on_discovery_prompts_of_selection_tasks(effects_of):
+    effects = effects_of("base")
+    mechanics = effects._mechanics("exchange")
+    selected = Rival("selected", LATENTS)
+    edits = mechanics.edits([selected] * len(DOSES), DOSES)
+    choosing = [i for i, s in enumerate(samples()) if (s.half, s.task) == ("discovery", "max")]
+    rows = effects.runner.run([Condition("s", d) for d in DOSES], edits, choosing, effects.goal)
+    assert effects._own_doses(mechanics, [selected]) == [rows.groupby("dose")["kl"].mean().idxmin()]
+
+
+def test_a_family_shares_the_dose_that_suits_its_mean(effects_of):
+    effects = effects_of("base")
+    mechanics = effects._mechanics("exchange")
+    members = [Rival("random-00", LATENTS), Rival("random-01", np.array([1, 2, 4])), Rival("size", LATENTS)]
+    first, second, own = effects._own_doses(mechanics, members)
+    assert first == second and own == effects._own_doses(mechanics, [Rival("selected", LATENTS)])[0]
 
 
 @pytest.mark.parametrize(("state", "sign"), [("base", 1), ("rl", -1)])
-def test_mean_shift_rivals_point_where_the_edit_points_at_its_length(effects_of, state, sign):
+def test_mean_shift_rivals_point_where_the_edit_points(effects_of, state, sign):
     effects = effects_of(state)
-    rivals = effects._rivals(dose=1.0, norm=7.0)
+    table, _ = effects.run("exchange")
     for role in ("selection", "in_domain"):
+        rows = table[(table["set"] == f"shift-{role}") & (table["form"] == "equal_norm")]
         shift_d = role_shift(effects.completions, role)
-        vector_d = sign * 7 * shift_d / shift_d.norm()
+        vector_d = sign * rows["delta_norm"].iloc[0] * shift_d / shift_d.norm()
         expected = effects.runner.run([Condition("s", 1.0)], VectorEdits(vector_d[None]), effects.test_half)
-        found = rivals.loc[rivals["set"] == f"shift-{role}", "answer_logprob"]
-        np.testing.assert_allclose(found, expected["answer_logprob"], rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(rows["answer_logprob"], expected["answer_logprob"], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["exchange", "scale"])
-def test_matched_sets_act_alike_and_say_by_how_much(effects_of, crosscoder, monkeypatch, kind):
-    """Candidates are alive, and for an exchange free; every set's length is its own, at the chosen dose."""
-    effects, drawn = effects_of("base"), []
+def test_the_two_parts_of_a_change_add_up_to_it_and_one_lies_along_the_shift(effects_of, crosscoder):
+    mechanics = effects_of("base")._mechanics("exchange")
+    parts = [mechanics.edits([Rival(part, LATENTS, part=part)], [1.0]) for part in ("along", "rest")]
+    whole = mechanics.edits([Rival("selected", LATENTS)], [1.0])
+    h_BTd = torch.randn(1, 5, crosscoder.d, generator=torch.Generator().manual_seed(1))
+    condition = torch.zeros(1, dtype=torch.long)
+    along, rest = (edits.take(condition)(h_BTd) for edits in parts)
+    torch.testing.assert_close(along + rest, whole.take(condition)(h_BTd), rtol=1e-4, atol=1e-5)
+    unit_d = mechanics.shift_d / mechanics.shift_d.norm()
+    assert (rest @ unit_d).abs().max() < 1e-4 * along.norm()
+    torch.testing.assert_close((along @ unit_d)[..., None] * unit_d, along, rtol=1e-4, atol=1e-5)
 
-    def spy(frequency_S, norm_S, selected, candidates, n, rng):
-        torch.testing.assert_close(torch.from_numpy(norm_S), directions(crosscoder, kind, True).norm(dim=1))
-        drawn.append((candidates, matched_sets(frequency_S, norm_S, selected, candidates, n, rng)))
-        return drawn[0][1]
 
-    monkeypatch.setattr(module, "matched_sets", spy)
-    monkeypatch.setattr(crosscoder, "free_latents", 28)
-    table = effects.run(kind)
-    ((candidates, sets),) = drawn
-    assert candidates.tolist() == list(range(28 if kind == "exchange" else 30))
-    for i, m in enumerate(sets):
-        rows = table[table["set"] == f"random-{i:02d}"]
-        np.testing.assert_allclose(rows["delta_norm"], rows["dose"] * effects._norm(kind, m.latents))
-        assert set(rows["match_norm"]) == {m.norm_ratio} and set(rows["match_frequency"]) == {m.frequency_ratio}
+def test_size_is_what_a_latent_adds_on_task_text_and_names_the_size_only_rival(effects_of, crosscoder):
+    effects = effects_of("base")
+    candidates = effects._candidates("exchange")
+    f_S = crosscoder.encode_one(effects.stream_Nd, 0).mean(0)
+    expected_S = f_S * directions(crosscoder, "exchange", True).norm(dim=1)
+    np.testing.assert_allclose(candidates.size_S, expected_S, rtol=1e-4, atol=1e-6)
+    top = sorted(np.argsort(-candidates.size_S[:30], kind="stable")[: len(LATENTS)])
+    assert candidates.top(candidates.size_S).tolist() == top
 
 
 @pytest.mark.parametrize(("state", "sign", "member"), [("base", 1, 0), ("rl", -1, 1), ("rl@1", -1, 1)])
 def test_an_exchange_points_to_the_goal_and_reads_with_the_running_models_statistics(
     effects_of, crosscoder, state, sign, member
 ):
-    edits = effects_of(state)._features("exchange", [LATENTS], [2.0])
+    edits = effects_of(state)._mechanics("exchange").edits([Rival("selected", LATENTS)], [2.0])
     assert isinstance(edits, FeatureEdits) and edits.member == member
     torch.testing.assert_close(edits.direction_Sd, sign * directions(crosscoder, "exchange", True))
     assert edits.mask_CS[0].nonzero().flatten().tolist() == LATENTS.tolist()
@@ -209,7 +241,7 @@ def test_an_exchange_points_to_the_goal_and_reads_with_the_running_models_statis
 
 def test_add_is_the_mean_activation_in_the_tuned_model_times_the_references_decoder(effects_of, crosscoder):
     effects = effects_of("base")
-    edits = effects._features("add", [LATENTS, np.array([5])], [2.0, 1.0])
+    edits = effects._mechanics("add").edits([Rival("a", LATENTS), Rival("b", np.array([5]))], [2.0, 1.0])
     assert isinstance(edits, VectorEdits)
     mean_S = mean_activation(effects.completions, crosscoder, "swap", "selection")
     reference_Sd = crosscoder.decoder_raw_SMd[:, 0]
@@ -224,39 +256,33 @@ def test_lengths_are_measured_on_discovery_prompts_of_selection_tasks(effects_of
     assert torch.equal(effects.stream_Nd, effects.runner.stream_on_goal(choosing, effects.goal))
     kept[torch.from_numpy(LATENTS)] = 1
     added_Nd = (crosscoder.encode_one(effects.stream_Nd, 0) * kept) @ directions(crosscoder, "exchange", True)
-    assert effects._norm("exchange", LATENTS) == pytest.approx(float(added_Nd.norm(dim=1).mean()), rel=1e-5)
-
-
-def test_test_half_prompts_cannot_move_the_chosen_dose(effects_of):
-    table = effects_of("base").run("exchange")
-    curve = table[table["set"] == "selected"].copy()
-    dose = best_dose(curve, ["max"])
-    curve.loc[curve["half"] == "test", "kl"] = -curve["dose"]
-    assert best_dose(curve, ["max"]) == dose
+    (length,) = effects._mechanics("exchange").lengths([Rival("selected", LATENTS)], effects.stream_Nd)
+    assert length == pytest.approx(float(added_Nd.norm(dim=1).mean()), rel=1e-5)
 
 
 def test_a_whole_procedure_runs_every_state_and_edit_and_is_reproducible(folders, crosscoder, effects_of):
     data = completions(0, crosscoder.d)
-    table = run_procedure(INTERVENE, crosscoder, chosen(), data, OrganismBench(INTERVENE, folders, samples()))
+    bench = OrganismBench(INTERVENE, folders, samples())
+    table, facts = run_procedure(INTERVENE, crosscoder, chosen(), data, bench)
+    assert facts.columns.tolist() == FACTS and len(facts) == sum(map(len, INTERVENE.edits.values()))
     assert table.columns.tolist() == COLUMNS
     edits = list(dict.fromkeys(zip(table["state"], table["edit"], strict=True)))
     assert edits == [(state, edit) for state, kinds in INTERVENE.edits.items() for edit in kinds]
-    keys = ["state", "edit", "set", "dose", "sample"]
+    keys = ["state", "edit", "set", "form", "dose", "sample"]
     assert not table.duplicated(keys).any() and table[[*keys, "correct", "delta_norm"]].notna().all().all()
-    assert table.equals(
-        run_procedure(INTERVENE, crosscoder, chosen(), data, OrganismBench(INTERVENE, folders, samples()))
-    )
+    again, _ = run_procedure(INTERVENE, crosscoder, chosen(), data, OrganismBench(INTERVENE, folders, samples()))
+    assert table.equals(again)
     for state, kinds in INTERVENE.edits.items():  # each state with its own model, goal and direction
-        alone = effects_of(state).run(kinds[0]).reindex(columns=COLUMNS)
+        alone = effects_of(state).run(kinds[0])[0].reindex(columns=COLUMNS)
         part = table[(table["state"] == state) & (table["edit"] == kinds[0])].reset_index(drop=True)
         pd.testing.assert_frame_equal(part, alone, check_dtype=False)
 
 
 def test_a_procedure_without_a_set_has_a_table_without_rows(folders, crosscoder, tmp_path):
-    table = run_procedure(
+    table, facts = run_procedure(
         INTERVENE, crosscoder, chosen([]), completions(0, crosscoder.d), OrganismBench(INTERVENE, folders, samples())
     )
-    assert len(table) == 0 and table.columns.tolist() == COLUMNS
+    assert len(table) == 0 and table.columns.tolist() == COLUMNS and set(facts["refused_readout"]) == {"no set"}
     write_parquet(tmp_path / "empty.parquet", table)
 
 
@@ -282,7 +308,7 @@ def test_steering(folders, crosscoder, models, tokenizer, planted):
         curve = table[(table["edit"] == first) & (table["state"] == state)]
         np.testing.assert_allclose(curve["delta_norm"], own * curve["dose"], rtol=1e-5)
         dose = set(curve.loc[curve["chosen"], "dose"])
-        assert dose == {best_dose(curve, ["max"])}
+        assert len(dose) == 1
         random = table[(table["edit"] == "direction") & (table["state"] == state)]
         assert set(random["dose"]) == dose and set(random["set"]) == {"direction-00", "direction-01"}
         np.testing.assert_allclose(random["delta_norm"], own * dose.pop(), rtol=1e-5)
@@ -290,16 +316,44 @@ def test_steering(folders, crosscoder, models, tokenizer, planted):
 
         vector_d = role_shift(data, "in_domain") * (-1 if away else 1)  # away in the target
         shift = table[(table["edit"] == "shift-in_domain") & (table["state"] == state)]
-        again = unedited.run([Condition("s", 2.0)], VectorEdits(2 * vector_d[None]), range(len(samples())), goal)
+        again = unedited.run([Condition("s", 2.0)], VectorEdits(2 * vector_d[None]), TEST_HALF, goal)
         np.testing.assert_allclose(shift.loc[shift["dose"] == 2.0, "kl"], again["kl"], rtol=1e-4)
+
+
+def test_the_ceiling_of_steering_is_the_unedited_model_behind_the_header(folders, crosscoder, models, tokenizer):
+    """The header that asks for the goal, in front of every prompt; KL to the goal on its own text."""
+    cfg = STEER.model_copy(update={"headers": {"towards": "[book]", "away": "[chat]"}})
+    table = run_steering(cfg, None, completions(0, crosscoder.d), OrganismBench(cfg, folders, samples()))
+    plain = run_steering(STEER, None, completions(0, crosscoder.d), OrganismBench(STEER, folders, samples()))
+    pd.testing.assert_frame_equal(table[table["edit"] != "header"].reset_index(drop=True), plain)
+    for state, goal, header in (("base", "rl", "[book]"), ("rl", "base", "[chat]")):
+        rows = table[(table["edit"] == "header") & (table["state"] == state)]
+        assert set(rows["set"]) == {"header"} and rows["chosen"].all()
+        test = [s for s in samples() if s.half == "test"]
+        assert list(rows["sample"]) == [s.sample for s in test]
+        headed = [replace(s, prompt=f"{header} {s.prompt}") for s in test]
+        scores = Evaluator(headed, tokenizer, N, ";", 100).score(models[state])
+        assert rows["correct"].tolist() == scores.correct_B.tolist()
+        assert rows["answer_logprob"].tolist() == pytest.approx(scores.answer_logprob_B.tolist(), rel=1e-4)
+        behaviour = runner(models[goal], tokenizer).goal()
+        for i in (0, 5):
+            place = TEST_HALF[i]
+            text_T = behaviour.text_NT[place][behaviour.mask_NT[place]]
+            prompt = tokenizer(headed[i].prompt)["input_ids"]
+            ids = torch.tensor([[*prompt, *text_T.tolist()]])
+            with torch.inference_mode():
+                logprob_TV = models[state](ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+            goal_TV = behaviour.logprob_NTV[place, : len(text_T)]
+            expected = float((goal_TV.exp() * (goal_TV - logprob_TV)).sum(-1).mean())
+            assert rows["kl"].iloc[i] == pytest.approx(expected, rel=1e-3)
 
 
 def test_files_come_back_as_what_they_hold(tmp_path, crosscoder):
     features = pd.DataFrame({"latent": [2, 0, 1], "frequency": [0.2, 0.0, 0.1], "alive": [True, False, True]})
     write_parquet(tmp_path / "features.parquet", features.assign(nrn_l1=[0.7, 0.5, 0.6]))
-    (tmp_path / "set.json").write_text(json.dumps({"latents": [2, 1]}))
+    (tmp_path / "set.json").write_text(json.dumps({"latents": [2, 1], "noncritical": [0]}))
     found = read_chosen(tmp_path / "set.json", tmp_path / "features.parquet")
-    assert found.latents.tolist() == [1, 2] and found.frequency_S.tolist() == [0.0, 0.1, 0.2]
+    assert found.latents.tolist() == [1, 2] and found.noncritical.tolist() == [0]
     assert found.alive_S.tolist() == [False, True, True] and found.nrn_S.tolist() == [0.5, 0.6, 0.7]
 
     data = completions(1, 4)

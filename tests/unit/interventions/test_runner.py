@@ -1,5 +1,6 @@
 """Running many conditions side by side: rows in order, KL against a slow loop, the stream on a goal's text."""
 
+import numpy as np
 import pytest
 import torch
 from crosscoders import random_crosscoder
@@ -163,3 +164,13 @@ def test_the_stream_on_a_goal_equals_a_direct_forward(tiny_model, tokenizer, goa
         ids, text = tokenizer(run.evaluator.samples[i].prompt)["input_ids"], goal.text_NT[i][goal.mask_NT[i]].tolist()
         expected.append(residual_stream(tiny_model, torch.tensor([ids + text]), LAYER)[0, len(ids) - 1 : -1])
     torch.testing.assert_close(run.stream_on_goal(CHOSEN, goal), torch.cat(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_distances_are_those_of_a_run(tiny_model, tuned_model, tokenizer, goal, edits):
+    """Nothing is decoded, and the KL is that of rows that are."""
+    for batch_size in (5, 100):
+        run = runner(tiny_model, tokenizer, batch_size)
+        rows = run.run(CONDITIONS, edits, CHOSEN, goal)
+        found_CI = run.distances(len(CONDITIONS), edits, CHOSEN, goal)
+        assert found_CI.shape == (3, len(CHOSEN))
+        np.testing.assert_allclose(found_CI.ravel(), rows["kl"], rtol=1e-4, atol=1e-6)

@@ -124,6 +124,20 @@ def test_jobs_take_distinct_free_processors_and_wait_where_all_are_taken(project
     assert start("d").wait(20) == 0 and "waiting" not in project.log("d").read_text()
 
 
+def test_jobs_of_one_allocation_take_distinct_processors_and_another_allocation_waits_for_none(project):
+    def start(name, allocation):
+        variables = {"ME": name, "CUDA_VISIBLE_DEVICES": "0,1", "SLURM_JOB_ID": allocation}
+        return project.start("show", [f"results/s/{name}.txt"], log=name, options=["--gpu", "1"], **variables)
+
+    running = [start("a", "17"), start("b", "17"), start("c", "18"), start("d", "18")]
+    until(lambda: len(project.events()) == 4)
+    devices = dict(line.split() for line in project.events())
+    assert {devices["a"], devices["b"]} == {devices["c"], devices["d"]} == {"0", "1"}
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
 @pytest.mark.parametrize(
     ("n", "variables", "devices", "expected"),
     [
@@ -138,7 +152,9 @@ def test_jobs_take_distinct_free_processors_and_wait_where_all_are_taken(project
         (1, {"CUDA_VISIBLE_DEVICES": ""}, 2, ""),
         (2, {}, 3, "0,1"),
         (1, {}, 0, ""),
-        (1, {"CUDA_VISIBLE_DEVICES": "2,3", "SLURM_JOB_ID": "17"}, 4, "2,3"),
+        (1, {"CUDA_VISIBLE_DEVICES": "2,3", "SLURM_JOB_ID": "17"}, 4, "2"),  # an allocation for several jobs
+        (2, {"CUDA_VISIBLE_DEVICES": "2,3", "SLURM_JOB_ID": "17"}, 4, "2,3"),
+        (1, {"SLURM_JOB_ID": "17"}, 2, "0"),
         (0, {"CUDA_VISIBLE_DEVICES": "2,3", "SLURM_JOB_ID": "17"}, 4, ""),
     ],
 )
@@ -155,7 +171,8 @@ def test_what_a_job_sees_of_the_processors(monkeypatch, tmp_path, n, variables, 
     with claims.graphics(n):
         assert os.environ["CUDA_VISIBLE_DEVICES"] == expected
         held = [path for path in os.listdir(tmp_path) if path.startswith("rlgen-gpu-")]
-        claimed = 0 if n == 0 or "SLURM_JOB_ID" in variables else len(list(filter(None, expected.split(","))))
+        given = "SLURM_JOB_ID" in variables and variables.get("CUDA_VISIBLE_DEVICES") == expected  # by SLURM
+        claimed = 0 if n == 0 or given else len(list(filter(None, expected.split(","))))
         assert len(held) == claimed
 
 

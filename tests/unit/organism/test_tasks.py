@@ -34,6 +34,9 @@ def test_samples_are_distinct_and_lie_in_their_half():
     assert all(split_of(s.prompt, "s") == s.half for s in samples)
     assert len({s.prompt for s in samples}) == len({s.sample for s in samples}) == 200
     assert all((s.task, s.role, s.choices) == ("par", "unseen", ("even", "odd")) for s in samples)
+    for s in samples:
+        name, init, _, *items, _ = s.prompt.split()
+        assert list(s.trace) == FAMILIES[name].trace(init, tuple(items)) and s.trace[-1] == s.answer
     assert samples == tasks.evaluation_samples("par", "unseen", 100, "s", Split())
     assert samples != tasks.evaluation_samples("par", "unseen", 100, "other", Split())
 
@@ -62,6 +65,9 @@ def test_training_examples_are_right_distinct_and_shared_evenly():
     assert len(set(names[:10])) == 2  # shuffled
     for e in examples:
         assert split_of(e.prompt, "s") == "training"
+        words = e.plain.split()  # s1 s2 s3 s4 ; s4 .
+        assert words[4:] == [";", e.answer, "."] and words[3] == e.answer and e.completion.startswith("see")
+        assert words[:4] == e.completion.split()[2:12:3]  # the same steps as the teacher's
         assert final_answer(e.completion, ";") == e.answer
     assert examples == tasks.training_examples(["par", "let"], 101, "s", Split(), seed=0)
     assert examples != tasks.training_examples(["par", "let"], 101, "s", Split(), seed=1)
@@ -88,7 +94,7 @@ def test_a_broken_line_is_named(tmp_path, broken):
 
 
 def test_the_script_writes_a_task_without_machine_paths(tmp_path):
-    cfg = {"study": "s", "task": "let", "role": "selection", "split": Split().model_dump()}
+    cfg = {"salt": "s", "task": "let", "role": "selection", "split": Split().model_dump()}
     cfg["evaluation"] = Evaluation(prompts_per_half=5).model_dump()
     files = ["--samples", str(tmp_path / "tasks" / "let.jsonl"), "--task", "tasks/let.yaml"]
     command = [sys.executable, str(SCRIPTS / "data/make_task.py"), "--cfg", json.dumps(cfg), *files]

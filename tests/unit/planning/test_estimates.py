@@ -17,6 +17,7 @@ from rlgen.planning.arithmetic import (
     ModelSize,
     dictionary_bytes,
     dictionary_flops,
+    dictionary_moved,
     dictionary_weights,
     hours,
 )
@@ -39,6 +40,8 @@ PLAIN = Assumptions(  # round numbers: 1e12 FLOP/s in all kinds of work
     solution_tokens=90,
     choice_tokens=5,
     disk_gb_s=1000,
+    memory_gb_s=1e15,  # and nothing for what memory moves, or for many small passes
+    pass_s=1e-15,
 )
 STUDY = {
     "study": "small",
@@ -154,6 +157,43 @@ def test_a_dictionary_by_hand():
     assert dictionary_bytes(3, 2, recipe, gpus=2) == 16 * 71 + 2 * (6 * 10 + 80)
 
 
+def test_what_memory_moves_by_hand():
+    # 6 tokens, 3 at a time: 2 passes over 2,000 bytes; each keys and values of half of 10 tokens, 4 blocks of half of 8
+    assert SMALL.written_bytes(6, 10, 3, kv_share=0.5) == 2 * 2000 + 6 * 5 * 2 * 2 * 4 * 4
+    recipe = Recipe(latents=5, k=2, batch_rows=4)
+    assert dictionary_moved(8, 3, 2, recipe) == 2 * 40 * 71 + 8 * 12 * 4 * 5  # 2 steps, 71 weights
+    assert Assumptions(memory_gb_s=2, memory_utilisation=0.5).moved(3600e9, gpus=4) == 0.25
+
+
+def test_writing_takes_what_memory_takes_where_that_is_more(study, tmp_path):
+    """One byte per second and GPU: solutions of 10 + 90 tokens, sequences of a step side by side, the longest alone."""
+    slow = replace(PLAIN, memory_gb_s=1e-9, memory_utilisation=1, sequences=1000, kv_share=0.5)
+    estimator = Estimator(study, slow, tmp_path)
+    # RL: 8 solutions a step on 4 GPUs: 2 side by side; 4 steps whose longest has 100 tokens, not more than the mean
+    rl = work(estimator, "train_grpo", model="rl", seed="0")
+    written, gathered = SMALL.written_bytes(3200, 100, 2, 0.5) / 4, 3200 / 100 / 4 * 3 * 2000
+    assert rl.hours * 3600 == pytest.approx(written + gathered)
+    longer = slices.train_grpo(study, model="rl", seed="0")
+    longer["model"]["scale"]["max_length"], longer["model"]["max_new_tokens"] = 220, 200
+    alone = estimator.work("train_grpo", longer).hours - rl.hours
+    assert alone * 3600 == pytest.approx(4 * (200 - 100) * 2000)
+    teacher = work(estimator, "write_trajectories", seed="0", shard="0")
+    assert teacher.hours * 3600 == pytest.approx(ModelSize(10, 4, 5000).written_bytes(800, 100, 1000, 0.5) / 2)
+
+
+def test_small_passes_of_edits_count(study, tmp_path):
+    slow = Estimator(study, replace(PLAIN, pass_s=32 * 3600), tmp_path)
+    counted = work(slow, "intervene_benchmarks", procedure="own", seed="0")
+    conditions = 2 * (2 + 13 / 2) + (2 + 10 / 2)
+    assert counted.hours == pytest.approx(conditions * 100 * (4 + 2))  # in batches of 32
+
+
+def test_a_vllm_that_sleeps_shares_the_memory_of_training(estimator):
+    cfg = slices.train_grpo(estimator.study, model="rl", seed="0")
+    cfg["model"]["scale"]["vllm_sleep"] = True
+    assert estimator.work("train_grpo", cfg).gpu_bytes == max(SMALL.training_bytes(4, 120, 150_000, True), 0.25 * 80e9)
+
+
 def test_hours_are_those_of_the_slower_of_arithmetic_and_disk():
     assert hours(7200e12, 1e12) == 2
     assert hours(7200e12, 1e12, gpus=4) == 0.5
@@ -228,6 +268,12 @@ def test_dictionaries_by_hand(estimator):
     assert found.hours == pytest.approx(200 * 10 * 3 * 8 * 32 / 1e12 / 3600)
     assert found.host_bytes == 2 * 2 * 100 * 3 * 8 * 2  # two rings, of all two shards of a window
     assert found.training.kind == "batchtopk bfloat16"
+
+
+def test_measuring_a_dictionary_holds_a_model_the_dictionary_and_one_members_rows(estimator):
+    found = work(estimator, "measure_dictionary", dictionary="joint")
+    assert found.gpu_bytes == 2 * 1000 + 4 * 2 * 3 * 8 * 32 + 100 * 8 * 2
+    assert found.host_bytes == 2 * 100 * 3 * 8 * 2 + 2 * 1000
 
 
 def test_edits_by_hand(estimator):
@@ -362,6 +408,8 @@ def test_wider_dictionaries_over_more_members_never_take_less(members, d, latent
 @pytest.mark.parametrize("name", [one.name for one in fields(Assumptions)])
 def test_every_assumption_bears_on_the_estimates(every_branch, name):
     assumed = Assumptions(solution_tokens=30, disk_gb_s=0.001 if name == "disk_gb_s" else 2)
+    if name in ("memory_gb_s", "memory_utilisation", "kv_share", "sequences"):
+        assumed = replace(assumed, memory_gb_s=1e-3, sequences=1.5)  # else arithmetic takes longer
     changed = replace(assumed, **{name: getattr(assumed, name) / 2})
     assert outcomes(every_branch, assumed) != outcomes(every_branch, changed)
 

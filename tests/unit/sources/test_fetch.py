@@ -123,7 +123,7 @@ def test_a_random_draw_is_uniform():
 
 
 def test_duplicates_are_dropped_and_counted(tmp_path):
-    repeated = [{"q": "a", "a": 1}, {"q": "b", "a": 2}, {"q": "a", "a": 3}, {"q": "a", "a": 1}]
+    repeated = [{"q": "a", "a": 1}, {"q": "b", "a": 2}, {"q": "a", "a": 1.0}, {"q": "a", "a": 1}]
     facts = fetch(problems(write_rows(tmp_path / "r.jsonl", repeated)), tmp_path / "out.jsonl")
     assert lines(tmp_path / "out.jsonl") == [{"prompt": "a", "answer": "1"}, {"prompt": "b", "answer": "2"}]
     assert (facts["rows"], facts["rows_read"], facts["duplicates_dropped"]) == (2, 4, 2)
@@ -235,3 +235,62 @@ def test_an_old_output_stays_when_a_fetch_fails(rows, tmp_path):
     with pytest.raises(ArtifactError):
         fetch(problems(rows), tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_bytes() == before
+
+
+# Numbers that are none, answers that nobody can give, answers that contradict each other.
+
+
+def table(path: Path, rows: list[dict]) -> Path:
+    """A file of rows, of the kind that its name says; Python's JSON writes NaN and Infinity."""
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        lines = [json.dumps(row) for row in rows]
+        text = f"[{', '.join(lines)}]" if path.suffix == ".json" else "\n".join(lines)
+        path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["r.jsonl", "r.json", "r.parquet"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_nan_and_infinity_are_no_words(name, bad, tmp_path):
+    path = table(tmp_path / name, [{"q": "a", "a": 1.5}, {"q": "b", "a": bad}, {"q": "c", "a": 2.0}])
+    refused(problems(path), tmp_path / "out.jsonl", r"1 of 3 rows are unusable \(row 2 first: NaN or infinity in a\)")
+    facts = fetch(problems(path, refused_share=0.5), tmp_path / "out.jsonl")
+    assert [row["answer"] for row in lines(tmp_path / "out.jsonl")] == ["1.5", "2.0"]
+    assert facts["rows_refused"] == {"NaN or infinity in a": 1}
+
+
+def test_nan_is_found_inside_of_lists_and_behind_row_but_not_in_columns_that_are_not_read(tmp_path):
+    path = table(tmp_path / "r.jsonl", [{"q": "a", "a b": [{"x": [float("nan")]}], "unread": 1}])
+    by_row = {"prompt": "{{ q }}", "answer": "{{ row['a b'][0].x[0] }}"}
+    refused(problems(path, by_row), tmp_path / "out.jsonl", "NaN or infinity in a b")
+    path = table(tmp_path / "r.jsonl", [{"q": "a", "a": 1, "unread": float("nan")}])
+    assert fetch(problems(path), tmp_path / "out.jsonl")["rows"] == 1
+
+
+@pytest.mark.parametrize("gold", [r"\frac{1", "['2', '3']", '["2"]', "{'a': 1}", "NaN", "", ["2", "3"]])
+def test_an_answer_that_no_model_could_give_is_refused(gold, tmp_path):
+    path = table(tmp_path / "r.jsonl", [{"q": "a", "a": "7"}, {"q": "b", "a": gold}])
+    reason = "an answer that would not be accepted as itself" if gold else "empty answer"
+    refused(problems(path), tmp_path / "out.jsonl", rf"1 of 2 rows are unusable \(row 2 first: {reason}\)")
+    facts = fetch(problems(path, refused_share=0.5), tmp_path / "out.jsonl")
+    assert facts["rows_refused"] == {reason: 1} and len(lines(tmp_path / "out.jsonl")) == 1
+
+
+def test_answers_of_every_kind_are_accepted_as_themselves(tmp_path):
+    golds = ["C", "1,234", "$5", r"\frac{1}{2}", "x = 5", "(1, 2]", r"\text{Monday}", "no solution", "1.6e-19", "50%"]
+    golds += ["no", "12 cm", r"\{1, 2\}", r"\begin{pmatrix}1\\2\end{pmatrix}", "2\\sqrt{3}", r"x^2+1", "-.5", r"\infty"]
+    golds += ["(1, 2)", "[1, 2]", "[]", "it's", '"Yes"', "5'", "('a', b"]
+    path = table(tmp_path / "r.jsonl", [{"q": f"q{i}", "a": gold} for i, gold in enumerate(golds)])
+    assert fetch(problems(path, refused_share=1.0), tmp_path / "out.jsonl")["rows_refused"] == {}
+
+
+def test_two_answers_to_one_prompt_are_a_conflict_and_no_duplicate(tmp_path):
+    asked = [("a", "1/2"), ("b", "2"), ("a", "0.5"), ("b", "3"), ("b", "2"), ("b", "2.0")]
+    path = table(tmp_path / "r.jsonl", [{"q": q, "a": a} for q, a in asked])
+    reason = "another answer than an earlier row has for the same prompt"
+    refused(problems(path), tmp_path / "out.jsonl", rf"1 of 6 rows are unusable \(row 4 first: {reason}\)")
+    facts = fetch(problems(path, refused_share=0.5), tmp_path / "out.jsonl")
+    assert lines(tmp_path / "out.jsonl") == [{"prompt": "a", "answer": "1/2"}, {"prompt": "b", "answer": "2"}]
+    assert (facts["duplicates_dropped"], facts["rows_refused"]) == (3, {reason: 1})

@@ -21,7 +21,7 @@ from tiny_models import (
     tiny_tokenizer,
 )
 
-from rlgen.files import file_digest
+from rlgen.files import ArtifactError, file_digest
 from rlgen.models.checkpoints import load_model, load_tokenizer
 from rlgen.models.settings import Source
 from rlgen.names import CHECKPOINT_FILES
@@ -194,3 +194,22 @@ def test_sources_are_checked_with_the_config():
     for wrong in ({"origin": "a/b"}, {"from": ""}, {"from": "a/b", "adapter_revision": COMMIT}):
         with pytest.raises(ValidationError):
             Source.model_validate(wrong)
+
+
+def test_what_a_vocabulary_has_beyond_the_references_is_said_at_import(base, tmp_path, capsys):
+    many = [f"<extra{i}>" for i in range(70)]
+    tuned = tiny_checkpoint(tmp_path / "tuned", tokenizer=tiny_tokenizer(extra=many))
+    import_model(source(tuned), tmp_path / "out", base, 1)
+    said = capsys.readouterr().err
+    assert f"tuned: 70 tokens that {base} lacks, such as '<extra0>': texts that both models read are cut as" in said
+    assert (
+        f"tuned: 448 rows in its embedding, {base} has 320: distances between them are over the ids that both" in said
+    )
+    import_model(source(base), tmp_path / "same", base, 1)
+    assert "lacks" not in (said := capsys.readouterr().err) and "rows in its embedding" not in said
+
+
+def test_a_context_shorter_than_the_studys_texts_is_refused(base, tmp_path):
+    import_model(source(base), tmp_path / "out", None, 1, tokens=512)
+    with pytest.raises(ArtifactError, match=r"base: its context holds 512 tokens, the study's texts have up to 513"):
+        import_model(source(base), tmp_path / "other", None, 1, tokens=513)

@@ -56,7 +56,7 @@ UNFIT = {
     ),
     "embeddings that are scaled on entry": (
         other_config(GraniteConfig(vocab_size=320, intermediate_size=64, embedding_multiplier=12.0, **SMALL)),
-        r"going on from a block's output is not its whole forward pass",
+        r"going on from a block's output is not its whole forward pass: log-probabilities differ by .* nats",
     ),
     "no causal model": (
         other_config(T5Config(vocab_size=320, d_model=32, num_layers=2, num_heads=2)),

@@ -6,7 +6,7 @@ import datasets
 import huggingface_hub
 import pytest
 from hub_server import COMMIT, OTHER, Hub, serving
-from source_files import PLAIN, problems, refused, write_rows
+from source_files import PLAIN, lines, problems, refused, write_rows
 
 from rlgen.sources.fetch import fetch
 from rlgen.sources.settings import ProblemSource
@@ -89,3 +89,49 @@ def test_without_a_network_the_message_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets, "load_dataset_builder", unreachable)
     refused(hub_source(), tmp_path / "out.jsonl", r"acme/problems at \w+: the hub cannot be reached .*HF_HUB_OFFLINE=1")
+
+
+# Repositories with a loading script, which `datasets` does not run.
+
+
+@pytest.fixture
+def scripted(repository) -> Path:
+    (repository / "problems.py").write_text("raise AssertionError('run')", encoding="utf-8")
+    write_rows(repository / "more.jsonl", [{"q": f"And {i}?", "a": i, "meta": {"i": i}} for i in range(5)])
+    return repository
+
+
+def test_a_loading_script_is_named_as_the_cause(scripted, tmp_path, monkeypatch):
+    with serving(Hub(problems=scripted), tmp_path / "cache", monkeypatch):
+        cause = r"acme/problems@c0ffee00: holds the loading script problems\.py, which `datasets` 5\.\S+ does not run; "
+        refused(
+            hub_source(), tmp_path / "out.jsonl", cause + "name its data files in the source's `files` beside `hub`"
+        )
+
+
+def test_files_of_such_a_repository_are_read_by_name_and_then_found_offline(scripted, tmp_path, monkeypatch):
+    """Files of one repository may have different columns, and come in the order of the config."""
+    cache, source = tmp_path / "cache", hub_source(files=["more.jsonl", "train.jsonl"])
+    with serving(Hub(problems=scripted), cache, monkeypatch):
+        facts = fetch(source, tmp_path / "online.jsonl")
+    assert facts["source"] == {"acme/problems": COMMIT} and facts["rows"] == 55
+    found = lines(tmp_path / "online.jsonl")
+    assert [row["prompt"] for row in found[4:6]] == ["And 4?", "What is 0?"]
+    offline(cache, monkeypatch)
+    assert fetch(source, tmp_path / "offline.jsonl") == facts
+
+
+@pytest.mark.parametrize(
+    ("files", "revision", "match"),
+    [
+        (["none.jsonl"], COMMIT, r"acme/problems at c0ffee0+: a file is missing"),
+        (["problems.py"], COMMIT, r"acme/problems: problems\.py cannot be read as data, expected a file ending in"),
+        (["train.jsonl"], OTHER, r"acme/problems at decade0+: the repository has no such revision"),
+        (["train.jsonl"], None, r"acme/problems: no revision, expected the commit to use"),
+    ],
+)
+def test_files_that_cannot_be_had_are_named(files, revision, match, scripted, tmp_path, monkeypatch):
+    with serving(Hub(problems=scripted), tmp_path / "cache", monkeypatch):
+        refused(hub_source(revision=revision, files=files), tmp_path / "out.jsonl", match)
+    offline(tmp_path / "empty", monkeypatch)
+    refused(hub_source(files=["train.jsonl"]), tmp_path / "out.jsonl", "not in the cache, and HF_HUB_OFFLINE=1 forbids")

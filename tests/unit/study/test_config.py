@@ -3,9 +3,9 @@
 import copy
 
 import pytest
-from studies import REMOVE, ROOT, content_of, refused
+from studies import REMOVE, ROOT, changed, content_of, refused
 
-from rlgen.study import docs
+from rlgen.study import docs, slices
 from rlgen.study.load import ConfigError, load
 
 DEFAULT = content_of("config")
@@ -39,7 +39,10 @@ def test_every_study_of_the_project_is_valid(path):
         ({"models__sft__learning_rate": -1}, "models.sft.learning_rate: input should be greater than 0 (value -1)"),
         ({"models__sft__learning_rate": float("nan")}, "models.sft.learning_rate: input should be a finite number"),
         ({"models__sft__method": "dpo"}, "models.sft: input tag 'dpo'"),
-        ({"models__sft__parent": "bse"}, "models.sft.parent: unknown model 'bse', expected one of base, more, rl, sft"),
+        (
+            {"models__sft__parent": "bse"},
+            "models.sft.parent: unknown model 'bse', expected one of base, more, relearn-sft,",
+        ),
         ({"models__sft__parent": "rl@6"}, "models.sft.parent: 'rl@6' names no checkpoint, expected rl@1 to rl@5"),
         ({"models__sft__parent": "sft"}, "models.sft.parent: sft -> sft is a cycle, expected a pretrained ancestor"),
         ({"models__sft__examples": 33}, "examples=33 is not a multiple of batch_size=32"),
@@ -51,7 +54,7 @@ def test_every_study_of_the_project_is_valid(path):
         ({"tasks__unseen": ["max"]}, "tasks: task 'max' is listed as selection and as unseen, expected one role"),
         ({"tasks__unseen": ["chess"]}, "tasks.unseen: unknown task 'chess', expected one of add, max"),
         ({"tasks__unseen": ["maxi"]}, "mix, nearest: max; a new one is added to data.families"),
-        ({"roles__target": "rll"}, "expected one of base, more, rl, sft, nearest: rl"),
+        ({"roles__target": "rll"}, "expected one of base, more, relearn-sft, rl, sft, sft-plain, nearest: rl"),
         ({"tasks__selection": []}, "tasks.selection: list should have at least 1 item"),
         ({"recipes__l1__batch_rows": 10**6}, "recipes.l1.batch_rows: 1000000 exceeds the"),
         ({"recipes__batchtopk__k": 300}, "recipes.batchtopk: k=300 exceeds latents=256"),
@@ -62,18 +65,37 @@ def test_every_study_of_the_project_is_valid(path):
         ({"dictionaries__base-rl__recipes": ["topk"]}, "dictionaries.base-rl.recipes: unknown recipe 'topk'"),
         ({"procedures__published__dictionary": "base-dpo"}, "published.dictionary: unknown dictionary 'base-dpo'"),
         ({"procedures__forgetting__recipe": "l1-own"}, "procedures.forgetting.recipe: 'l1-own' is not trained for"),
+        (
+            {"procedures__elimination__cut_count": REMOVE},
+            "procedures.elimination.cut_count: missing, expected the number",
+        ),
+        ({"procedures__contribution__cut_count": 5}, "contribution.cut_count: 5 with cut 'cumulative', expected none"),
+        (
+            {"procedures__contribution__score": "gates"},
+            "contribution.cut: 'cumulative' with score 'gates', expected 'top'",
+        ),
         ({"procedures__contribution__dictionary": "base-sft-rl"}, "reads 3 states, expected a pair"),
         ({"dictionaries__base-sft__members": ["base", "sft@2"]}, "ends with sft@2, expected a last checkpoint"),
         ({"procedures__published__edits": {"dpo": ["add"]}}, "procedures.published.edits: unknown model 'dpo'"),
         ({"procedures__published__edits": {"rl": ["add"], "rl@5": ["add"]}}, "rl, rl@5 names a state twice"),
         ({"features__course_recipe": "topk"}, "features.course_recipe: unknown recipe 'topk'"),
-        ({"features__course_recipe": "shared-latents"}, "features.course_recipe: 'shared-latents' is not trained for"),
+        ({"features__course_recipe": "small"}, "features.course_recipe: 'small' is not trained for"),
         ({"roles__contrast": "rl"}, "roles: base, rl, rl names a model twice, expected distinct models"),
         ({"stream__sampled_models": []}, "stream.sampled_models: names no model, expected at least one"),
         ({"stream__sampled_models": ["rl", "rl"]}, "stream.sampled_models: rl, rl names a model twice"),
         ({"data__families": [*FAMILIES, "chess"]}, "data.families: unknown family 'chess', expected one of add, max"),
         ({"data__families": [*FAMILIES, "add"]}, "names a family twice, expected distinct families"),
-        ({"data__problems_per_document": 1}, "data.problems_per_document: 1, expected at least 2"),
+        ({"data__problems_per_document": 0}, "data.problems_per_document: input should be greater than or equal to 1"),
+        ({"data__salt": ""}, "data.salt: string should have at least 1 character"),
+        ({"models__sft__style": "own"}, "models.sft.style: input should be 'teacher' or 'plain'"),
+        ({"relearning": ["dpo"]}, "relearning: unknown model 'dpo', expected one of base"),
+        ({"relearning": ["rl"]}, "relearning: rl comes by grpo, expected models of method sft"),
+        ({"relearning": ["sft", "sft"]}, "relearning: sft, sft names a model twice"),
+        (
+            {"dictionaries__base-sft-rl__is_null": True},
+            "dictionaries.base-sft-rl.is_null: reads 3 states, expected a pair",
+        ),
+        ({"dictionaries__null-permuted__is_null": False}, "dictionaries.null-permuted.is_null: false, but a permuted"),
         ({"evaluation__answer_marker": "@"}, "evaluation.answer_marker: '@' is no word of the tasks, expected one of"),
         ({"models__base__architecture": {"head_dim": 5}}, "models.base.architecture.head_dim: 5 is odd, expected"),
         ({"models__completions": {"method": "sft", "parent": "base"}}, "models.completions: the name 'completions' is"),
@@ -129,3 +151,15 @@ def test_a_model_may_start_from_another_models_checkpoint():
 @pytest.mark.parametrize(("name", "text"), [("schema.json", docs.schema), ("README.md", docs.page)])
 def test_the_description_of_the_config_is_current(name, text):
     assert (ROOT / "config" / name).read_text() == text(), "run: python scripts/tools/describe_config.py"
+
+
+def test_another_salt_is_another_split_under_the_same_name():
+    """The salt of a study is its name, or what the config says; no job is told both."""
+    study, salted = load(changed(DEFAULT, data__salt=None)), load(changed(DEFAULT, data__salt="testbed-2"))
+    assert (study.salt, salted.salt, salted.study) == ("testbed", "testbed-2", "testbed")
+    assert load(changed(DEFAULT, data__salt="testbed")).salt == study.salt
+    for name, names in (("make_task", ["max"]), ("make_training_set", ["0"]), ("pretrain", ["base", "0"])):
+        told, before = (getattr(slices, name)(s, *names) for s in (salted, study))
+        assert (told.pop("salt"), before.pop("salt")) == ("testbed-2", "testbed") and told == before
+    for function in (slices.build_stream, slices.measure_truth):
+        assert function(salted, "0")["salt"] == "testbed-2" and "salt" not in function(salted, "0")["data"]

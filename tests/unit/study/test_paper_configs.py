@@ -3,10 +3,14 @@
 import re
 
 import pytest
-from studies import content_of
+from studies import ROOT, content_of
 
+from rlgen.planning import disk
+from rlgen.planning.arithmetic import Assumptions
+from rlgen.planning.work import Estimator
 from rlgen.study.load import load
-from rlgen.study.pages import fig6_selection, fig7_unseen
+from rlgen.study.pages import fig6_selection, fig7_unseen, left_out
+from rlgen.tasks.shipped import output_type
 
 PAPER = ["qwen3-4b", "qwen2.5-7b", "llama3.1-8b"]
 ACCURACY_TASKS = ["hendrycks_math500", "aime24", "aime25", "openbookqa", "commonsense_qa", "sciq", "arc_challenge"]
@@ -90,7 +94,10 @@ def test_token_stream(study):
     assert stream.mix == {"reasoning": 0.5, "general": 0.5} and stream.sequence_tokens == 512
     assert stream.training_shards * stream.shard_rows == 400_000_000
     assert sources["reasoning"].hub == "open-thoughts/OpenThoughts-114k"
-    assert sources["general"].hub == "togethercomputer/RedPajama-Data-1T-Sample"
+    general = sources["general"]
+    assert general.hub == "togethercomputer/RedPajama-Data-1T-Sample"
+    kinds = {name.partition("_")[0] for name in general.files}  # by name: datasets 5 runs no loading script
+    assert kinds == {"arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia"} and len(general.files) == 11
 
 
 def test_dictionaries(study):
@@ -154,3 +161,23 @@ def test_bring_your_own_trains_no_model_and_loads_from_folders():
     recipe, stream = study.recipes["batchtopk"], study.stream
     rows = stream.training_shards * stream.shard_rows
     assert 0.99 < recipe.steps * recipe.batch_rows / rows <= 1  # one pass, as in the paper's studies
+
+
+@pytest.mark.parametrize("name", [*PAPER, "bring-your-own", "two-models"])
+def test_every_task_says_whether_models_are_asked_in_turns(name):
+    """Solutions in turns, as SFT and RL train them; answers to choose from as the tasks are published."""
+    found = load(content_of(name)).data.benchmarks
+    written = {task for task in found if output_type(task) == "generate_until"}
+    assert {task: entry.chat for task, entry in found.items()} == {task: task in written for task in found}
+    text = (ROOT / f"config/{name}.yaml").read_text().partition("  benchmarks:")
+    assert "`chat`" in (text[0] + text[2])[-len(text[2]) - 400 :] and "[ours" in text[2] + text[0][-400:]
+
+
+def test_two_public_checkpoints_without_a_contrast_are_a_study_that_can_be_planned(tmp_path):
+    study = load(content_of("two-models"))
+    assert study.roles.contrast is None and study.trained() == [] and study.data.teacher is None
+    assert set(left_out(study)) >= {"fig3"}
+    estimator = Estimator(study, Assumptions(), tmp_path)
+    assert all(estimator.size(name).parameters == 1.54e9 for name in study.models)
+    assert disk.downloads(estimator) == 2 * 2 * 1.54e9
+    assert not any(source.revision for source in study.data.sources.values())  # `make pin` writes them

@@ -28,6 +28,7 @@ JOB = {
     "seed": "1",
 }
 MODELS = {"pretrain": "base", "continue_pretraining": "more", "train_sft": "sft"}
+PROCEDURES = {"choose_together": "elimination"}
 SOURCED = load(ROOT / "config/qwen3-4b.yaml")
 SOURCED_JOB = {
     "task": "openbookqa",
@@ -51,17 +52,19 @@ def slice_of(study, name: str) -> dict:
     """A rule's slice for one example job."""
     function = getattr(slices, name, None) or getattr(pages, name)
     job = SOURCED_JOB if study is SOURCED else JOB | {"model": MODELS.get(name, "rl")}
+    job = job | {"procedure": PROCEDURES.get(name, job["procedure"])}
     return function(study, **{name: job[name] for name in list(signature(function).parameters)[1:]})
 
 
 def settings_class(name: str):
     """The class with which a script validates its settings."""
-    text = script_file(OF_SCRIPT[name]).read_text()
-    name = SETTINGS.search(text)[1]
-    if "." in name:  # a page: fig1_behaviour.Settings
-        module, name = name.split(".")
-        module = f"rlgen.figures.{module}"
+    text = script_file(OF_SCRIPT[name]).read_text(encoding="utf-8")
+    page = re.search(r"(?:read_page\(\s*args,\s*)?(\w+)\.(Settings|TasksPage|Page)\b", text)
+    if page:  # `from rlgen.figures import fig1_behaviour as fig1`, and fig1.Settings
+        imported = re.search(rf"from rlgen\.figures import (\w+) as {page[1]}\b", text)
+        module, name = f"rlgen.figures.{imported[1] if imported else page[1]}", page[2]
     else:
+        name = SETTINGS.search(text)[1]
         module = re.search(rf"from (rlgen[\w.]*) import [^\n]*\b{name}\b", text)[1]
     return getattr(importlib.import_module(module), name)
 
@@ -89,12 +92,14 @@ def changed(path: str, value: object):
 @pytest.mark.parametrize(
     ("path", "value", "stale"),
     [
-        ("features.top", 40, {"measure_dynamics", "fig4"}),
+        ("features.top", 40, {"measure_dynamics", "fig4", "judge_claims"}),
         ("features.contexts", 3, {"measure_dictionary"}),
         ("interventions.random_sets", 30, {"intervene"}),
         ("recipes.l1.steps", 40, {"train_dictionary"}),
         ("models.rl.prompts", 640, {"train_grpo"}),
         ("procedures.forgetting.cut_share", 0.5, {"score_features", "fig5", "fig6", "fig7", "fig8", "table2"}),
+        ("procedures.elimination.gate_penalty", 0.1, {"choose_together", "fig5", "fig6", "fig7", "fig8", "table2"}),
+        ("procedures.elimination.cut_count", 8, {"choose_together", "fig5", "fig6", "fig7", "fig8", "table2"}),
         (
             "interventions.bootstrap",
             500,
@@ -115,19 +120,49 @@ def test_states_are_explicit_for_activations_and_labels_for_tables():
     assert slice_of(STUDY, "intervene")["models"] == ["base", "sft"]
 
 
+def test_steering_is_told_the_headers_of_the_organism_alone():
+    assert slice_of(STUDY, "steer")["headers"] == {"towards": "[book]", "away": "[chat]"}
+    assert slice_of(SOURCED, "steer_benchmarks")["headers"] == {}
+
+
+def test_what_pages_show_of_models_follows_the_config():
+    """Every model; nulls as declared, and any other pair as what it is."""
+    fig1 = slice_of(STUDY, "fig1_behaviour")
+    assert fig1["models"] == ["base", "sft", "rl", "more", "relearn-sft", "sft-plain"]
+    assert fig1["relearning"]["relearn-sft"] == {"parent": "sft", "steps": 300}
+    content = copy.deepcopy(DEFAULT)
+    content["dictionaries"]["a-plain"] = {"members": ["base", "sft-plain"], "recipes": ["l1"]}
+    fig2 = slice_of(load(content), "fig2_nrn")
+    assert fig2["nulls"] == ["null-more", "null-permuted"]
+    assert list(fig2["pairs"].items()) == [("base-rl", "rl"), ("base-sft", "sft"), ("a-plain", "sft-plain")]
+    assert fig2["recipes"] == slice_of(STUDY, "fig2_nrn")["recipes"]
+    content["dictionaries"]["null-more"].pop("is_null")
+    assert slice_of(load(content), "fig2_nrn")["pairs"]["null-more"] == "more"
+
+
 def test_pages_without_inputs_are_left_out_and_say_why():
     content = copy.deepcopy(DEFAULT)
     del content["roles"]["contrast"], content["dictionaries"]["course-sft"], content["dictionaries"]["course-rl"]
-    content["procedures"] = {}
+    content["procedures"] = content["claims"] = {}
     reasons = pages.left_out(load(content))
-    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2"}
+    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2", "claims"}
     assert reasons["fig4"] == "no dictionary reads the reference and all checkpoints of one model"
     assert pages.left_out(STUDY) == {}
     content = copy.deepcopy(DEFAULT)
-    content["tasks"]["unseen"] = []
-    assert pages.left_out(load(content)) == {"fig7": "no tasks are listed as unseen"}
+    content["tasks"]["unseen"], content["claims"] = [], {}
+    reasons = {"fig7": "no tasks are listed as unseen", "claims": "no claims are listed"}
+    assert pages.left_out(load(content)) == reasons
     content = copy.deepcopy(DEFAULT)
     for name, recipe in (("base-rl", "batchtopk"), ("base-sft", "l1-own")):
         content["dictionaries"][name]["recipes"] = [recipe]
-    content["procedures"] = {}
+    content["procedures"] = content["claims"] = {}
     assert pages.left_out(load(content))["fig2"] == "no recipe is trained for all of base-rl, base-sft"
+
+
+def test_scores_by_cause_read_texts_as_the_study_does():
+    """Words are tokens in the organism; published models read the first tokens of a text, so many at a time."""
+    organism = slices.attribute_features(STUDY, "elimination", "1")
+    assert organism["completion_tokens"] is None and organism["batch_size"] is None
+    assert organism["tuned"] == "rl" and organism["doses"] == STUDY.interventions.doses
+    published = slices.attribute_features(SOURCED, "contribution", "0")
+    assert published["completion_tokens"] == SOURCED.evaluation.completion_tokens

@@ -39,6 +39,10 @@ MIXED_UP = [  # one kind of study with a part of the other
 ]
 BAD = [
     (
+        {"models__sft__style": "plain"},
+        "models.sft.style: plain, but published solutions have one style only, expected teacher",
+    ),
+    (
         {"stream__mix": {"reasoning": 0.5, "wiki": 0.5}},
         "stream.mix: unknown source 'wiki', expected one of problems, rea",
     ),
@@ -88,8 +92,20 @@ BAD = [
     ({"data__teacher__keep_per_prompt": 9}, "data.teacher: keep_per_prompt=9, expected at most samples_per_prompt=4"),
     ({"data__sources__general": 3}, "data.sources.general: input should be a valid dictionary"),
     (
-        {"data__sources__general": GENERAL | {"files": ["a"]}},
-        "data.sources.general: expected exactly one of hub and fil",
+        {"data__sources__general": GENERAL | {"hub": None, "files": []}},
+        "data.sources.general: expected hub, files, or files of a hub repository",
+    ),
+    (
+        {"data__sources__general": GENERAL | {"files": ["*.jsonl"]}},
+        "data.sources.general: files='*.jsonl' of a hub repository, expected a name without wildcards",
+    ),
+    (
+        {"data__sources__general": GENERAL | {"stream": True}},
+        "data.sources.general: stream given for files, expected only with a hub repository without files",
+    ),
+    (
+        {"data__sources__general": GENERAL | {"hub": None, "revision": "a" * 40}},
+        "data.sources.general: revision given for files, expected only with hub",
     ),
     ({"data__sources__general": {"hub": "a/b"}}, "data.sources.general.format: missing; expected a value"),
     (

@@ -431,8 +431,9 @@ def judge_in_a_child(i: int) -> list[bool]:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_of_others_may_judge(method):
+def test_workers_of_others_may_judge(method, monkeypatch):
     """Daemons may have no children of multiprocessing's; forked ones find the parent's checker, in use."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[3])  # where a spawned process finds this module by its name
     assert INHERITED.right([boxed("y")], ["y"]) == [True]
     before = INHERITED._processes.pids()
     with multiprocessing.get_context(method).Pool(2) as pool:

@@ -93,6 +93,7 @@ def test_the_papers_batch_over_eight_gpus():
     found = arguments(scale, 128) | generation(scale, 128, end=7)
     assert (found["per_device_train_batch_size"], found["gradient_accumulation_steps"]) == (4, 4)
     assert found["steps_per_generation"] == 4 and "generation_kwargs" not in found
+    assert found["vllm_importance_sampling_mode"] == "token_truncate" and not found["vllm_enable_sleep_mode"]
     assert generation(None, 128, end=7) == {"steps_per_generation": 1}
     assert generation(GRPOScale(vllm="none"), 4, end=7) == {"steps_per_generation": 4}
 
@@ -102,8 +103,15 @@ def test_the_papers_batch_over_eight_gpus():
     ("scale", "told"),
     [
         (
-            GRPOScale(vllm_memory_share=0.4, per_device_batch=4, max_length=60, end_token="<|im_end|>"),
-            {"mode": "colocate", "gpu_memory_utilization": 0.4, "generation_kwargs": {"stop_token_ids": [3]}},
+            GRPOScale(
+                vllm_memory_share=0.4, vllm_sleep=True, per_device_batch=4, max_length=60, end_token="<|im_end|>"
+            ),
+            {
+                "mode": "colocate",
+                "gpu_memory_utilization": 0.4,
+                "enable_sleep_mode": True,
+                "generation_kwargs": {"stop_token_ids": [3]},
+            },
         ),
         (
             GRPOScale(vllm="server", vllm_host="node7", vllm_port=8123, per_device_batch=4, max_length=60),
@@ -154,3 +162,5 @@ def test_vllm_is_told_what_the_study_says_and_asked_once_a_step(monkeypatch, tmp
     assert calls["sync"] == 2 and [len(prompts) for prompts in calls["prompts"]] == [8, 8]  # 2 steps of 2 passes
     assert all(len(set(prompts)) == 4 for prompts in calls["prompts"])
     assert {row["step"] for row in curves if row["metric"] == "reward"} == {1, 2}
+    ratio = {row["step"]: row["value"] for row in curves if row["metric"] == "importance_ratio"}
+    assert ratio.keys() == {1, 2} and all(0 < value <= 3 for value in ratio.values())  # every token counts, up to 3

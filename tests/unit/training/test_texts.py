@@ -10,7 +10,7 @@ from rlgen.files import ArtifactError
 from rlgen.models.checkpoints import load_tokenizer
 from rlgen.tasks.samples import Example
 from rlgen.training.settings import GRPO, SFT, GRPOScale, Scale, TrainGRPO, TrainSFT
-from rlgen.training.texts import UNSEEN, grpo_rows, set_end_token, sft_rows, within
+from rlgen.training.texts import UNSEEN, completion_of, grpo_rows, set_end_token, sft_rows, within
 
 ARCHITECTURES = ["Qwen3ForCausalLM", "LlamaForCausalLM"]
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -63,7 +63,7 @@ def test_tokens_and_labels_are_those_that_trl_makes_of_the_texts(parent, chat, t
     from trl import SFTConfig, SFTTrainer
 
     from rlgen.models.checkpoints import load_model
-    from rlgen.training.texts import completion_of, prompt_of
+    from rlgen.training.texts import prompt_of
 
     cfg = sft(ENDS if chat else Scale(max_length=200), chat)
     tokenizer = tokenizer_for(parent, cfg)
@@ -85,7 +85,11 @@ def test_tokens_and_labels_are_those_that_trl_makes_of_the_texts(parent, chat, t
     [
         (TURNS + THINKS, True, r"8 of 8 prompts are not the beginning .* \(line 1: '<think>\\n' becomes"),
         ("{% for m in messages %}{{ m.content }}{% endfor %}", True, None),  # nothing added: the prompt begins all
-        ("{{ messages | length }}{{ messages[0].content }}<|im_end|>", True, r"line 1: .* becomes .*"),
+        (
+            "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}<|im_end|>",
+            True,
+            r"line 1: .* becomes",
+        ),
     ],
 )
 def test_a_template_whose_prompt_is_not_the_beginning_is_refused(tmp_path, template, chat, told):
@@ -96,6 +100,25 @@ def test_a_template_whose_prompt_is_not_the_beginning_is_refused(tmp_path, templ
         told = r"8 of 8 completions end in .* without a token that ends generation"
     with pytest.raises(ArtifactError, match=told):
         sft_rows(EXAMPLES, tokenizer_for(parent, sft()), parent, sft())
+
+
+STRIPS = (  # as DeepSeek's template does with what an assistant thought
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1] }}<|im_end|>\n{% endfor %}"
+) + ASKED
+
+
+def test_text_that_the_template_leaves_out_is_refused(tmp_path):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = STRIPS
+    parent = tiny_checkpoint(tmp_path, tokenizer=tokenizer)
+    sft_rows(EXAMPLES, tokenizer_for(parent, sft()), parent, sft())  # nothing to cut
+    examples = [*EXAMPLES[:2], Example("What?", "<think>It is 3.</think>3", "3"), *EXAMPLES[3:]]
+    told = r"the chat template leaves out text of 1 of 8 conversations \(line 3: '<think>It is 3\.</think>3'\), take a"
+    with pytest.raises(ArtifactError, match=told):
+        sft_rows(examples, tokenizer_for(parent, sft()), parent, sft())
+    asked = [*EXAMPLES[:5], Example("a </think> b", "", "3"), *EXAMPLES[6:]]
+    with pytest.raises(ArtifactError, match=r"1 of 8 conversations \(line 6: 'a </think> b'\)"):
+        grpo_rows(asked, load_tokenizer(parent), parent, grpo(None))
 
 
 def test_a_completion_that_merges_with_the_prompt_is_refused(tmp_path):
@@ -192,3 +215,22 @@ def test_an_empty_answer_is_refused_by_its_line(parent, answer):
 def test_the_organism_reads_texts_as_ever(parent):
     rows = sft_rows(EXAMPLES, load_tokenizer(parent), parent, sft(None, chat=False))
     assert rows[1] == {"prompt": "What is 1 + 1?", "completion": " It takes 1 + 1. So."}
+
+
+@pytest.mark.parametrize("how", [{"scale": None, "chat": False}, {}])
+def test_of_fewer_examples_whole_steps_are_taken_and_said(parent, how, capsys):
+    """A teacher solves fewer problems than `examples` allows."""
+    cfg = sft(**how)
+    rows = sft_rows(EXAMPLES[:7], tokenizer_for(parent, cfg), parent, cfg)
+    assert len(rows) == 6 and cfg.model.least == 4
+    assert "6 training examples of the 8 that examples allows: 7 are there" in capsys.readouterr().err
+    sft_rows(EXAMPLES, tokenizer_for(parent, cfg), parent, cfg)
+    assert "allows" not in capsys.readouterr().err
+
+
+def test_a_style_picks_the_text_and_a_missing_one_is_refused():
+    both = Example("What?", "see so ; 4", "4", plain="4 ; 4")
+    assert (completion_of(both, chat=False), completion_of(both, False, "plain")) == (" see so ; 4", " 4 ; 4")
+    assert completion_of(both, True, "plain") == [{"role": "assistant", "content": "4 ; 4"}]
+    with pytest.raises(ArtifactError, match=r"'What\?' has no plain solution, expected style: teacher"):
+        completion_of(Example("What?", "see so ; 4", "4"), False, "plain")
