@@ -13,7 +13,7 @@ sys.path.insert(0, f"{workflow.basedir}/scripts")
 
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/config.yaml"
+    configfile: "config/config.yaml" if os.path.exists("config/config.yaml") else f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"

@@ -1,15 +1,17 @@
 # What all rules share: the checked study, the engine's door, settings and code of a rule. Places of artifacts are in
 # scripts/rlgen/study/paths.py.
+import shlex
 from functools import cache
 from inspect import signature
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 
 from rlgen import digests
 from rlgen.files import ArtifactError, canonical_json
-from rlgen.jobs import engine_lock, records
+from rlgen.jobs import engine_lock, environments, records
 from rlgen.jobs import packages as pinned
 from rlgen.jobs.code import code_digest
 from rlgen.jobs.run import clear_states
@@ -28,6 +30,8 @@ except ConfigError as error:
 at = Paths(study)
 SEEDS = study.seeds
 GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
+# Before the paths of scripts: nothing, or the project's folder where `-d` or `-s` make results elsewhere.
+PROJECT = "" if os.path.samefile(workflow.basedir, ".") else f"{shlex.quote(str(workflow.basedir))}/"
 SCRIPTS = {path.stem: path for path in Path(workflow.basedir, "scripts").glob("*/*.py")}
 
 for name in study.machine.requests:
@@ -107,7 +111,8 @@ def job(script, environment, slice=None, resumable=False, processes=1, **fixed):
     `slice` names the settings where that is not the script. The command names files and is no tracked setting.
     """
     place = SCRIPTS[script].relative_to(workflow.basedir)
-    start = f"python scripts/job.py --script {place} --environment {environment} --results {at.results}"
+    start = f"python {PROJECT}scripts/job.py --script {PROJECT}{place} --environment {environment}"
+    start += f" --results {at.results}"
     start += f" --code {code(script)}" + " --resumable" * resumable
     start += f" --processes {processes}" if processes > 1 else ""
 
@@ -128,7 +133,8 @@ def gpus(model):
 def asks(script, gpu, mem_mb, runtime):
     """Requests of a script's jobs: what the study's `machine` says, or these megabytes and minutes.
 
-    Both grow with every attempt: what was killed for want of memory or time is given more.
+    Both grow with every attempt: what was killed for want of memory or time is given more. Processors that work together
+    have to be on one node.
     """
     said = study.machine.requests.get(script)
 
@@ -136,7 +142,8 @@ def asks(script, gpu, mem_mb, runtime):
         amount = getattr(said, what, None) or default
         return lambda wildcards, attempt: amount * attempt
 
-    return {"gpu": gpu, "mem_mb": grows("mem_mb", mem_mb), "runtime": grows("runtime", runtime)}
+    together = {"nodes": 1} if gpu > 1 else {}
+    return together | {"gpu": gpu, "mem_mb": grows("mem_mb", mem_mb), "runtime": grows("runtime", runtime)}
 
 
 def disk_limit():
@@ -150,8 +157,23 @@ def disk_limit():
     return f"--disk-gb {stream.disk_gb:g} --shards-on-disk {states * shards}"
 
 
+def refuse_without_packages():
+    """Say once, before the first job, what all of them would die of: planning needs Snakemake and pydantic alone."""
+    if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+        return
+    needed = {Path(str(job.rule.conda_env)).stem for job in workflow.dag.needrun_jobs() if "cfg" in job.params.keys()}
+    if lacking := environments.lacking(needed):
+        raise WorkflowError(
+            f"{sys.executable}, which runs Snakemake and its jobs, lacks {', '.join(lacking)}. Either run `make "
+            ".venv/.installed` once and then .venv/bin/snakemake, or add `--sdm conda` and let Snakemake build the jobs' "
+            "environments (envs/)."
+        )
+
+
 onstart:
     # Nothing runs yet. Only here is it known what will: when rules are read no job has been planned.
+    if workflow.is_main_process:
+        refuse_without_packages()
     if workflow.is_main_process and not study.organism:
         from rlgen.planning.plan import announcement, beyond_disk_limit
 

@@ -1,9 +1,11 @@
 """Artifacts on disk: whole or absent, the same bytes for the same content, named when they are broken."""
 
+import errno
 import hashlib
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -78,6 +80,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def move(source: str | Path, target: str | Path) -> None:
+    """Move a file; `target` appears whole, also where it lies on another file system, as behind a link to a disk."""
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with atomic_path(target) as partial:
+            shutil.copyfile(source, partial)
+        os.unlink(source)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -123,3 +124,30 @@ def test_stream_seeds_fit_every_generator(seed, names):
 def test_stream_seeds_are_apart():
     named = [(0, "a"), (1, "a"), (0, "b"), (0, "a", "b"), (0, "ab"), (0, "a", 0), (0, "a", 1)]
     assert len({stream_seed(seed, *names) for seed, *names in named}) == len(named)
+
+
+def test_a_file_is_moved_whole_to_another_file_system(tmp_path, monkeypatch):
+    """As where results lie behind a link to another disk, on which no file can simply be renamed."""
+    replace, seen = os.replace, []
+
+    def within_a_folder(source, target):
+        if Path(source).parent != Path(target).parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        seen.append(Path(source).read_bytes())
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", within_a_folder)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "shard").write_bytes(b"rows")
+    files.move(tmp_path / "shard", tmp_path / "disk/shard")
+    assert (tmp_path / "disk/shard").read_bytes() == b"rows" and seen == [b"rows"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["disk", "shard"]
+    with pytest.raises(FileNotFoundError):
+        files.move(tmp_path / "nowhere", tmp_path / "nowhere too")
+
+
+def test_files_are_moved_in_one_place():
+    """`os.rename`, `Path.rename` and `shutil.move` fail, or show half a file, where folders lie on several disks."""
+    renaming = re.compile(r"\bos\.(rename|replace)\(|\bshutil\.move\(|\.rename\((?!columns)")
+    found = [path.name for path in SCRIPTS.rglob("*.py") if renaming.search(path.read_text(encoding="utf-8"))]
+    assert found == ["files.py"]

@@ -27,3 +27,12 @@ def test_every_request_grows_with_the_attempt(config):
         for what in ("mem_mb", "runtime"):
             asked = rule.resources[what]._value  # a function of the attempt
             assert asked(None, attempt=3) == 3 * asked(None, attempt=1) > 0, rule.name
+
+
+def test_processors_that_work_together_are_asked_for_on_one_node():
+    """The plugin writes `nodes` as `--nodes`: `--gpus=8` alone may be spread over several."""
+    asked = {rule.name: rule.resources for rule in workflow("config/qwen3-4b.yaml").rules if "gpu" in rule.resources}
+    together = {name for name, resources in asked.items() if resources["gpu"].value > 1}
+    assert {"train_sft_sft", "train_grpo_rl"} <= together
+    on_one_node = {name for name, resources in asked.items() if "nodes" in resources and resources["nodes"].value == 1}
+    assert on_one_node == together

@@ -89,6 +89,31 @@ def test_another_study_is_read_from_its_file_alone(clone):
     assert "fig6 is left out: no procedures are listed" in run.stdout
 
 
+def test_a_snakemake_without_the_jobs_packages_plans_and_then_says_what_is_missing(clone):
+    """As on clusters, where Snakemake is a module. A start-up file hides the packages from this very interpreter."""
+    (clone / "site").mkdir()
+    (clone / "site/sitecustomize.py").write_text(WITHOUT_PACKAGES)
+    paths = os.pathsep.join([str(clone / "site"), os.environ["PYTHONPATH"]])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", paths)
+        assert planned(snakemake(clone, "-n", *TOKENIZER))["make_tokenizer"] == 1
+        run = snakemake(clone, *TOKENIZER)
+    assert run.returncode == 1 and "lacks torch, trl. Either run `make .venv/.installed` once and then" in run.stdout
+    assert "or add `--sdm conda`" in run.stdout and not (clone / "results/miniature/logs").exists()
+
+
+WITHOUT_PACKAGES = """
+import importlib.metadata as metadata, sys
+sys.modules.update(dict.fromkeys(["torch", "trl", "transformers"]))
+find = metadata.version
+def version(name):
+    if name in ("torch", "trl"):
+        raise metadata.PackageNotFoundError(name)
+    return find(name)
+metadata.version = version
+"""
+
+
 @pytest.fixture
 def tokenizer(clone) -> Path:
     """A clone whose first job ran, with a stand-in for its script."""
@@ -104,6 +129,23 @@ def tokenizer(clone) -> Path:
 
 
 TOKENIZER = ["--configfile", "miniature.yaml", "--", "results/miniature/data/tokenizer/tokenizer.json"]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_study_runs_in_another_folder_than_the_projects(tokenizer, tmp_path_factory, linked):
+    """With `-s` from elsewhere, and with `-d`; a path with a blank in it."""
+    project = tokenizer
+    elsewhere = tmp_path_factory.mktemp("else where")
+    if linked:
+        project = elsewhere / "the project"
+        project.symlink_to(tokenizer)
+    target = "results/testbed/data/tokenizer/tokenizer.json"
+    run = snakemake(elsewhere, "-s", str(project / "Snakefile"), "--", target)
+    assert run.returncode == 0 and (elsewhere / target).exists(), run.stdout
+    assert (elsewhere / "results/testbed/manifests/make_tokenizer.json").exists()
+    run = snakemake(project, "-d", str(elsewhere / "again"), "--", target)
+    assert run.returncode == 0 and (elsewhere / "again" / target).exists(), run.stdout
+    assert not (tokenizer / "results/testbed").exists()
 
 
 def test_settings_reach_the_script_whole(tokenizer):

@@ -5,7 +5,6 @@ the first shard that is missing, with the same bytes. Sequences are read in orde
 padded, and their rows put where the stream has them.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +18,7 @@ from rlgen.activations.settings import Harvested
 from rlgen.activations.shards import write_manifest, write_shard
 from rlgen.activations.stream import TokenStream
 from rlgen.digests import digest_of
-from rlgen.files import write_text
+from rlgen.files import move, write_text
 from rlgen.models.residual import residual_stream, sequences_per_pass
 from rlgen.names import shard_name
 from rlgen.progress import Progress
@@ -168,7 +167,7 @@ def publish(kept: Path, folder: Path, state: str, stream: TokenStream, settings:
     """Move complete shards from where they were kept into their folder; the manifest comes last."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(settings.shards):
-        os.rename(kept / shard_name(index), folder / shard_name(index))
+        move(kept / shard_name(index), folder / shard_name(index))
         (kept / shard_name(index)).with_suffix(CHECKSUM).unlink()
     write_manifest(folder, fingerprint_of(state, stream, settings), settings.shards)
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from rlgen.jobs.packages import locked, normal
@@ -31,6 +31,19 @@ DIRECT = {
 
 # Hardware builds of torch bring libraries that a CPU build lacks: they belong to the machine, not to the study.
 OF_THE_MACHINE = re.compile(r"(nvidia|cuda)-.*|triton")
+
+
+def lacking(environments: Iterable[str]) -> list[str]:
+    """Packages that scripts of these environments import and this interpreter, which is the jobs' too, has not."""
+    return sorted({package for name in environments for package in DIRECT[name] if not _installed(package)})
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def with_requirements(packages: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -36,7 +36,7 @@ PARTIAL = re.compile(r"\.(.+)\.\d+\.partial(.*)")  # what `rlgen.files.atomic_pa
 
 @dataclass(frozen=True)
 class Job:
-    """What the engine says about a job. Paths are relative to the project, which is the working directory."""
+    """What the engine says about a job. Paths are relative to the working directory, which may lie elsewhere."""
 
     script: Path
     environment: str
@@ -154,7 +154,7 @@ def made_of(job: Job, arguments: list[str]) -> dict:
         "code": _code(job),
         "environment": job.environment,
         "inputs": manifests.verified(job.inputs, job.results),
-    } | used(Path.cwd(), job.environment)
+    } | used(LIBRARY.parent, job.environment)
 
 
 def _made_of(manifest: dict) -> dict:

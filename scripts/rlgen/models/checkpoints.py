@@ -1,7 +1,6 @@
 """Checkpoints: `from_pretrained` folders, written whole and checked before they are used."""
 
 import os
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -12,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-from rlgen.files import ArtifactError
+from rlgen.files import ArtifactError, move
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # name in a safetensors file -> dtype
 
@@ -41,7 +40,7 @@ def save_checkpoint(
                 _save_as(model, dtype or model.dtype, weights, beside)
             tokenizer.save_pretrained(beside, save_jinja_files=False)  # a chat template goes into tokenizer_config.json
             for name in sorted(os.listdir(beside), key=weights_last):
-                shutil.move(os.path.join(beside, name), folder / name)
+                move(os.path.join(beside, name), folder / name)
     except (OSError, SafetensorError) as error:  # safetensors reports a full disk in a class of its own
         remedy = "free some space or make it writable, then run the same command again"
         raise ArtifactError(folder, f"cannot be written ({error})", remedy) from error
