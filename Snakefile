@@ -31,6 +31,13 @@ if study.stream.windows > 1:
 
 include: "rules/features.smk"
 include: "rules/interventions.smk"
+
+
+if study.variants:
+
+    include: "rules/sensitivity.smk"
+
+
 include: "rules/figures.smk"
 
 

@@ -18,6 +18,8 @@ TABLES = {
         "recovery": rules.summarise_recovery.output if study.organism else [],
         "effects": rules.summarise_interventions.output.effects,
     },
+    "fig9_sensitivity": {"sensitivity": rules.summarise_sensitivity.output if study.variants else []},
+    "table5_sensitivity": {"sensitivity": rules.summarise_sensitivity.output if study.variants else []},
     "table1_accuracies": {"accuracy": rules.summarise_behaviour.output.accuracy},
     "table2_interventions": {"effects": rules.summarise_interventions.output.effects},
     "table3_dictionaries": {
@@ -37,6 +39,7 @@ CLAIMED = {
     "effects": edited.get("effects", edited),
     **{name: edited.get(name, []) for name in ("comparisons", "controls")},
     "recovery": rules.summarise_recovery.output if study.organism else [],
+    "sensitivity": rules.summarise_sensitivity.output if study.variants else [],
 }
 TABLES["claims"] = {name: CLAIMED[name] for name in pages.tables_of_claims(study) if CLAIMED[name]}
 

@@ -2,6 +2,8 @@
 #
 # The planted truth is the organism's alone. The organism is so small that its edits run as fast on a processor.
 
+OWN = study.own_procedures()  # without those of variants
+
 if study.organism:
 
     rule measure_truth:
@@ -82,10 +84,10 @@ if study.organism:
     rule measure_recovery:
         input:
             truth=rules.measure_truth.output,
-            dictionaries=[at.of_procedure(name, "{seed}")[0] for name in study.procedures],
-            beside=[p for name in study.procedures for p in at.of_procedure(name, "{seed}", "features.parquet")[1:]],
-            sets=expand(rules.score_features.output.chosen, procedure=study.procedures, allow_missing=True),
-            completions=[at.completions_of(name, "{seed}") for name in study.procedures],
+            dictionaries=[at.of_procedure(name, "{seed}")[0] for name in OWN],
+            beside=[p for name in OWN for p in at.of_procedure(name, "{seed}", "features.parquet")[1:]],
+            sets=expand(rules.score_features.output.chosen, procedure=OWN, allow_missing=True),
+            completions=[at.completions_of(name, "{seed}") for name in OWN],
         output:
             "<results>/interventions/recovery/seed{seed}.csv",
         log:

@@ -43,7 +43,7 @@ def main() -> None:
     if ranks.first:
         write_csv(args.output / "curves.csv", pd.DataFrame(curves))
         provenance = {"layer": shards.layer, "stream": shards.stream, "permute_shift": cfg.permute_shift}
-        provenance |= {"step": step_made_by(device, ranks)}
+        provenance |= {"step": step_made_by(device, ranks, cfg.recipe.alignment)}
         crosscoder.save(args.output, provenance | {"recipe": cfg.recipe.model_dump(), "seed": cfg.seed})
 
 

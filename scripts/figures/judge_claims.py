@@ -16,6 +16,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--comparisons", type=Path, help="the set minus each rival, paired")
     parser.add_argument("--controls", type=Path, help="random sets drawn and readouts refused (CSV)")
     parser.add_argument("--recovery", type=Path, help="sets against the planted direction (CSV)")
+    parser.add_argument("--sensitivity", nargs="*", type=Path, help="variants of the main procedure (CSV)")
     parser.add_argument("--output", type=Path, required=True, help="verdicts to write (.csv)")
     parser.add_argument("--tex", type=Path, required=True, help="the same as LaTeX (.tex)")
     parser.add_argument("--pdf", type=Path, required=True, help="vector page to write (.pdf)")

@@ -23,6 +23,13 @@ class SummariseSeeds(Strict):
     seeds: list[int] = Field(min_length=1)
 
 
+class SummariseVariants(Strict):
+    """One table per variant and seed."""
+
+    variants: list[str] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+
+
 class SummariseDictionary(Strict):
     """One table per recipe and seed."""
 

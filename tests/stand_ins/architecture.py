@@ -12,7 +12,7 @@ FLOORS = [
     {"training", "behaviour", "activations", "teacher"},
     {"dictionaries", "sources"},
     {"features", "interventions", "ledger"},
-    {"figures", "organism"},
+    {"figures", "organism", "sensitivity"},
     {"study"},
     {"planning"},
 ]

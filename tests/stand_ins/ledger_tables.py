@@ -29,6 +29,7 @@ CLAIMS = {
         "form": "own_dose", "above": 0,
     },
     "cause": {"statistic": "truth_cosine", "procedure": "mine", "above": 0},
+    "robust": {"statistic": "robustness", "factor": "size", "state": "base", "role": "selection", "within": 0.1},
     "same": {"statistic": "unmeasured", "because": "nobody looked"},
     "nothing": {
         "statistic": "effect", "procedure": "mine", "state": "base", "role": "selection", "within": 0.05,
@@ -94,6 +95,8 @@ def tables(seeds: list[int] = SEEDS) -> dict[str, pd.DataFrame]:
     lists = {"procedure": "mine", "population": "critical", "task_a": "ALL", "jaccard": 0.4, "chance_mean": 0.2}
     lists |= {"chance_lo": 0.1, "chance_hi": 0.3}
     cosine = {"procedure": "mine", "quantity": "cosine", "task": "ALL", "chance_hi": 0.5} | number(0.8)
+    moved = {"quantity": "against_main", "state": "base", "role": "selection", "metric": "accuracy", "note": None}
+    moved |= {"factor": "size"}
     rows = {
         "accuracy": [SCORED | {"state": s} | number(v) for s, v in (("base", 0.3), ("sft", 0.1), ("rl", 0.9))],
         "features": latents("base-rl", 2) + latents("base-sft", 30),
@@ -104,5 +107,11 @@ def tables(seeds: list[int] = SEEDS) -> dict[str, pd.DataFrame]:
         "comparisons": [comparison("random", 0.3, share=1.0), *(comparison(r, 0.2) for r in RIVALS[1:])],
         "controls": [EDIT | {"refused": None, "refused_readout": None}],
         "recovery": [cosine],
+        "sensitivity": [
+            moved | {"variant": "large"} | number(0.03),
+            moved | {"variant": "small"} | number(-0.05),
+            moved | {"variant": "small", "role": "unseen"} | number(-0.5),
+            moved | {"variant": "other", "factor": "cut"} | number(-0.5),
+        ],
     }
     return {name: per_seed(table, seeds) for name, table in rows.items()}

@@ -22,18 +22,43 @@ PROCEDURES = {
 RECIPES = {"l1": "L1", "batchtopk": "BatchTopK"}
 PAIRS = {"base-sft": "sft", "base-rl": "rl"}
 MODELS = ["base", "sft", "rl", "more"]
-SETTINGS = {
-    "fig1_behaviour": PAGE
-    | {"tasks": TASKS, "models": MODELS, "chance": {}, "relearning": {"relearn-sft": {"parent": "sft", "steps": 250}}},
-    "fig2_nrn": PAGE | {"models": MODELS, "pairs": PAIRS, "nulls": ["null-more", "null-permuted"], "recipes": RECIPES},
-    "fig3_mas": PAGE | {"triple": "base-sft-rl", "members": ["base", "sft", "rl"], "recipes": RECIPES},
-    "fig4_dynamics": PAGE | {"models": ["sft", "rl"], "top": 50},
-    "fig5_mediation": PAGE | {"procedures": PROCEDURES, "selection": TASKS["selection"]},
-    "table1_accuracies": PAGE | {"tasks": TASKS},
-    "table3_dictionaries": PAGE,
-} | dict.fromkeys(
-    ["fig6_selection", "fig7_unseen", "fig8_recovery", "table2_interventions"],
-    PAGE | {"procedures": PROCEDURES, "states": ["base", "rl", "rl@1", "sft"]},
+VARIANTS = {
+    "main": "elimination",
+    "target": "rl",
+    "factors": {
+        "dictionary-seed": {"seed-1": "replicate 1"},
+        "size": {"size-64": "latents 64", "size-512": "latents 512"},
+        "objective": {"lasso": "objective l1"},
+        "null-dictionary": {"permuted": "dictionary null-permuted"},
+    },
+    "replicates": ["seed-1"],
+    "nulls": ["permuted"],
+    "margin": 0.1,
+    "same_cosine": 0.7,
+}
+MOVED = {"elimination": 0.0, "seed-1": 0.02, "size-64": -0.05, "size-512": 0.04, "lasso": -0.3, "permuted": -0.5}
+SETTINGS = (
+    {
+        "fig1_behaviour": PAGE
+        | {
+            "tasks": TASKS,
+            "models": MODELS,
+            "chance": {},
+            "relearning": {"relearn-sft": {"parent": "sft", "steps": 250}},
+        },
+        "fig2_nrn": PAGE
+        | {"models": MODELS, "pairs": PAIRS, "nulls": ["null-more", "null-permuted"], "recipes": RECIPES},
+        "fig3_mas": PAGE | {"triple": "base-sft-rl", "members": ["base", "sft", "rl"], "recipes": RECIPES},
+        "fig4_dynamics": PAGE | {"models": ["sft", "rl"], "top": 50},
+        "fig5_mediation": PAGE | {"procedures": PROCEDURES, "selection": TASKS["selection"]},
+        "table1_accuracies": PAGE | {"tasks": TASKS},
+        "table3_dictionaries": PAGE,
+    }
+    | dict.fromkeys(["fig9_sensitivity", "table5_sensitivity"], PAGE | VARIANTS)
+    | dict.fromkeys(
+        ["fig6_selection", "fig7_unseen", "fig8_recovery", "table2_interventions"],
+        PAGE | {"procedures": PROCEDURES, "states": ["base", "rl", "rl@1", "sft"]},
+    )
 )
 PAPER = {  # a study that repeats one: `dir` has no effect of disabling, `mix` no effect at all
     "source": "arXiv 0000.00000",
@@ -229,6 +254,38 @@ def recovery() -> pd.DataFrame:
     return frame("seed procedure quantity task value lo hi chance_lo chance chance_hi p", rows)
 
 
+def sensitivity() -> pd.DataFrame:
+    """Every variant against the main procedure; `lasso` finds another set and does less, `permuted` finds nothing."""
+    rng, rows = rng_of("sensitivity"), []
+    factor_of = {name: factor for factor, names in VARIANTS["factors"].items() for name in names}
+    for (name, moved), seed in product(MOVED.items(), SEEDS):
+        key = {"factor": factor_of.get(name, "main"), "variant": name, "seed": seed}
+        chance = {"chance": 0.1, "chance_lo": 0.0, "chance_hi": 0.2, "p": 0.01}
+        same = {"lasso": 0.15, "permuted": 0.0, "elimination": 1.0}.get(name, 0.6)
+        rows += [
+            key | {"quantity": q, "value": v} for q, v in (("set_size", 16), ("alive", 90), ("set_share", 16 / 90))
+        ]
+        for quantity in ("matched_share", "overlap", "direction", "carried_rank"):
+            value = float(np.clip(same + 0.02 * rng.normal(), 0, 1))
+            rows.append(key | chance | {"quantity": quantity, "value": value, "lo": value - 0.05, "hi": value + 0.05})
+        for state, role in product(("base", "rl"), TASKS):
+            where = key | {"state": state, "role": role, "metric": "accuracy"}
+            effect = (0.55 + moved) * (1 if state == "base" else -0.8)
+            own = where | {"form": "own_dose"}
+            rows.append(own | {"quantity": "effect", "value": effect, "lo": effect - 0.05, "hi": effect + 0.05})
+            difference = {"quantity": "against_main", "value": moved, "lo": moved - 0.02, "hi": moved + 0.02}
+            rows.append(where | difference)
+            for rival, does in (("size", 0.4), ("random", 0.05), ("shift-in_domain", 0.3)):
+                rows.append(own | {"rival": rival, "quantity": "effect", "value": does})
+                beaten = {"rival": rival, "quantity": "difference", "value": effect - does}
+                rows += [own | beaten, where | beaten | {"form": "equal_norm"}]
+        verdict = "fails" if name in ("lasso", "permuted") else "holds"
+        rows.append(key | {"quantity": "verdict", "claim": "gap", "value": 0.8, "note": verdict})
+    columns = ["factor", "variant", "seed", "quantity", "state", "role", "metric", "rival", "form", "claim"]
+    columns += ["value", "lo", "hi", "chance", "chance_lo", "chance_hi", "p", "note"]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
 def tables_of(name: str) -> dict[str, pd.DataFrame]:
     """The tables that a page's script reads, by option."""
     if name == "fig5_mediation":
@@ -237,6 +294,8 @@ def tables_of(name: str) -> dict[str, pd.DataFrame]:
         "fig1_behaviour": (accuracy,),
         "fig4_dynamics": (dynamics,),
         "fig8_recovery": (recovery, effects),
+        "fig9_sensitivity": (sensitivity,),
+        "table5_sensitivity": (sensitivity,),
         "table1_accuracies": (accuracy,),
         "table3_dictionaries": (quality, features),
     }

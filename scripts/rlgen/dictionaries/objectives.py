@@ -1,14 +1,15 @@
-"""The losses of a sparse crosscoder: L1, BatchTopK, and the auxiliary loss that revives dead latents.
+"""The losses of a sparse crosscoder: alignment, L1, BatchTopK, and the auxiliary loss that revives dead latents.
 
 All in normalised units: a scaled row has squared norm d on average. Losses are sums over members and coordinates and
 means over rows. Shapes: B rows, S latents, M members, d width, D dead latents.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch.nn.functional import mse_loss
+from torch.nn.functional import cosine_similarity, cross_entropy, mse_loss, normalize
 
 
 def latent_norms(W_dec_SMd: torch.Tensor) -> torch.Tensor:
@@ -19,6 +20,41 @@ def latent_norms(W_dec_SMd: torch.Tensor) -> torch.Tensor:
 def reconstruction_loss(rows_BMd: torch.Tensor, reconstruction_BMd: torch.Tensor) -> torch.Tensor:
     """sum_m ||h_m - h^_m||^2, mean over rows (a scalar)."""
     return mse_loss(reconstruction_BMd, rows_BMd, reduction="sum") / len(rows_BMd)
+
+
+def cosine_loss(rows_BMd: torch.Tensor, reconstruction_BMd: torch.Tensor) -> torch.Tensor:
+    """2 d sum_m (1 - cos(h_m, h^_m)), mean over rows (a scalar): ||h_m - h^_m||^2 if both had the length sqrt(d)."""
+    cosine_BM = cosine_similarity(rows_BMd, reconstruction_BMd, dim=2)
+    return 2 * rows_BMd.shape[2] * (1 - cosine_BM).sum() / len(rows_BMd)
+
+
+def contrastive_loss(rows_BMd: torch.Tensor, reconstruction_BMd: torch.Tensor, temperature: float) -> torch.Tensor:
+    """d / (M log B) sum_{m, n} InfoNCE of the reconstruction of member m against activations of member n (a scalar).
+
+    -log( exp(cos(h^_bm, h_bn) / t) / sum_b' exp(cos(h^_bm, h_b'n) / t) ), mean over rows b: among the batch's tokens a
+    reconstruction has to find its own, in either model (van den Oord et al., arXiv 1807.03748). Guessing costs M*d, as
+    much as explaining nothing costs in squares.
+    """
+    B, M, d = rows_BMd.shape
+    rows_MBd, made_MBd = (normalize(x_BMd, dim=2).transpose(0, 1) for x_BMd in (rows_BMd, reconstruction_BMd))
+    own_B = torch.arange(B, device=rows_BMd.device)
+    pairs = [(made_MBd[m] @ rows_MBd[n].T) / temperature for m in range(M) for n in range(M)]
+    return d / (M * math.log(B)) * sum(cross_entropy(logits_BB, own_B) for logits_BB in pairs)
+
+
+def alignment_loss(
+    kind: str, rows_BMd: torch.Tensor, reconstruction_BMd: torch.Tensor, mse_weight: float, temperature: float
+) -> torch.Tensor:
+    """What a dictionary minimises besides sparsity (a scalar). All but `mse` add so much of the squared error.
+
+    Without it lengths would be free, and an edit in raw units would mean nothing.
+    """
+    squared = reconstruction_loss(rows_BMd, reconstruction_BMd)
+    if kind == "mse":
+        return squared
+    if kind == "cosine":
+        return cosine_loss(rows_BMd, reconstruction_BMd) + mse_weight * squared
+    return contrastive_loss(rows_BMd, reconstruction_BMd, temperature) + mse_weight * squared
 
 
 def l1_penalty(z_BS: torch.Tensor, norms_S: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,14 @@ from functools import partial
 import torch
 from torch.optim.adam import adam
 
-from rlgen.dictionaries.objectives import auxiliary_loss, batchtopk, l1_penalty, latent_norms, reconstruction_loss
+from rlgen.dictionaries.objectives import (
+    alignment_loss,
+    auxiliary_loss,
+    batchtopk,
+    l1_penalty,
+    latent_norms,
+    reconstruction_loss,
+)
 from rlgen.dictionaries.parameters import BETA1, BETA2, EPS, Moments, Outcome, Parameters
 from rlgen.dictionaries.ranks import ALONE, Ranks
 from rlgen.dictionaries.settings import Recipe
@@ -62,7 +69,9 @@ class PlainStep:
             z_BS, cut = batchtopk(pre_BS, norms_S.detach(), recipe.k, cut_of)
         made_BMd = z_BS.to(rows_BMd.dtype) @ W_dec_SMd.flatten(1).to(rows_BMd.dtype)
         made_BMd = made_BMd.to(own).view(rows_BMd.shape) + parameters.b_dec_Md
-        loss = reconstruction = reconstruction_loss(rows_BMd.to(own), made_BMd)
+        reconstruction = reconstruction_loss(rows_BMd.to(own), made_BMd)
+        weights = (recipe.alignment_mse, recipe.alignment_temperature)
+        loss = alignment_loss(recipe.alignment, rows_BMd.to(own), made_BMd, *weights)
         if recipe.objective == "l1":
             loss = loss + l1 * l1_penalty(z_BS, norms_S)
         elif len(dead_D):

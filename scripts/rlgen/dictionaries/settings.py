@@ -1,10 +1,14 @@
 """Settings of the dictionaries: recipes (how) and dictionaries (over which models)."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
+
+# Fields that came after the first results. At these values they are not written: what was made before is not stale.
+LATER = {"replicate": 0, "alignment": "mse", "alignment_mse": 0.3, "alignment_temperature": 0.1}
 
 
 class Recipe(Strict):
@@ -30,6 +34,17 @@ class Recipe(Strict):
     aux_k: int = Field(32, ge=1, description="dead latents that model the residual")
     dead_after_rows: int = Field(100_000, ge=1, description="rows without firing after which a latent counts as dead")
     threshold_momentum: float = Field(0.99, ge=0, lt=1, description="running mean of the smallest kept value")
+    replicate: int = Field(
+        0, ge=0, description="another start, and another order of the same rows; 0: those of the study's seed"
+    )
+
+    alignment: Literal["mse", "cosine", "contrastive"] = Field(
+        "mse", description="how reconstructions are compared with activations (docs/method.md, section 4)"
+    )
+    alignment_mse: float = Field(
+        0.3, gt=0, description="weight of the squared error beside cosine and contrastive, which know no lengths"
+    )
+    alignment_temperature: float = Field(0.1, gt=0, description="contrastive: what cosines are divided by")
 
     @model_validator(mode="after")
     def _fits(self):
@@ -37,7 +52,17 @@ class Recipe(Strict):
             raise ValueError(f"k={self.k} exceeds latents={self.latents}")
         if self.objective == "shared_latents" and not 0 < self.free_latents < self.latents:
             raise ValueError(f"free_latents={self.free_latents}, expected 1..{self.latents - 1} for shared_latents")
+        if self.alignment == "contrastive" and self.batch_rows < 2:
+            raise ValueError(f"batch_rows={self.batch_rows}, expected 2 or more for contrastive, rows to tell apart")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialise(self).items() if name not in LATER or value != LATER[name]}
+
+    def seed(self, seed: int) -> int:
+        """What start and order of rows are drawn from, in a study's seed."""
+        return stream_seed(seed, "replicate", self.replicate) if self.replicate else seed
 
 
 class Dictionary(Strict):

@@ -25,9 +25,12 @@ DEAD_EVERY = 20  # steps between two looks at which latents are dead
 POINTS = 100  # points per curve
 
 
-def step_made_by(device: torch.device | str, ranks: Ranks = ALONE) -> Literal["compiled", "torch"]:
-    """Which code makes the steps here: results of the two differ by rounding."""
-    compiles = torch.device(device).type == "cpu" and ranks.size == 1 and compiled_step.available()
+def step_made_by(
+    device: torch.device | str, ranks: Ranks = ALONE, alignment: str = "mse"
+) -> Literal["compiled", "torch"]:
+    """Which code makes the steps here: results of the two differ by rounding. The compiled one knows `mse` alone."""
+    compiles = torch.device(device).type == "cpu" and ranks.size == 1 and alignment == "mse"
+    compiles = compiles and compiled_step.available()
     return "compiled" if compiles else "torch"
 
 
@@ -50,8 +53,10 @@ class Training:
     def start(
         cls, recipe: Recipe, members: int, d: int, seed: int, device: torch.device | str, ranks: Ranks = ALONE
     ) -> "Training":
-        """A fresh run."""
-        S = recipe.latents
+        """A fresh run. Raises ValueError for a contrastive loss on rows that lie with several processes."""
+        if recipe.alignment == "contrastive" and ranks.size > 1:
+            raise ValueError(f"alignment contrastive: rows lie with {ranks.size} processes, expected one")
+        S, made_by = recipe.latents, step_made_by(device, ranks, recipe.alignment)
         free = recipe.free_latents if recipe.objective == "shared_latents" else S
         tied_bias = recipe.normalisation == "shared"
         parameters = Parameters(S, members, d, free, tied_bias, recipe.decoder_init_norm, seed).to(device)
@@ -61,7 +66,7 @@ class Training:
             recipe,
             parameters,
             moments,
-            method=CompiledStep(*step) if step_made_by(device, ranks) == "compiled" else PlainStep(*step, ranks),
+            method=CompiledStep(*step) if made_by == "compiled" else PlainStep(*step, ranks),
             idle_rows_S=torch.zeros(S, dtype=torch.int64, device=device),
             threshold=torch.zeros((), device=device),
             dead_D=torch.zeros(0, dtype=torch.int64, device=device),

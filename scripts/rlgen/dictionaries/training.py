@@ -76,10 +76,10 @@ def train(
     """
     device, resume = torch.device(device), resume or Resume(None)
     training_shards, _ = shards.split(held_out_shards)
-    training = Training.start(recipe, len(shards.members), shards.d, seed, device, ranks)
+    training = Training.start(recipe, len(shards.members), shards.d, recipe.seed(seed), device, ranks)
     normalisation = _restored(training, resume) or statistics(shards, training_shards, recipe.normalisation)
     steps = range(recipe.steps)
-    _advance(training, shards, training_shards, seed, steps, normalisation, device, progress, resume)
+    _advance(training, shards, training_shards, recipe.seed(seed), steps, normalisation, device, progress, resume)
     return finished(training, shards.members, *normalisation), training.curves()
 
 
@@ -103,7 +103,7 @@ def train_window(
     Raises ValueError where `before` does not end at this window's first step.
     """
     device, resume = torch.device(device), resume or Resume(None)
-    training = Training.start(recipe, len(shards.members), shards.d, seed, device, ranks)
+    training = Training.start(recipe, len(shards.members), shards.d, recipe.seed(seed), device, ranks)
     steps, everything = steps_of(recipe.steps, window, windows), range(shards.n_shards)
     normalisation = _restored(training, resume) or (before and _restored(training, before))
     if normalisation is None:
@@ -112,10 +112,10 @@ def train_window(
         normalisation = statistics(shards, everything, recipe.normalisation)
     if not steps.start <= training.step <= steps.stop:
         raise ValueError(f"window {window}: its steps are {steps}, the state before it ends at {training.step}")
-    order = stream_seed(seed, "window", window)
+    order = stream_seed(recipe.seed(seed), "window", window)
     _advance(training, shards, everything, order, steps, normalisation, device, progress, resume)
     tensors, facts = _state(training, normalisation)
-    return tensors, facts | {"step_made_by": step_made_by(device, ranks)}, training.curves()
+    return tensors, facts | {"step_made_by": step_made_by(device, ranks, recipe.alignment)}, training.curves()
 
 
 def finish(recipe: Recipe, members: list[str], seed: int, state: Resume) -> tuple[Crosscoder, list[dict], str]:
@@ -127,7 +127,7 @@ def finish(recipe: Recipe, members: list[str], seed: int, state: Resume) -> tupl
     if found is None or found[1]["step"] != recipe.steps:
         raise ValueError(f"no state after {recipe.steps} steps in {state.folder}")
     width = found[0][NORMALISATION[0]].shape[1]
-    training = Training.start(recipe, len(members), width, seed, torch.device("cpu"), ALONE)
+    training = Training.start(recipe, len(members), width, recipe.seed(seed), torch.device("cpu"), ALONE)
     training.restore(*found)
     normalisation = (found[0][name] for name in NORMALISATION)
     return finished(training, members, *normalisation), training.curves(), found[1]["step_made_by"]

@@ -1,4 +1,4 @@
-"""Tables 1 to 3, each twice: every number as CSV for machines, means and seeds as LaTeX for a page."""
+"""All tables, each twice: every number as CSV for machines, means and seeds as LaTeX for a page."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rlgen.figures import exclusive
+from rlgen.figures import fig9_sensitivity as fig9
 from rlgen.figures.page import Page, TasksPage, final_checkpoints
 from rlgen.files import write_csv, write_text
 
@@ -41,6 +42,17 @@ OWN = {
     "exclusive_ours": "exclusive",
     "exclusive_public": "exclusive, public cut",
 }  # of pairs, for the post-trained member
+SENSITIVITY = {  # title -> quantity, column, digits
+    "set": ("set_size", "value", 0),
+    "alive": ("alive", "value", 0),
+    "matched share": ("matched_share", "value", 2),
+    "overlap": ("overlap", "value", 2),
+    "overlap by chance": ("overlap", "chance", 2),
+    "direction": ("direction", "value", 2),
+    "direction by chance": ("direction", "chance", 2),
+    "carried rank": ("carried_rank", "value", 2),
+}
+BEATEN = [(rival, form) for rival in ("size", "random", "shift-in_domain") for form in ("own_dose", "equal_norm")]
 STEERING = "steering"
 CONTROLS = {"random": "random sets", "nrn": "top by NRN", "shift-selection": "mean shift, as long"}
 KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
@@ -109,6 +121,38 @@ def table3(page: Page, quality: pd.DataFrame, features: pd.DataFrame) -> tuple[p
         line |= {title: _seeds(cells, column, digits=0) for column, title in OWN.items()}
         lines.append(line)
     return quality[[*QUALITY_COLUMNS, *OWN]], pd.DataFrame(lines)
+
+
+def table5(page: fig9.Settings, sensitivity: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Variants of the main procedure: (every number; one row per variant, seeds side by side)."""
+    rows, lines = fig9.readable(sensitivity), []
+    rows = rows[rows["metric"].isin(["", "accuracy"])]
+    other = fig9.changed_verdicts(rows, page.main)
+    named = {"main": {page.main: ""}} | page.factors
+    for factor, name, change in [(f, name, text) for f, variants in named.items() for name, text in variants.items()]:
+        own = rows[rows["variant"] == name]
+        line = {"factor": factor, "variant": name, "changes": change or "–"}
+        for title, (quantity, column, digits) in SENSITIVITY.items():
+            cells = own[(own["quantity"] == quantity) & (own["rival"] == "")]
+            line[title] = _seeds(cells, column, digits=digits)
+        for state, role in (
+            (page.roles.reference, "selection"),
+            (page.roles.reference, "unseen"),
+            (page.target, "selection"),
+        ):
+            cells = own[(own["state"] == state) & (own["role"] == role)]
+            place = f"{state}, {role}"
+            effect = cells[(cells["quantity"] == "effect") & (cells["rival"] == "")]
+            line[f"{place}: change"] = _seeds(effect, signed=True)
+            line[f"{place}: minus main"] = _seeds(cells[cells["quantity"] == "against_main"], signed=True)
+            for rival, form in BEATEN:
+                beaten = cells[
+                    (cells["quantity"] == "difference") & (cells["rival"] == rival) & (cells["form"] == form)
+                ]
+                line[f"{place}: minus {rival}, {form.replace('_', ' ')}"] = _seeds(beaten, signed=True)
+        line["verdicts changed"] = "{}/{}".format(*other[name]) if name in other else "–"
+        lines.append(line)
+    return sensitivity, pd.DataFrame(lines)
 
 
 def write(tidy: pd.DataFrame, wide: pd.DataFrame, csv: str | Path, tex: str | Path, page: Page, note: str) -> None:

@@ -1,5 +1,6 @@
 """Control conditions: random sets matched on size, rotations, random directions, dictionary-free mean shifts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -75,11 +76,24 @@ def random_directions(n: int, d: int, norm: float, rng: np.random.Generator) -> 
     return torch.from_numpy((norm * raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32))
 
 
-def sample_means(values_NX: torch.Tensor, sample_N: torch.Tensor) -> torch.Tensor:
-    """Means over the positions of each sample, (K, X) float64, samples in rising order."""
+def sample_means(
+    values_NX: torch.Tensor,
+    sample_N: torch.Tensor,
+    read: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    rows: int | None = None,
+) -> torch.Tensor:
+    """Means over the positions of each sample, (K, X) float64, samples in rising order.
+
+    With `read` the means of what it makes of so many `rows` at a time, for values that are too wide to be held at once.
+    """
     samples, place_N = sample_N.unique(return_inverse=True)
-    sum_KX = torch.zeros(len(samples), values_NX.shape[1], dtype=torch.float64)
-    sum_KX.index_add_(0, place_N, values_NX.double())
+    sum_KX: torch.Tensor | None = None
+    rows = rows or max(1, len(values_NX))
+    for values_BX, place_B in zip(values_NX.split(rows), place_N.split(rows), strict=True):
+        read_BX = (read(values_BX) if read else values_BX).double()
+        if sum_KX is None:
+            sum_KX = torch.zeros(len(samples), read_BX.shape[1], dtype=torch.float64)
+        sum_KX.index_add_(0, place_B, read_BX)
     return sum_KX / torch.bincount(place_N, minlength=len(samples))[:, None]
 
 

@@ -34,6 +34,7 @@ COLUMNS = {
     ],
     "controls": ["procedure", "state", "edit", "seed", "refused", "refused_readout"],
     "recovery": ["seed", "procedure", "quantity", "task", "value", "lo", "hi", "chance_hi"],
+    "sensitivity": ["factor", "variant", "seed", "quantity", "state", "role", "metric", "value", "lo", "hi", "note"],
 }  # fmt: skip
 Tables = dict[str, pd.DataFrame]
 
@@ -224,6 +225,24 @@ def _cosine(claim: Claim, tables: Tables, study: Setting, seed: int) -> Evidence
     return Evidence(Interval(*(row[bound] - row["chance_hi"] for bound in ("value", "lo", "hi"))))
 
 
+def _robustness(claim: Claim, tables: Tables, study: Setting, seed: int) -> Evidence:
+    """The variant that speaks most against the claim, with the least favourable bounds of all of them."""
+    rows = _rows(tables["sensitivity"], factor=claim.factor, seed=seed)
+    everyone = list(dict.fromkeys(rows["variant"]))
+    wanted = {"quantity": "against_main", "state": claim.state, "role": claim.role, "metric": "accuracy"}
+    rows = _rows(rows, **wanted).set_index("variant")
+    if rows.empty:
+        raise NoData(f"no variant of {claim.factor} was edited in {claim.state}")
+    missing = [name for name in everyone if name not in rows.index]
+    doubt = f"not edited in {claim.state}: {', '.join(missing)}" if missing else ""
+    value, lo, hi = (rows[bound].astype(float) for bound in ("value", "lo", "hi"))
+    if claim.within is not None:
+        worst = float(value.loc[value.abs().idxmax()])
+        return Evidence(Interval(worst, float(lo.min()), float(hi.max())), doubt)
+    least = max if claim.below is not None else min
+    return Evidence(Interval(*(float(least(numbers)) for numbers in (value, lo, hi))), doubt)
+
+
 OF_STATISTIC: dict[str, Callable[[Claim, Tables, Setting, int], Evidence]] = {
     "accuracy_difference": _accuracy,
     "norm_ratio_tail": _tail,
@@ -234,4 +253,5 @@ OF_STATISTIC: dict[str, Callable[[Claim, Tables, Setting, int], Evidence]] = {
     "gap_share": _gap,
     "difference": _difference,
     "truth_cosine": _cosine,
+    "robustness": _robustness,
 }

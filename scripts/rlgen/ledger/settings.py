@@ -42,6 +42,7 @@ STATISTICS = {
         "accuracy",
     ),
     "truth_cosine": Statistic(("procedure",), (), ("recovery", "sets"), "cosine"),
+    "robustness": Statistic(("factor", "state", "role"), (), ("sensitivity",), "accuracy"),
     "unmeasured": Statistic(("because",), (), (), ""),
 }
 FIELDS = sorted({field for s in STATISTICS.values() for field in (*s.needs, *s.may)})
@@ -56,8 +57,9 @@ class Claim(Strict):
     procedure's set. task_overlap: Jaccard of all tasks' lists minus its mean by chance. effect: change of accuracy
     that the set makes in `state` at its chosen dose. gap_share: that change in the reference, as a share of the
     difference between target and reference. difference: the set's accuracy minus that of the strongest of `rivals`.
-    truth_cosine: cosine of the set's change with the planted direction minus what random sets reach. unmeasured: no
-    table of the project can tell, `because` says why.
+    truth_cosine: cosine of the set's change with the planted direction minus what random sets reach. robustness:
+    accuracy under the set of the variant of `factor` that lies farthest towards or beyond the bound, minus that under
+    the main procedure's set. unmeasured: no table of the project can tell, `because` says why.
     """
 
     says: str = Field(min_length=1, description="the claim, one sentence")
@@ -82,6 +84,7 @@ class Claim(Strict):
     dictionary: str | None = None
     recipe: str | None = None
     nrn_above: float | None = Field(None, gt=0.5, lt=1, description="latents with a larger NRN are counted")
+    factor: str | None = Field(None, description="factor of the study's variants")
     because: str | None = Field(None, min_length=1, description="why nothing can tell")
 
     @model_validator(mode="after")

@@ -69,6 +69,7 @@ def control(claim: Claim, study: Setting) -> str:
         "gap_share": f"{study.reference} to {study.target}, unedited",
         "task_overlap": "independent lists within strata",
         "truth_cosine": "random sets of latents",
+        "robustness": "the main procedure's set",
     }.get(claim.statistic, claim.against or "")
 
 

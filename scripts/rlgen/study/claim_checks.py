@@ -27,6 +27,8 @@ def _problems_of(study: Study, field: str, claim: Claim) -> Iterator[str]:
         yield f"{field}.role: {claim.role}, but the study lists no such tasks"
     unknown = [p for k, state in states_of(claim).items() for p in _told(f"{field}.{k}", study.state, state)]
     yield from unknown
+    if claim.factor:
+        yield from _factor_problems(study, field, claim)
     if claim.statistic == "early_overlap" and not unknown:
         yield from _course_problems(study, field, claim)
     for k in ("dictionary", "against") if claim.dictionary else ():
@@ -36,6 +38,21 @@ def _problems_of(study: Study, field: str, claim: Claim) -> Iterator[str]:
             yield f"{field}.recipe: '{claim.recipe}' is not trained for {getattr(claim, k)}, expected a recipe of both"
     if claim.procedure and not unknown:
         yield from _claimed_edit_problems(study, field, claim)
+
+
+def _factor_problems(study: Study, field: str, claim: Claim) -> Iterator[str]:
+    """A claim on robustness is about variants, in a model that they edit."""
+    if study.variants is None:
+        yield f"{field}.factor: {claim.factor}, but the study lists no variants"
+        return
+    yield from _told(f"{field}.factor", check_known, claim.factor, "factor", study.variants.factors)
+    name = next(iter(study.variants.factors.get(claim.factor, {})), None)
+    edited = study.procedures[name].edits if name in study.procedures else []
+    try:
+        if edited and study.state(claim.state) not in map(study.state, edited):
+            yield f"{field}.state: variants edit {', '.join(map(study.label, edited))}, expected one of these"
+    except ValueError:  # an unknown state, told elsewhere
+        return
 
 
 def _course_problems(study: Study, field: str, claim: Claim) -> Iterator[str]:
@@ -51,7 +68,7 @@ def _course_problems(study: Study, field: str, claim: Claim) -> Iterator[str]:
 
 def _claimed_edit_problems(study: Study, field: str, claim: Claim) -> Iterator[str]:
     """The claimed procedure must be known, and must make the claimed edit where a claim is about one."""
-    yield from _told(f"{field}.procedure", check_known, claim.procedure, "procedure", study.procedures)
+    yield from _told(f"{field}.procedure", check_known, claim.procedure, "procedure", study.own_procedures())
     state = study.roles.reference if claim.statistic == "gap_share" else claim.state
     if claim.procedure not in study.procedures or state is None:
         return

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator
 
 from rlgen.activations.settings import Stream
 from rlgen.behaviour.settings import BenchmarkEvaluation, Evaluation
@@ -16,6 +16,7 @@ from rlgen.interventions.settings import Interventions, Procedure
 from rlgen.ledger.settings import Claim
 from rlgen.models.settings import Size
 from rlgen.organism.settings import OrganismData
+from rlgen.sensitivity.settings import Variants
 from rlgen.sources.settings import Load, SourcedData
 from rlgen.strict import Strict
 from rlgen.study.machine import Machine
@@ -70,8 +71,11 @@ class Study(Strict):
     claims: dict[str, Claim] = Field(
         default_factory=dict, description="claim name -> what is claimed; written before the run that judges it"
     )
+    variants: Variants | None = Field(None, description="a sensitivity study: one procedure, one factor at a time")
     machine: Machine = Machine()
     published: Published | None = Field(None, description="results of a paper, drawn beside the study's own")
+
+    _added: dict[str, set[str]] = PrivateAttr(default_factory=dict)  # dictionary -> recipes that variants alone read
 
     # Checks: one per field, by name, so that an error carries the field it belongs to.
 
@@ -101,6 +105,14 @@ class Study(Strict):
         for name in entries:
             _check_name(name)
         return dict(sorted(entries.items()))  # the order of keys in a config means nothing
+
+    @field_validator("variants")
+    @classmethod
+    def _have_names_of_variants(cls, variants: Variants | None) -> Variants | None:
+        for factor, entries in variants.factors.items() if variants else ():
+            for name in (factor, *entries):
+                _check_name(name)
+        return variants
 
     # States: a model at one of its checkpoints.
 
@@ -171,6 +183,30 @@ class Study(Strict):
         """Every (dictionary, recipe), by name."""
         return [(name, recipe) for name, entry in self.dictionaries.items() for recipe in entry.recipes]
 
+    # Variants, which study/variants.py has made procedures of.
+
+    def note_added(self, recipes: dict[str, set[str]]) -> None:
+        """Keep which recipes of which dictionaries are there for variants alone."""
+        self._added = recipes
+
+    def own_recipes(self, dictionary: str) -> list[str]:
+        """Recipes that the config lists for a dictionary, without those of variants."""
+        added = self._added.get(dictionary, set())
+        return [recipe for recipe in self.dictionaries[dictionary].recipes if recipe not in added]
+
+    def factor_of(self) -> dict[str, str]:
+        """Variant -> the factor it changes, in the order of the config."""
+        factors = self.variants.factors.items() if self.variants else ()
+        return {name: factor for factor, variants in factors for name in variants}
+
+    def own_procedures(self) -> dict[str, Procedure]:
+        """Procedures that the config lists, without those of variants."""
+        return {name: entry for name, entry in self.procedures.items() if name not in self.factor_of()}
+
+    def compared_procedures(self) -> list[str]:
+        """The main procedure of the variants, and these."""
+        return [self.variants.procedure, *self.factor_of()] if self.variants else []
+
     def courses(self) -> dict[str, str]:
         """Model -> the dictionary over the reference and all checkpoints of that model, in order."""
         found = {}
@@ -194,8 +230,8 @@ class Study(Strict):
         return self.state(self.dictionaries[dictionary].members[-1])
 
     def edited_states(self) -> list[str]:
-        """Labels of all states that some procedure edits, by name."""
-        return list(dict.fromkeys(self.label(s) for p in self.procedures.values() for s in p.edits))
+        """Labels of all states that some procedure edits, by name. Variants edit what their main procedure edits."""
+        return list(dict.fromkeys(self.label(s) for p in self.own_procedures().values() for s in p.edits))
 
 
 def _check_name(name: str) -> None:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from rlgen.study.checks import problems
 from rlgen.study.claim_checks import claim_problems
 from rlgen.study.config import Study, nearest
+from rlgen.study.variants import Refusal, expand
 
 
 class ConfigError(Exception):
@@ -27,9 +28,31 @@ def load(source: dict | str | Path) -> Study:
         study = Study.model_validate(content)
     except ValidationError as error:
         raise ConfigError("\n".join(line for e in error.errors() for line in _explain(e))) from None
-    if found := [*problems(study), *claim_problems(study)]:
+    study, refusals = expand(study)
+    found = [line for refusal in refusals for line in _refused(refusal)]
+    if found := [*found, *(_as_written(study, line) for line in [*problems(study), *claim_problems(study)])]:
         raise ConfigError("\n".join(found))
     return study
+
+
+def _refused(refusal: Refusal) -> list[str]:
+    """Lines `field: value; expectation` of a variant that cannot be."""
+    if isinstance(refusal.error, str):
+        field, found, words = refusal.error.partition(": ")
+        inside = found and field.replace(".", "").replace("_", "").isalpha()
+        return [
+            f"{'.'.join(refusal.place)}.{field}: {words}" if inside else f"{'.'.join(refusal.place)}: {refusal.error}"
+        ]
+    return _explain(refusal.error | {"loc": refusal.place})
+
+
+def _as_written(study: Study, line: str) -> str:
+    """A line on the recipe or procedure of a variant, with the field's place in the config."""
+    for name, factor in study.factor_of().items():
+        for part in ("recipe", "procedure"):
+            if line.startswith((f"{part}s.{name}.", f"{part}s.{name}:")):
+                return f"variants.factors.{factor}.{name}.{part}{line.removeprefix(f'{part}s.{name}')}"
+    return line
 
 
 def _explain(error: dict) -> list[str]:

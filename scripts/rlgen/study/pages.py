@@ -17,10 +17,12 @@ PAGES = {  # page -> what it shows; the script, the rule and the module of a pag
     "fig6_selection": "Edits, controls and rivals on the selection tasks",
     "fig7_unseen": "Edits on the unseen tasks and the dose curve",
     "fig8_recovery": "Every procedure against the planted truth",
+    "fig9_sensitivity": "Variants of the main procedure against it",
     "claims": "Verdicts on the study's claims",
     "table1_accuracies": "Accuracies",
     "table2_interventions": "Effects of interventions",
     "table3_dictionaries": "Quality of the dictionaries",
+    "table5_sensitivity": "Variants of the main procedure",
 }
 OBJECTIVES = {"batchtopk": "BatchTopK", "l1": "L1", "shared_latents": "BatchTopK, shared latents"}
 Slice = dict[str, Any]
@@ -80,6 +82,8 @@ def _reasons(study: Study) -> dict[str, str]:
         reasons["fig7"] = "no tasks are listed as unseen"
     if not study.organism:
         reasons["fig8"] = "its models have no planted truth to recover"
+    if study.variants is None:
+        reasons |= dict.fromkeys(["fig9", "table5"], "no variants are listed")
     if not study.claims:
         reasons["claims"] = "no claims are listed"
     if not study.procedures:
@@ -161,7 +165,7 @@ def procedures(study: Study) -> Slice:
     """Pages about procedures: their settings, by name, with the labels of states that tables use."""
     entries = {
         name: p.model_dump() | {"edits": {study.label(state): edits for state, edits in p.edits.items()}}
-        for name, p in study.procedures.items()
+        for name, p in study.own_procedures().items()
     }
     return page(study) | {"procedures": entries}
 
@@ -187,6 +191,26 @@ def fig7_unseen(study: Study) -> Slice:
     return edits(study) | _published_effects(study, study.tasks.unseen)
 
 
+def fig9_sensitivity(study: Study) -> Slice:
+    """Variants by factor, in the order of the config, and what each changes, in words."""
+    variants, named = study.variants, study.factor_of()
+    factors = {f: {name: v.change for name, v in entries.items()} for f, entries in variants.factors.items()}
+    changes = {name: variants.factors[factor][name] for name, factor in named.items()}
+    nulls = [name for name in named if study.dictionaries[study.procedures[name].dictionary].is_null]
+    return page(study) | {
+        "main": variants.procedure,
+        "target": study.label(study.tuned_state(study.procedures[variants.procedure].dictionary)),
+        "factors": factors,
+        "replicates": [name for name, variant in changes.items() if set(variant.recipe) == {"replicate"}],
+        "nulls": nulls,
+        "margin": variants.margin,
+        "same_cosine": variants.same_cosine,
+    }
+
+
+table5_sensitivity = fig9_sensitivity
+
+
 def judge_claims(study: Study) -> Slice:
     """Claims, with the labels of states that tables use."""
     claims = {}
@@ -203,6 +227,7 @@ def tables_of_claims(study: Study) -> list[str]:
     if study.procedures:
         made |= {"sets", "overlap", "effects", "comparisons", "controls"}
         made |= {"recovery"} if study.organism else set()
+    made |= {"sensitivity"} if study.variants else set()
     return [table for table in tables_of(study.claims) if table in made]
 
 
@@ -241,4 +266,5 @@ def _titles(study: Study, recipes: list[str]) -> dict[str, str]:
 
 
 def _title(recipe: Recipe) -> str:
-    return OBJECTIVES[recipe.objective] + (", own normalisation" if recipe.normalisation == "per_model" else "")
+    own = ", own normalisation" if recipe.normalisation == "per_model" else ""
+    return OBJECTIVES[recipe.objective] + own + ("" if recipe.alignment == "mse" else f", {recipe.alignment} alignment")

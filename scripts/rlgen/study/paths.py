@@ -162,8 +162,8 @@ class Paths:
         return self.dictionary(dictionary, self.study.features.course_recipe, seed, "features.parquet")
 
     def of_dictionary(self, dictionary: str, *names: str) -> list[str]:
-        """Files of one dictionary, recipe by recipe, seed by seed."""
-        pairs = [(r, seed) for r in self.study.dictionaries[dictionary].recipes for seed in self.study.seeds]
+        """Files of one dictionary, recipe by recipe, seed by seed, without the recipes of variants."""
+        pairs = [(r, seed) for r in self.study.own_recipes(dictionary) for seed in self.study.seeds]
         return [f"{self.dictionary_folder(dictionary, r, seed)}/{name}" for r, seed in pairs for name in names]
 
     def summaries(self, dictionaries: list[str], name: str) -> list[str]:
@@ -202,8 +202,8 @@ class Paths:
         return [f"{folder}/together.parquet"] * self.study.procedures[procedure].joint
 
     def of_mediation(self, name: str) -> list[str]:
-        """One file of every procedure and seed."""
-        pairs = [(procedure, seed) for procedure in self.study.procedures for seed in self.study.seeds]
+        """One file of every procedure and seed, without those of variants."""
+        pairs = [(procedure, seed) for procedure in self.study.own_procedures() for seed in self.study.seeds]
         return [f"{self.results}/features/mediation/{procedure}/seed{seed}/{name}" for procedure, seed in pairs]
 
     def intervention(self, procedure: str, seed: int | str) -> str:
@@ -217,6 +217,21 @@ class Paths:
     def steering(self, seed: int | str) -> str:
         """Answers of unedited models, and under edits without a dictionary."""
         return f"{self.results}/interventions/steering/seed{seed}.parquet"
+
+    def sensitivity(self, procedure: str, seed: int | str) -> str:
+        """What a variant finds and does in one seed, against the main procedure."""
+        return f"{self.results}/sensitivity/{procedure}/seed{seed}.csv"
+
+    def of_variants(self) -> list[str]:
+        """What serves nothing but the comparison of variants: their dictionaries' measures, scores and edits."""
+        files = []
+        for name, seed in [(name, seed) for name in self.study.factor_of() for seed in self.study.seeds]:
+            folder = f"{self.results}/features/mediation/{name}/seed{seed}"
+            files += [f"{folder}/{file}" for file in ("scores.parquet", "set.json", "overlap.csv")]
+            files += [self.intervention(name, seed), self.controls(name, seed)]
+            files += self.of_procedure(name, seed, *MEASURED)
+        files += [self.sensitivity(name, s) for name in self.study.compared_procedures() for s in self.study.seeds]
+        return list(dict.fromkeys(files))
 
     def every_artifact(self) -> list[str]:
         """Files that no summary asks for: a deleted one comes back through `snakemake all`.
@@ -233,4 +248,5 @@ class Paths:
         files += [path for name in SUMMARISED for path in self.summaries(list(study.dictionaries), name)]
         if not study.organism and study.data.teacher:
             files += [path for seed in seeds for path in self.trajectories(seed)]
+        files += self.of_variants()
         return files + sorted({self.completions_of(p, seed) for p in study.procedures for seed in seeds})

@@ -7,12 +7,14 @@ of tables. Lists keep the order in which the rule passes files.
 
 from typing import Any
 
+from rlgen.ledger.settings import states_of
 from rlgen.models.settings import Source
 from rlgen.organism.families import HEADERS
 from rlgen.study.config import Study
 from rlgen.training.settings import GRPO, SFT
 
 Slice = dict[str, Any]
+RETOLD = ("set_size", "effect", "gap_share", "difference")  # statistics that a variant's own runs tell
 
 
 def make_tokenizer(study: Study) -> Slice:
@@ -251,7 +253,7 @@ def measure_dictionary(study: Study, dictionary: str) -> Slice:
 
 
 def summarise_dictionary(study: Study, dictionary: str) -> Slice:
-    return {"dictionary": dictionary, "recipes": study.dictionaries[dictionary].recipes, "seeds": study.seeds}
+    return {"dictionary": dictionary, "recipes": study.own_recipes(dictionary), "seeds": study.seeds}
 
 
 def measure_dynamics(study: Study, seed: str) -> Slice:
@@ -330,7 +332,7 @@ def choose_together(study: Study, procedure: str, seed: str) -> Slice:
 
 
 def summarise_mediation(study: Study) -> Slice:
-    return {"procedures": list(study.procedures), "seeds": study.seeds}
+    return {"procedures": list(study.own_procedures()), "seeds": study.seeds}
 
 
 def measure_truth(study: Study, seed: str) -> Slice:
@@ -379,8 +381,8 @@ def measure_recovery(study: Study, seed: str) -> Slice:
     return {
         "seed": int(seed),
         "threads": study.threads,
-        "procedures": list(study.procedures),
-        "readouts": [procedure.readout for procedure in study.procedures.values()],
+        "procedures": list(study.own_procedures()),
+        "readouts": [procedure.readout for procedure in study.own_procedures().values()],
     }
 
 
@@ -396,6 +398,38 @@ def summarise_interventions(study: Study) -> Slice:
     }
 
 
+def measure_sensitivity(study: Study, procedure: str, seed: str) -> Slice:
+    main = study.procedures[study.variants.procedure]
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "variant": procedure,
+        "factor": study.factor_of().get(procedure, "main"),
+        "readouts": [study.procedures[procedure].readout, main.readout],
+        "critical": main.critical,
+        "tasks": study.tasks.selection,
+        "same_cosine": study.variants.same_cosine,
+        "reference": study.label(study.roles.reference),
+        "target": study.label(study.tuned_state(main.dictionary)),
+        "bootstrap": study.interventions.bootstrap,
+        "claims": _retold(study),
+    }
+
+
+def _retold(study: Study) -> Slice:
+    """Claims on the main procedure that can be judged of a variant, too, with the labels of states that tables use."""
+    claims = {name: c for name, c in study.claims.items() if c.procedure == study.variants.procedure}
+    return {
+        name: claim.model_dump() | {key: study.label(state) for key, state in states_of(claim).items()}
+        for name, claim in claims.items()
+        if claim.statistic in RETOLD
+    }
+
+
+def summarise_sensitivity(study: Study) -> Slice:
+    return {"variants": study.compared_procedures(), "seeds": study.seeds}
+
+
 def summarise_seeds(study: Study) -> Slice:
     return {"seeds": study.seeds}
 
@@ -406,8 +440,8 @@ def edited_tasks(study: Study) -> list[str]:
 
 
 def edited_procedures(study: Study) -> list[str]:
-    """Procedures that edit some model; the others only choose features."""
-    return [name for name, procedure in study.procedures.items() if procedure.edits]
+    """Procedures that edit some model; the others only choose features. Those of variants are summarised apart."""
+    return [name for name, procedure in study.own_procedures().items() if procedure.edits]
 
 
 def steered_states(study: Study) -> list[str]:

@@ -33,7 +33,7 @@ def test_every_claim_holds_on_tables_made_for_it_and_the_refutation_fails():
         assert set(COLUMNS[name]) <= set(table), name
     said = made.verdicts_of(tables, seeds=EIGHT)
     assert said.pop("same") == [NO_DATA] * 9 and said.pop("nothing") == [FAILS] * 9
-    assert said == {name: [HOLDS] * 9 for name in said} and len(said) == 9
+    assert said == {name: [HOLDS] * 9 for name in said} and len(said) == 10
 
 
 def test_three_seeds_hold_each_and_cannot_hold_together():
@@ -276,3 +276,23 @@ def test_holm_corrects_within_a_heading_and_over_claims_with_data():
 
 def test_no_claims_make_an_empty_ledger():
     assert judge("small", {}, {}, made.STUDY, [0]).empty
+
+
+def test_robustness_takes_the_variant_that_speaks_most_against_it():
+    """Variants at +.03 and -.05, each -+ .02: `within` takes the farthest value and the widest bounds."""
+    assert found("robust").interval == pytest.approx((-0.05, -0.07, 0.05))
+    assert found("robust", within=None, above=-0.1).interval == pytest.approx((-0.05, -0.07, -0.03))
+    assert found("robust", within=None, below=0.1).interval == pytest.approx((0.03, 0.01, 0.05))
+
+
+def test_a_variant_that_was_not_edited_leaves_robustness_open():
+    tables = made.tables()
+    rows = tables["sensitivity"]
+    gone = (rows["variant"] == "large") & (rows["seed"] == made.SEEDS[0])
+    refused = rows[gone].assign(quantity="refused", value=np.nan)
+    tables["sensitivity"] = pd.concat([rows[~gone], refused], ignore_index=True)
+    assert found("robust", tables).doubt == "not edited in base: large"
+    assert made.verdicts_of(tables, "robust")["robust"][:3] == [OPEN, HOLDS, HOLDS]
+    tables["sensitivity"] = rows[rows["factor"] != "size"]
+    with pytest.raises(NoData, match="no variant of size was edited in base"):
+        found("robust", tables)

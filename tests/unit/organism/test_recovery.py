@@ -8,19 +8,9 @@ from crosscoders import random_crosscoder
 from tiny_runs import completions, task_names
 
 from rlgen.interventions.controls import role_shift
+from rlgen.interventions.mean_change import DRAWS, Direction, carried, cosine, exchange_of, measured
 from rlgen.interventions.procedure import Chosen
-from rlgen.organism.recovery import (
-    COLUMNS,
-    DRAWS,
-    Direction,
-    alignment,
-    carried,
-    cosine,
-    exchange_of,
-    measured,
-    recovery_table,
-    shift_direction,
-)
+from rlgen.organism.recovery import COLUMNS, alignment, recovery_table, shift_direction
 
 S, D, SET = 20, 6, [2, 5, 9]
 RIVALS = ["shift-selection", "shift-in_domain"]

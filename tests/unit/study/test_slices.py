@@ -28,7 +28,7 @@ JOB = {
     "seed": "1",
 }
 MODELS = {"pretrain": "base", "continue_pretraining": "more", "train_sft": "sft"}
-PROCEDURES = {"choose_together": "elimination"}
+PROCEDURES = {"choose_together": "elimination", "measure_sensitivity": "size-64"}
 SOURCED = load(ROOT / "config/qwen3-4b.yaml")
 SOURCED_JOB = {
     "task": "openbookqa",
@@ -45,7 +45,10 @@ SOURCED_JOB = {
 }
 SETTINGS = re.compile(r"([\w.]+)\.model_validate_json\(args\.cfg\)")
 OF_SCRIPT = {rule.slice: rule.script for rule in all_rules()}  # settings -> the script that obeys them
-OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()}
+OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()} - {"fig9_sensitivity", "table5_sensitivity"}
+VARIED = load(ROOT / "config/sensitivity.yaml")
+OF_VARIANTS = {rule.slice for rule in rules_of("config/sensitivity.yaml").values()} - OF_ORGANISM
+NO_VARIANTS = dict.fromkeys(["fig9", "table5"], "no variants are listed")
 
 
 def slice_of(study, name: str) -> dict:
@@ -72,7 +75,7 @@ def settings_class(name: str):
 @pytest.mark.parametrize("rule", sorted(OF_SCRIPT))
 def test_scripts_accept_what_their_rule_passes(rule):
     settings = settings_class(rule)
-    study = STUDY if rule in OF_ORGANISM else SOURCED
+    study = STUDY if rule in OF_ORGANISM else VARIED if rule in OF_VARIANTS else SOURCED
     accepted = settings.model_validate_json(canonical_json(slice_of(study, rule)))
     defaulted = set(settings.model_fields) - accepted.model_fields_set - {"chance", "published", "tasks", "size"}
     assert not defaulted, "a script falls back on its own defaults"
@@ -145,12 +148,11 @@ def test_pages_without_inputs_are_left_out_and_say_why():
     del content["roles"]["contrast"], content["dictionaries"]["course-sft"], content["dictionaries"]["course-rl"]
     content["procedures"] = content["claims"] = {}
     reasons = pages.left_out(load(content))
-    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2", "claims"}
+    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2", "claims", *NO_VARIANTS}
     assert reasons["fig4"] == "no dictionary reads the reference and all checkpoints of one model"
-    assert pages.left_out(STUDY) == {}
     content = copy.deepcopy(DEFAULT)
     content["tasks"]["unseen"], content["claims"] = [], {}
-    reasons = {"fig7": "no tasks are listed as unseen", "claims": "no claims are listed"}
+    reasons = {"fig7": "no tasks are listed as unseen", "claims": "no claims are listed"} | NO_VARIANTS
     assert pages.left_out(load(content)) == reasons
     content = copy.deepcopy(DEFAULT)
     for name, recipe in (("base-rl", "batchtopk"), ("base-sft", "l1-own")):

@@ -1,0 +1,62 @@
+# Sensitivity: what every variant of the main procedure finds and does, against the main one. Variants are procedures of
+# their own (scripts/rlgen/study/variants.py), so that the rules before this one make everything else.
+
+
+rule measure_sensitivity:
+    input:
+        dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
+        quality=lambda w: at.of_procedure(w.procedure, w.seed, "quality.csv")[-1],
+        main_dictionary=lambda w: at.of_procedure(study.variants.procedure, w.seed, "features.parquet"),
+        chosen=rules.score_features.output.chosen,
+        main_chosen=expand(rules.score_features.output.chosen, procedure=study.variants.procedure, allow_missing=True),
+        completions=at.completions_of(study.variants.procedure, "{seed}"),
+        edited=at.intervention("{procedure}", "{seed}"),
+        main_edited=at.intervention(study.variants.procedure, "{seed}"),
+        controls=at.controls("{procedure}", "{seed}"),
+        main_controls=at.controls(study.variants.procedure, "{seed}"),
+        steering=at.steering("{seed}"),
+    output:
+        at.sensitivity("{procedure}", "{seed}"),
+    log:
+        "<logs>/measure_sensitivity/{procedure}_seed{seed}.log",
+    benchmark:
+        "<benchmarks>/measure_sensitivity/{procedure}_seed{seed}.tsv"
+    wildcard_constraints:
+        procedure="|".join(map(re.escape, study.compared_procedures())),
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: study.threads
+    resources:
+        **asks("measure_sensitivity", gpu=0, mem_mb=2000, runtime=30),
+    params:
+        **job("measure_sensitivity", "dictionaries"),
+    message:
+        "Variant {wildcards.procedure} against {study.variants.procedure}, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        " --main-dictionary $(dirname {input.main_dictionary} | uniq) --quality {input.quality} --set {input.chosen}"
+        " --main-set {input.main_chosen} --completions {input.completions} --edited {input.edited}"
+        " --main-edited {input.main_edited} --controls {input.controls} --main-controls {input.main_controls}"
+        " --steering {input.steering} --output {output}"
+
+
+rule summarise_sensitivity:
+    input:
+        [at.sensitivity(name, seed) for name in study.compared_procedures() for seed in SEEDS],
+    output:
+        "<results>/sensitivity/sensitivity.csv",
+    log:
+        "<logs>/summarise_sensitivity.log",
+    benchmark:
+        "<benchmarks>/summarise_sensitivity.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **asks("summarise_sensitivity", gpu=0, mem_mb=1000, runtime=10),
+    params:
+        **job("summarise_sensitivity", "analysis"),
+    message:
+        "All variants and seeds in one table"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"

@@ -1,0 +1,18 @@
+"""Draw figure 9: variants of the main procedure, one factor at a time (docs/method.md, section 11)."""
+
+from rlgen.figures.command import page_arguments, read_page
+
+
+def main() -> None:
+    """Read one tidy table, write one page as PDF and PNG."""
+    args = page_arguments(__doc__, "png", sensitivity="all variants and seeds against the main procedure (CSV)")
+
+    from rlgen.figures import fig9_sensitivity as fig9
+    from rlgen.figures import style
+
+    settings, sensitivity = read_page(args, fig9.Settings, sensitivity=fig9.COLUMNS)
+    style.save(fig9.draw(settings, sensitivity), args.output, args.png)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Write table 5: variants of the main procedure, everything measured of them (docs/method.md, section 11)."""
+
+from rlgen.figures.command import page_arguments, read_page
+
+
+def main() -> None:
+    """Read one tidy table, write it as CSV and LaTeX."""
+    args = page_arguments(__doc__, "tex", sensitivity="all variants and seeds against the main procedure (CSV)")
+
+    from rlgen.figures import fig9_sensitivity as fig9
+    from rlgen.figures import tables
+
+    settings, sensitivity = read_page(args, fig9.Settings, sensitivity=fig9.COLUMNS)
+    note = (
+        "Cells: mean over seeds (every seed); sets and directions from the discovery half, accuracy on the test half."
+    )
+    tables.write(*tables.table5(settings, sensitivity), args.output, args.tex, settings, note)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Figure 9: does the finding depend on how one looks? Variants of the main procedure, one factor at a time."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from rlgen.figures import style
+from rlgen.figures.page import Page, seeds_of
+
+COLUMNS = [
+    "factor", "variant", "seed", "quantity", "state", "role", "metric", "rival", "form", "claim", "value", "lo", "hi",
+    "chance", "chance_lo", "chance_hi", "p", "note",
+]  # fmt: skip
+ROW, HEADING = 0.25, 0.8  # inches of a row, and the share of one that the name of a factor takes
+LANES = 0.5
+OWN_DOSE = "own_dose"
+RIVALS = {"random": "random sets", "size": "size-only set", "shift-in_domain": "in-domain mean shift"}
+
+
+class Settings(Page):
+    """`factors`: factor -> variant -> what it changes, in words; `main` is the procedure that is varied."""
+
+    main: str
+    target: str
+    factors: dict[str, dict[str, str]]
+    replicates: list[str] = Field(description="variants that change nothing but the dictionary's seed")
+    nulls: list[str] = Field(description="variants that read a null dictionary")
+    margin: float
+    same_cosine: float
+
+
+class Panel(NamedTuple):
+    """One column of the forest."""
+
+    title: str
+    label: str
+    quantity: str
+    state: str = ""
+    role: str = ""
+
+
+def draw(page: Settings, table: pd.DataFrame) -> Figure:
+    """One row per variant: what it finds, where that points, what it does, beside chance, rivals and the main one."""
+    table, seeds = readable(table), seeds_of(table)
+    places, headings = rows_of(page)
+    bottom = max(places.values()) + 0.6
+    figure, body = style.new_page(11.7, ROW * bottom + 2.3)
+    panels = panels_of(page)
+    axes = body.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=[0.8, 0.8, 1.1, 1.1, 1.1])[0]
+    for ax, panel in zip(axes, panels, strict=True):
+        _panel(ax, page, panel, of_panel(table, panel), places, seeds)
+        ax.set_ylim(bottom, -0.6)
+    _labels(axes[0], page, places, headings)
+    _words(axes[-1], page, table, places)
+    handles = [*style.seed_handles(seeds), style.dot(style.GREY, RIVALS["random"], marker=".")]
+    handles += [style.dot(style.GREY, RIVALS["size"], hollow=True)]
+    handles += [style.dot(style.SHIFT_COLOUR, RIVALS["shift-in_domain"], marker="d")]
+    handles += [style.stroke(style.PALE, "main recipe (band)"), style.stroke(style.GREY, "chance, 95 %")]
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    style.head_and_foot(
+        figure, "Does the finding depend on how one looks?", finding(page, table), page, note(page, seeds)
+    )
+    return figure
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with empty texts in place of missing ones."""
+    texts = ["state", "role", "metric", "rival", "form", "claim", "note"]
+    return table.assign(**{column: table[column].astype(object).where(table[column].notna(), "") for column in texts})
+
+
+def panels_of(page: Settings) -> list[Panel]:
+    """What is shown of every variant."""
+    reference, target = page.roles.reference, page.target
+    return [
+        Panel("The same set?", "overlap with the\nmain set (Jaccard)", "overlap"),
+        Panel("The same direction?", "cosine with the main\nexchange", "direction"),
+        Panel(f"Amplified in {reference}", "change of accuracy,\nselection tasks", "effect", reference, "selection"),
+        Panel(f"Amplified in {reference}", "change of accuracy,\nunseen tasks", "effect", reference, "unseen"),
+        Panel(f"Disabled in {target}", "change of accuracy,\nselection tasks", "effect", target, "selection"),
+    ]
+
+
+def of_panel(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Rows of one panel, rivals at their own dose included."""
+    rows = table[
+        (table["quantity"] == panel.quantity) & (table["state"] == panel.state) & (table["role"] == panel.role)
+    ]
+    if panel.quantity != "effect":
+        return rows
+    return rows[(rows["metric"] == "accuracy") & (rows["form"] == OWN_DOSE)]
+
+
+def rows_of(page: Settings) -> tuple[dict[str, float], dict[str, float]]:
+    """Height of every variant, the main procedure on top, and of every factor's name."""
+    places, headings, y = {page.main: 0.0}, {}, 1.0
+    for factor, variants in page.factors.items():
+        headings[factor] = y
+        y += HEADING
+        for name in variants:
+            places[name] = y
+            y += 1
+    return places, headings
+
+
+def own_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of the set itself, without its rivals."""
+    return rows[rows["rival"] == ""]
+
+
+def _panel(
+    ax: Axes, page: Settings, panel: Panel, rows: pd.DataFrame, places: dict[str, float], seeds: list[int]
+) -> None:
+    """Seeds as marks with intervals; chance and rivals in grey; the main recipe as a band."""
+    band = own_rows(rows)
+    band = band[band["variant"].isin([page.main] if panel.quantity == "effect" else page.replicates)]["value"].dropna()
+    if len(band):
+        ax.axvspan(band.min(), max(band.max(), band.min() + 1e-3), color=style.PALE, alpha=0.6, lw=0, zorder=0)
+    for r in rows.itertuples():
+        if r.variant not in places:
+            continue
+        at = places[r.variant] + style.lane(int(r.seed), seeds, LANES)
+        if r.rival:
+            _rival(ax, r.rival, r.value, at)
+            continue
+        if np.isfinite(r.chance_lo) and r.variant != page.main:
+            ax.plot([r.chance_lo, r.chance_hi], [at, at], color=style.GREY, lw=2.6, alpha=0.45, solid_capstyle="butt")
+        colour = _colour(page, r.variant)
+        if np.isfinite(r.lo):
+            ax.plot([r.lo, r.hi], [at, at], color=colour, lw=0.9)
+        ax.plot(r.value, at, style.seed_marker(int(r.seed), seeds), color=colour, ms=4.2)
+    found = set(own_rows(rows).dropna(subset="value")["variant"])
+    for name in places.keys() - found:
+        ax.text(0.0, places[name], "nothing", va="center", fontsize=8, style="italic", color="#555555")
+    ax.axvline(0, color="black", lw=0.6)
+    ax.set_title(panel.title, loc="left", fontweight="bold")
+    ax.set_xlabel(panel.label)
+    ax.grid(axis="x", color=style.PALE, lw=0.6)
+    ax.tick_params(axis="y", length=0)
+
+
+def _rival(ax: Axes, rival: str, value: float, at: float) -> None:
+    if rival == "random":
+        ax.plot(value, at, ".", color=style.GREY, ms=4)
+    elif rival == "size":
+        ax.plot(value, at, "o", color=style.GREY, mfc="white", ms=3.6, mew=0.8)
+    else:
+        ax.plot(value, at, "d", color=style.SHIFT_COLOUR, mec="#555555", mew=0.6, ms=4)
+
+
+def _colour(page: Settings, variant: str) -> str:
+    if variant == page.main:
+        return style.BLACK
+    return style.PURPLE if variant in page.nulls else style.BLUE
+
+
+def _labels(ax: Axes, page: Settings, places: dict[str, float], headings: dict[str, float]) -> None:
+    """Names of variants as ticks, those of factors above them in bold."""
+    ax.set_yticks(list(places.values()), [f"main: {page.main}", *list(places)[1:]])
+    for factor, y in headings.items():
+        ax.text(
+            -0.03,
+            y + 0.1,
+            factor,
+            transform=ax.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=8.5,
+            weight="bold",
+        )
+
+
+def _words(ax: Axes, page: Settings, table: pd.DataFrame, places: dict[str, float]) -> None:
+    """At the right: size of the set, and verdicts of the ledger that are others than the main procedure's."""
+    ax.text(1.03, -0.9, "set | verdicts", transform=ax.get_yaxis_transform(), va="center", fontsize=8, color="#555555")
+    sizes = table[table["quantity"] == "set_size"].groupby("variant")["value"].mean()
+    other = changed_verdicts(table, page.main)
+    for name, y in places.items():
+        size = f"{sizes[name]:.0f}" if name in sizes else "–"
+        told = f"{other[name][0]}/{other[name][1]}" if name in other and name != page.main else ""
+        ax.text(
+            1.03, y, f"{size} | {told}" if told else size, transform=ax.get_yaxis_transform(), va="center", fontsize=8
+        )
+
+
+def changed_verdicts(table: pd.DataFrame, main: str) -> dict[str, tuple[int, int]]:
+    """Variant -> verdicts per claim and seed that differ from the main procedure's, and how many were compared."""
+    rows = table[table["quantity"] == "verdict"]
+    said = rows.assign(word=rows["note"].str.partition(":")[0]).pivot_table(
+        index=["claim", "seed"], columns="variant", values="word", aggfunc="first"
+    )
+    if main not in said:
+        return {}
+    both = {name: said[[main, name]].dropna() if name != main else said[[main]] for name in said}
+    return {name: (int((cells[main] != cells[name]).sum()), len(cells)) for name, cells in both.items()}
+
+
+def moves(page: Settings, table: pd.DataFrame) -> pd.Series:
+    """Mean over seeds of how far each variant's accuracy in the reference lies from the main set's, selection tasks."""
+    rows = table[(table["quantity"] == "against_main") & (table["state"] == page.roles.reference)]
+    rows = rows[(rows["role"] == "selection") & (rows["metric"] == "accuracy")]
+    return rows.groupby("variant")["value"].mean()
+
+
+def finding(page: Settings, table: pd.DataFrame) -> str:
+    """Which factors move the effect by the margin or more and which do not, and with which the set is found again."""
+    moved, same, other, again, lost = moves(page, table), [], [], [], []
+    overlap = own_rows(table[table["quantity"] == "overlap"])
+    above = (overlap["value"] > overlap["chance_hi"]).groupby(overlap["variant"]).all()
+    for factor, variants in page.factors.items():
+        if set(variants) <= set(page.nulls):
+            continue
+        known = moved.reindex(list(variants)).dropna()
+        if len(known):
+            worst = known.abs().idxmax()
+            if abs(known[worst]) < page.margin:
+                same.append(factor)
+            else:
+                other.append(f"{factor} ({worst} {style.change(known[worst])})")
+        found = above.reindex(list(variants)).dropna()
+        if len(found):
+            (again if found.all() else lost).append(factor)
+    if not same and not other:
+        return "No variant was compared with the main procedure."
+    margin, lists = style.share(page.margin), (same, other, again, lost)
+    less, more, kept, gone = (", ".join(names) or "no factor" for names in lists)
+    return (
+        f"Effect in {page.roles.reference}, selection tasks, mean over seeds: moves by less than {margin} with {less}; "
+        f"by more with {more}. The set overlaps with the main one beyond chance, in all seeds and variants, with "
+        f"{kept}; not with {gone}."
+    )
+
+
+def note(page: Settings, seeds: list[int]) -> str:
+    """The foot of the page."""
+    return (
+        f"{style.count(seeds)}, each a mark; doses from the discovery half, effects from the test half, paired 95 % "
+        f"bootstrap intervals. Latents are the same where matched decoder rows have a cosine of {page.same_cosine:g} "
+        "or more. Band: the main recipe under other seeds of the dictionary (left two panels), its seeds (others). "
+        "Chance: random sets of as many of a variant's latents. Rivals: each variant's own, at their own dose. "
+        "Verdicts: claims told otherwise than of the main procedure, over claims and seeds. Purple: a null dictionary."
+    )

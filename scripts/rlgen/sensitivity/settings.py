@@ -1,0 +1,51 @@
+"""Variants of a study's main procedure, one factor at a time. (docs/method.md, section 11.)"""
+
+from pydantic import Field, model_validator
+
+from rlgen.strict import Strict
+
+Value = str | int | float | bool | None
+PARTS = ("recipe", "procedure", "dictionary")
+
+
+class Variant(Strict):
+    """One change of the main procedure: of its recipe, of how it chooses, or of the dictionary that it reads."""
+
+    recipe: dict[str, Value] = Field(
+        default_factory=dict, description="fields of the main recipe -> other values; `replicate` is another seed"
+    )
+    procedure: dict[str, Value] = Field(
+        default_factory=dict, description="fields of the main procedure, but for its edits -> other values"
+    )
+    dictionary: str | None = Field(
+        None, description="another pair that ends with the same model; a null one says what a null finds"
+    )
+
+    @model_validator(mode="after")
+    def _changes_one_part(self) -> "Variant":
+        given = [part for part in PARTS if getattr(self, part)]
+        if len(given) != 1:
+            raise ValueError(f"changes {' and '.join(given) or 'nothing'}, expected one of {', '.join(PARTS)}")
+        return self
+
+    @property
+    def change(self) -> str:
+        """The change in words: `latents 64`, `cut cumulative, cut_count none`."""
+        fields = {"dictionary": self.dictionary} if self.dictionary else self.recipe or self.procedure
+        return ", ".join(f"{name} {'none' if value is None else value}" for name, value in fields.items())
+
+
+class Variants(Strict):
+    """A sensitivity study: what is varied, and from when on a difference counts."""
+
+    procedure: str = Field(description="the main procedure, of which every variant changes one factor")
+    factors: dict[str, dict[str, Variant]] = Field(
+        min_length=1,
+        description="factor -> name of a variant, in no other use as recipe or procedure -> what it changes",
+    )
+    same_cosine: float = Field(
+        0.7, gt=0, le=1, description="cosine of decoder rows from which two latents can be the same one"
+    )
+    margin: float = Field(
+        0.1, gt=0, lt=1, description="change of accuracy from which the page says that a factor matters"
+    )

@@ -1,0 +1,48 @@
+"""Compare a variant with the main procedure: sets, directions, effects of one seed (docs/method.md, section 11)."""
+
+import argparse
+from pathlib import Path
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.sensitivity.table.MeasureSensitivity")
+    for name, whose in (("", "the variant's"), ("main-", "the main procedure's")):
+        asked = {"required": True, "type": Path}
+        parser.add_argument(f"--{name}dictionary", **asked, help=f"{whose} dictionary folder, with features.parquet")
+        parser.add_argument(f"--{name}set", **asked, help=f"{whose} set.json")
+        parser.add_argument(f"--{name}edited", **asked, help=f"{whose} interventions table (Parquet)")
+        parser.add_argument(f"--{name}controls", **asked, help=f"facts of {whose} controls (CSV)")
+    parser.add_argument("--quality", required=True, type=Path, help="quality of the variant's dictionary (CSV)")
+    parser.add_argument("--completions", required=True, type=Path, help="completions of the tuned model")
+    parser.add_argument("--steering", required=True, type=Path, help="answers of unedited models (Parquet)")
+    parser.add_argument("--output", required=True, type=Path, help="table to write (CSV)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    from rlgen.activations.completions import Completions
+    from rlgen.compute import start
+    from rlgen.dictionaries.crosscoder import Crosscoder
+    from rlgen.files import read_csv, read_parquet, write_csv
+    from rlgen.interventions.runs import read_chosen
+    from rlgen.sensitivity.effects import Edited
+    from rlgen.sensitivity.found import Found
+    from rlgen.sensitivity.table import MeasureSensitivity, sensitivity_table
+
+    cfg = MeasureSensitivity.model_validate_json(args.cfg)
+    start(cfg.threads)
+    folders, sets = (args.dictionary, args.main_dictionary), (args.set, args.main_set)
+    found = tuple(
+        Found(Crosscoder.load(folder), read_chosen(chosen, folder / "features.parquet"), readout)
+        for folder, chosen, readout in zip(folders, sets, cfg.readouts, strict=True)
+    )
+    runs = ((args.edited, args.controls), (args.main_edited, args.main_controls))
+    edited = tuple(Edited(read_parquet(rows), read_csv(controls)) for rows, controls in runs)
+    tables = read_parquet(args.steering), read_csv(args.quality)
+    write_csv(args.output, sensitivity_table(cfg, found, edited, Completions.load(args.completions), *tables))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Variants on the finished miniature study: what runs for them, what they leave alone, what editing one makes stale."""
+
+import pandas as pd
+import pytest
+import yaml
+from snakemake_runs import RESULTS, STUDY, pdf_text, snakemake, stale
+
+pytestmark = pytest.mark.slow
+
+VARIED = "config/varied.yaml"
+PAGES = ["figures/fig9.pdf", "figures/table5.csv"]
+VARIANTS = {
+    "procedure": "elimination",
+    "factors": {
+        "dictionary-seed": {"seed-1": {"recipe": {"replicate": 1}}},
+        "selector": {"by-size": {"procedure": {"score": "size"}}},
+    },
+}
+JOBS = {
+    "train_dictionary": 1,
+    "measure_dictionary": 1,
+    "attribute_features": 1,
+    "choose_together": 1,
+}  # of seed-1 alone
+JOBS |= {"score_features": 2, "intervene": 2, "measure_sensitivity": 3, "summarise_sensitivity": 1}
+JOBS |= {"fig9_sensitivity": 1, "table5_sensitivity": 1, "copy_page": 2}
+
+
+def write(tree, variants: dict) -> None:
+    content = yaml.safe_load((tree / STUDY).read_text()) | {"variants": variants}
+    (tree / VARIED).write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def test_variants_share_what_the_study_has_made_and_leave_it_as_it_is(tree):
+    write(tree, VARIANTS)
+    assert stale(tree, *PAGES, study=VARIED) == JOBS
+    run = snakemake(tree, "--configfile", VARIED, "--", *PAGES)
+    assert run.returncode == 0, run.stdout
+    assert stale(tree) == {} and stale(tree, *PAGES, study=VARIED) == {}
+
+    table = pd.read_csv(tree / RESULTS / "sensitivity/sensitivity.csv").fillna({"rival": "", "metric": ""})
+    assert set(table["variant"]) == {"elimination", "seed-1", "by-size"} and set(table["seed"]) == {0}
+    own = table[table["rival"] == ""].set_index(["variant", "quantity"])["value"].sort_index()
+    for quantity in ("matched_share", "overlap", "direction", "carried_rank"):
+        assert own["elimination", quantity].tolist() == pytest.approx([1]), quantity
+    assert set(own["elimination", "against_main"]) == {0}
+    assert own["by-size", "set_size"].tolist() == [3] and own["by-size", "matched_share"].tolist() == [1]
+    assert 0 <= own["seed-1", "matched_share"].item() <= 1 and len(own["seed-1", "against_main"]) == 6
+
+    text = pdf_text(tree / "figures/fig9.pdf")
+    assert "Study miniature." in text and "main: elimination" in text and "dictionary-seed" in text
+    assert "steady" not in text and (tree / "figures/table5.csv").read_text().count("by-size") > 10
+
+    edited = {"score": "size", "cut_count": 2}
+    write(tree, VARIANTS | {"factors": VARIANTS["factors"] | {"selector": {"by-size": {"procedure": edited}}}})
+    jobs = {"score_features": 1, "intervene": 1, "measure_sensitivity": 1, "summarise_sensitivity": 1}
+    assert stale(tree, *PAGES, study=VARIED) == jobs | {"fig9_sensitivity": 1, "table5_sensitivity": 1, "copy_page": 2}
