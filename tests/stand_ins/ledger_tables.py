@@ -29,7 +29,10 @@ CLAIMS = {
         "form": "own_dose", "above": 0,
     },
     "cause": {"statistic": "truth_cosine", "procedure": "mine", "above": 0},
-    "robust": {"statistic": "robustness", "factor": "size", "state": "base", "role": "selection", "within": 0.1},
+    "robust": {
+        "statistic": "robustness", "factor": "size", "state": "base", "role": "selection", "within": 0.1,
+        "of": "robustness",
+    },
     "same": {"statistic": "unmeasured", "because": "nobody looked"},
     "nothing": {
         "statistic": "effect", "procedure": "mine", "state": "base", "role": "selection", "within": 0.05,

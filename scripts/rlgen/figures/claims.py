@@ -15,6 +15,7 @@ from rlgen.ledger.verdicts import FAILS, HOLDS, NO_DATA, OPEN, OVERALL
 
 __all__ = ["Settings", "draw", "latex"]
 GROUPS = {"paper": "Claims of the paper", "ours": "Claims of this project"}
+GROUPS |= {"robustness": "Does it depend on how one looks?"}
 GROUPS |= {"refutation": "What would settle it against the set"}
 MARKS = {  # told apart by shape and filling, so in grey too
     HOLDS: {"marker": "o", "color": style.BLUE, "ms": 8},

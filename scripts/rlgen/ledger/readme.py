@@ -5,7 +5,8 @@ import pandas as pd
 from rlgen.ledger.verdicts import FAILS, HOLDS, NO_DATA, OPEN, OVERALL
 
 BEGIN, END = "<!-- ledger: written by `make readme` -->", "<!-- end of the ledger -->"
-HEADINGS = {"paper": "of the paper", "ours": "of this project", "refutation": "what would settle it against the set"}
+HEADINGS = {"paper": "of the paper", "ours": "of this project", "robustness": "does it depend on how one looks"}
+HEADINGS |= {"refutation": "what would settle it against the set"}
 
 
 def merged(kept: pd.DataFrame, new: list[pd.DataFrame]) -> pd.DataFrame:

@@ -63,8 +63,8 @@ class Claim(Strict):
     """
 
     says: str = Field(min_length=1, description="the claim, one sentence")
-    of: Literal["paper", "ours", "refutation"] = Field(
-        description="who claims it; a refutation is what would settle the question against the set"
+    of: Literal["paper", "ours", "robustness", "refutation"] = Field(
+        description="whose claim it is, or what about: robustness to variants; what would refute the set"
     )
     statistic: Literal[tuple(STATISTICS)]
     above: float | None = Field(None, description="holds where the statistic lies above this number")

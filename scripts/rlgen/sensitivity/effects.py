@@ -44,9 +44,8 @@ class Judging:
 
 def effect_rows(ours: Edited, main: Edited, steering: pd.DataFrame, size: int, judging: Judging) -> list[Row]:
     """Effects, differences from rivals and from the main set, and the verdicts that the claims would have."""
-    unedited = steering[steering["edit"] == UNEDITED]
     kept = _compared(ours.rows, judging)
-    tables = _tables(kept, ours.controls, unedited, size, judging)
+    tables = _tables(kept, ours.controls, steering, size, judging)
     rows = [*_effects(tables, judging), *_refusals(ours.controls, judging)]
     rows += _against_main(kept, _compared(main.rows, judging), judging)
     return rows + list(_verdicts(tables, judging))
@@ -63,11 +62,12 @@ def _compared(rows: pd.DataFrame, judging: Judging) -> pd.DataFrame:
 
 
 def _tables(
-    rows: pd.DataFrame, controls: pd.DataFrame, unedited: pd.DataFrame, size: int, judging: Judging
+    rows: pd.DataFrame, controls: pd.DataFrame, steering: pd.DataFrame, size: int, judging: Judging
 ) -> dict[str, pd.DataFrame]:
     """What the ledger reads, of this variant alone, under whatever name."""
     roles = {"reference": judging.reference, "target": judging.target}
     drawn = {"seed": judging.seed, "draws": judging.draws}
+    unedited = steering[steering["edit"] == UNEDITED]
     tests = unedited[unedited["half"] == HALF]
     selected = rows[rows["set"] == SELECTED] if len(rows) else rows
     effects = [
@@ -79,7 +79,7 @@ def _tables(
     )
     return {
         "effects": pd.concat([table for table in effects if len(table)], ignore_index=True),
-        "comparisons": comparisons(rows, unedited, target=judging.target, **drawn),
+        "comparisons": comparisons(rows, steering, target=judging.target, **drawn),
         "controls": controls.assign(seed=judging.seed),
         "sets": sets,
     }

@@ -113,8 +113,12 @@ def test_other_mistakes_of_a_study_do_not_break_its_claims():
 
 def test_the_default_claims_use_every_statistic_but_leave_room_for_holm():
     claims = load(DEFAULT).claims
+    assert {claim.statistic for claim in claims.values()} == set(STATISTICS) - {
+        "robustness"
+    }  # of studies with variants
+    claims = load(content_of("sensitivity")).claims
     assert {claim.statistic for claim in claims.values()} == set(STATISTICS)
-    for kind in ("paper", "ours", "refutation"):
+    for kind in ("paper", "ours", "robustness", "refutation"):
         tested = [c for c in claims.values() if c.of == kind and c.statistic != "unmeasured"]
         assert 0 < len(tested) <= 12  # eight seeds, all on one side, reach 1/256
 
@@ -144,5 +148,5 @@ def test_a_study_on_real_models_has_no_table_of_the_truth():
 
 def test_a_study_without_claims_leaves_the_page_out():
     study = load(changed(DEFAULT, claims={}))
-    assert pages.left_out(study) == {"claims": "no claims are listed"}
+    assert pages.left_out(study)["claims"] == "no claims are listed"
     assert pages.files_of("claims") == ["claims.pdf", "claims.png", "claims.csv", "claims.tex"]
