@@ -135,7 +135,8 @@ def _panel(
         ax.plot(r.value, at, style.seed_marker(int(r.seed), seeds), color=colour, ms=4.2)
     found = set(own_rows(rows).dropna(subset="value")["variant"])
     for name in places.keys() - found:
-        ax.text(0.0, places[name], "nothing", va="center", fontsize=8, style="italic", color="#555555")
+        words = {"va": "center", "fontsize": 8, "style": "italic", "color": "#555555"}
+        ax.text(0.03, places[name], "nothing", transform=ax.get_yaxis_transform(), **words)
     ax.axvline(0, color="black", lw=0.6)
     ax.set_title(panel.title, loc="left", fontweight="bold")
     ax.set_xlabel(panel.label)
@@ -226,13 +227,14 @@ def finding(page: Settings, table: pd.DataFrame) -> str:
             (again if found.all() else lost).append(factor)
     if not same and not other:
         return "No variant was compared with the main procedure."
-    margin, lists = style.share(page.margin), (same, other, again, lost)
-    less, more, kept, gone = (", ".join(names) or "no factor" for names in lists)
-    return (
-        f"Effect in {page.roles.reference}, selection tasks, mean over seeds: moves by less than {margin} with {less}; "
-        f"by more with {more}. The set overlaps with the main one beyond chance, in all seeds and variants, with "
-        f"{kept}; not with {gone}."
-    )
+    kinds = {f"by less than {style.share(page.margin)} with": same, "by more with": other}
+    moving = "; ".join(f"{words} {', '.join(names)}" for words, names in kinds.items() if names)
+    kinds = {"beyond chance in all seeds with": again, "not with": lost}
+    finding_it = "; ".join(f"{words} {', '.join(names)}" for words, names in kinds.items() if names)
+    nulls = moved.reindex(page.nulls).dropna()
+    beside = "".join(f" A null dictionary ({name}): {style.change(value)}." for name, value in nulls.items())
+    said = f"Effect in {page.roles.reference}, selection tasks, mean over seeds: moves {moving}.{beside}"
+    return said + (f" The set overlaps with the main one {finding_it}." if finding_it else "")
 
 
 def note(page: Settings, seeds: list[int]) -> str:
