@@ -191,7 +191,7 @@ def _words(ax: Axes, page: Settings, table: pd.DataFrame, places: dict[str, floa
 def changed_verdicts(table: pd.DataFrame, main: str) -> dict[str, tuple[int, int]]:
     """Variant -> verdicts per claim and seed that differ from the main procedure's, and how many were compared."""
     rows = table[table["quantity"] == "verdict"]
-    said = rows.assign(word=rows["note"].str.partition(":")[0]).pivot_table(
+    said = rows.assign(word=rows["note"].str.split(":").str[0]).pivot_table(
         index=["claim", "seed"], columns="variant", values="word", aggfunc="first"
     )
     if main not in said:
