@@ -45,7 +45,9 @@ def test_variants_share_what_the_study_has_made_and_leave_it_as_it_is(tree):
         assert own["elimination", quantity].tolist() == pytest.approx([1]), quantity
     assert set(own["elimination", "against_main"]) == {0}
     assert own["by-size", "set_size"].tolist() == [3] and own["by-size", "matched_share"].tolist() == [1]
-    assert 0 <= own["seed-1", "matched_share"].item() <= 1 and len(own["seed-1", "against_main"]) == 6
+    assert 0 <= own["seed-1", "matched_share"].item() <= 1 and len(own["by-size", "against_main"]) == 6
+    edited, refused = (("seed-1", quantity) in own.index for quantity in ("effect", "refused"))
+    assert edited != refused  # so small a dictionary may explain too little to edit through, and then says so
 
     text = pdf_text(tree / "figures/fig9.pdf")
     assert "Study miniature." in text and "main: elimination" in text and "dictionary-seed" in text
