@@ -7,12 +7,16 @@ from pathlib import Path
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cfg", required=True, help="JSON: see rlgen.sensitivity.table.MeasureSensitivity")
-    for name, whose in (("", "the variant's"), ("main-", "the main procedure's")):
-        asked = {"required": True, "type": Path}
-        parser.add_argument(f"--{name}dictionary", **asked, help=f"{whose} dictionary folder, with features.parquet")
-        parser.add_argument(f"--{name}set", **asked, help=f"{whose} set.json")
-        parser.add_argument(f"--{name}edited", **asked, help=f"{whose} interventions table (Parquet)")
-        parser.add_argument(f"--{name}controls", **asked, help=f"facts of {whose} controls (CSV)")
+    parser.add_argument("--dictionary", required=True, type=Path, help="the variant's dictionary folder")
+    parser.add_argument("--main-dictionary", required=True, type=Path, help="the main procedure's dictionary folder")
+    parser.add_argument("--set", required=True, type=Path, help="the variant's set.json")
+    parser.add_argument("--main-set", required=True, type=Path, help="the main procedure's set.json")
+    parser.add_argument("--edited", required=True, type=Path, help="the variant's interventions table (Parquet)")
+    parser.add_argument("--main-edited", required=True, type=Path, help="the main procedure's interventions table")
+    parser.add_argument("--controls", required=True, type=Path, help="facts of the variant's controls (CSV)")
+    parser.add_argument(
+        "--main-controls", required=True, type=Path, help="facts of the main procedure's controls (CSV)"
+    )
     parser.add_argument("--quality", required=True, type=Path, help="quality of the variant's dictionary (CSV)")
     parser.add_argument("--completions", required=True, type=Path, help="completions of the tuned model")
     parser.add_argument("--steering", required=True, type=Path, help="answers of unedited models (Parquet)")
