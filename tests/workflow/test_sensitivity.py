@@ -40,12 +40,12 @@ def test_variants_share_what_the_study_has_made_and_leave_it_as_it_is(tree):
 
     table = pd.read_csv(tree / RESULTS / "sensitivity/sensitivity.csv").fillna({"rival": "", "metric": ""})
     assert set(table["variant"]) == {"elimination", "seed-1", "by-size"} and set(table["seed"]) == {0}
-    own = table[table["rival"] == ""].set_index(["variant", "quantity"])["value"].sort_index()
+    own = table[table["rival"] == ""].groupby(["variant", "quantity"])["value"].apply(list)
     for quantity in ("matched_share", "overlap", "direction", "carried_rank"):
-        assert own["elimination", quantity].tolist() == pytest.approx([1]), quantity
-    assert set(own["elimination", "against_main"]) == {0}
-    assert own["by-size", "set_size"].tolist() == [3] and own["by-size", "matched_share"].tolist() == [1]
-    assert 0 <= own["seed-1", "matched_share"].item() <= 1 and len(own["by-size", "against_main"]) == 6
+        assert own["elimination", quantity] == pytest.approx([1]), quantity
+    assert set(own["elimination", "against_main"]) == {0} and len(own["by-size", "against_main"]) == 6
+    assert own["by-size", "set_size"] == [3] and own["by-size", "matched_share"] == [1]
+    assert 0 <= own["seed-1", "matched_share"][0] <= 1
     edited, refused = (("seed-1", quantity) in own.index for quantity in ("effect", "refused"))
     assert edited != refused  # so small a dictionary may explain too little to edit through, and then says so
 
