@@ -55,7 +55,7 @@ def read_tasks(
     """The tasks of samples and document files, `docs` in the order of `benchmarks`. Nothing is downloaded."""
     tasks = []
     for (name, benchmark), path in zip(benchmarks.items(), docs, strict=True):
-        task = load_task(name, path, evaluation.max_new_tokens)
+        task = load_task(name, path, benchmark, evaluation.max_new_tokens)
         own = [sample for sample in samples if sample.task == name]
         tasks.append(BenchmarkTask(task, own, benchmark, evaluation.renders_chat(benchmark)))
     return tasks

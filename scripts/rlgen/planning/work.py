@@ -239,7 +239,7 @@ class Estimator(Sizes):
         prompts = 2 * self.study.evaluation.prompts_per_half if counted is None else counted
         options = self.study.data.benchmarks[task].options or self.assumed.choices
         try:
-            return prompts, options if output_type(task) == "multiple_choice" else 0
+            return prompts, options if output_type(task, self.study.data.benchmarks[task]) == "multiple_choice" else 0
         except ArtifactError as error:
             raise NotEstimated(str(error)) from error
 
