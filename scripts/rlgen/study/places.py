@@ -4,7 +4,9 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlgen.hub import HUB_ID
+from rlgen.files import ArtifactError
+from rlgen.hub import may_be_hub_id
+from rlgen.models.gguf_header import check_reader, gguf_path, is_gguf, read_header
 from rlgen.models.settings import Source
 from rlgen.study.config import Study
 
@@ -20,12 +22,26 @@ def absent(study: Study) -> Iterator[str]:
         return
     for field, source in _models(study):
         for key, origin in (("from", source.origin), ("adapter", source.adapter)):
-            if origin is not None and not HUB_ID.fullmatch(origin) and not Path(origin).expanduser().is_dir():
+            if origin is None or is_gguf(origin) or may_be_hub_id(origin):
+                continue
+            if not Path(origin).expanduser().is_dir():
                 yield f"{field}.{key}: {origin}: {FOLDER}"
+    yield from unreadable(study)
     for field, patterns in _files(study):
         for pattern in patterns:
             if not glob.glob(str(Path(pattern).expanduser()), recursive=True):
                 yield f"{field}: {pattern}: no such file"
+
+
+def unreadable(study: Study) -> Iterator[str]:
+    """Lines `field: what is wrong` on GGUF files, as far as their headers tell, and on the package that reads them."""
+    for field, source in _models(study):
+        if is_gguf(source.origin):
+            try:
+                read_header(gguf_path(source.origin))
+                check_reader()
+            except ArtifactError as error:
+                yield f"{field}.from: {error}"
 
 
 def _models(study: Study) -> Iterator[tuple[str, Source]]:
