@@ -120,7 +120,7 @@ for model in study.made_by("sft"):
             f"train_sft_{model}"
         input:
             parent=at.checkpoint(study.models[model].parent, "{seed}"),
-            training=at.training("{seed}"),
+            training=at.examples(model, "{seed}"),
         output:
             at.checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
@@ -149,7 +149,7 @@ for model in study.made_by("grpo"):
             f"train_grpo_{model}"
         input:
             parent=at.checkpoint(study.models[model].parent, "{seed}"),
-            training=at.prompts("{seed}"),
+            training=at.examples(model, "{seed}"),
         output:
             at.checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",

@@ -134,6 +134,11 @@ def task_rows(
         rows["correct"] = [task.is_right(row) for row in logged]
     else:
         rows["correct"] = task.verdicts(range(len(logged)), [row["resps"][0] for row in logged])
+    if task.strict is not None:
+        metric, filter = task.strict
+        strictly = [row for row in results["samples"][task.name] if row["filter"] == filter]
+        strictly.sort(key=lambda row: row["doc_id"])
+        rows["strict"] = [task.is_right(row, metric) for row in strictly]
     if task.by_choice:
         return rows | _choice_columns(tokenizer, task, logged)
     return rows | _text_columns(lm, tokenizer, task, logged, model)

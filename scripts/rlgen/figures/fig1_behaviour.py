@@ -135,7 +135,7 @@ def _finals(ax: Axes, page: Settings, finals: pd.DataFrame, metric: str, role: s
 
 def _guessing(ax: Axes, page: Settings, rows: pd.DataFrame, metric: str, role: str) -> None:
     """What answering without the prompt reaches: the same for every model."""
-    tasks, level = getattr(page.tasks, role), rows[rows["metric"] == GUESSES[metric]]["value"]
+    tasks, level = getattr(page.tasks, role), rows[rows["metric"] == GUESSES.get(metric)]["value"]
     if len(level):
         ax.axhline(level.mean(), color=style.GREY, ls=":", lw=1.2)
     elif metric == "accuracy" and all(t in page.chance for t in tasks):

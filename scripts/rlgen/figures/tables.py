@@ -27,7 +27,7 @@ QUALITY_COLUMNS = [
     "loss_recovered",
     "rows",
 ]
-READINGS = {"accuracy": "", "format_blind": ", format-blind", "own_format": ", own format"}
+READINGS = {"accuracy": "", "format_blind": ", format-blind", "own_format": ", own format", "strict": ", strict"}
 QUALITY = {
     "fve": "variance explained",
     "fve_swap": "variance explained, one-sided",

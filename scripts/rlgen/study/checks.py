@@ -143,10 +143,13 @@ def _sourced_problems(study: "Study") -> Iterator[str]:
             yield f"data.problems: {data.problems} holds texts, expected a source with format.kind problem"
     for name, model in study.models.items():
         if isinstance(model, SFT) and model.style == "plain":
-            yield f"models.{name}.style: plain, but published solutions have one style only, expected teacher"
-    learners = [name for name, model in study.models.items() if isinstance(model, SFT)]
-    if learners and data.teacher is None and _without_completions(data):
-        yield f"data.teacher: missing, expected one, or a completion in the format of {data.problems}, for SFT to learn"
+            yield f"models.{name}.style: plain is the organism's, expected teacher or source"
+    learners = {name: model for name, model in study.models.items() if isinstance(model, SFT)}
+    if _without_completions(data):
+        if learners and data.teacher is None:
+            yield f"data.teacher: missing, expected one, or a completion in {data.problems}'s format, for SFT to learn"
+        for name in (name for name, model in learners.items() if model.style == "source" and data.teacher):
+            yield f"models.{name}.style: source, but the format of {data.problems} has no completion, expected one"
     left_out = study.interventions.leave_out
     for name in left_out:
         yield from _unknown("interventions.leave_out", name, "task", study.tasks.role_of())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rlgen.names import CHECKPOINT_FILES, DICTIONARY_FILES, shard_name
 from rlgen.study.config import Study
+from rlgen.training.settings import SFT
 
 SUMMARISED = ["quality.csv", "features.parquet"]
 MEASURED = ["curves.csv", *SUMMARISED, "contexts.parquet"]
@@ -37,6 +38,12 @@ class Paths:
     def training(self, seed: int | str) -> str:
         """Problems and solutions that SFT trains on, and RL where no teacher leaves problems out."""
         return f"{self.results}/data/training/seed{seed}.jsonl"
+
+    def examples(self, model: str, seed: int | str) -> str:
+        """What a model trains on: a teacher's solutions, or problems as their source has them."""
+        wanted = self.study.models[model]
+        by_teacher = isinstance(wanted, SFT) and wanted.style != "source"
+        return self.training(seed) if by_teacher else self.prompts(seed)
 
     def prompts(self, seed: int | str) -> str:
         """Problems that RL trains on: all of them, also those that the teacher could not solve."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rlgen.files import ArtifactError
 from rlgen.hub import may_be_hub_id
-from rlgen.models.gguf_header import check_reader, gguf_path, is_gguf, read_header
+from rlgen.models.gguf_header import check_reader, is_gguf, read_header
 from rlgen.models.settings import Source
+from rlgen.packaged import local_path
 from rlgen.study.config import Study
 
 FOLDER = "no such folder, expected a checkpoint folder (config.json, *.safetensors, tokenizer)"
@@ -38,7 +39,7 @@ def unreadable(study: Study) -> Iterator[str]:
     for field, source in _models(study):
         if is_gguf(source.origin):
             try:
-                read_header(gguf_path(source.origin))
+                read_header(local_path(source.origin))
                 check_reader()
             except ArtifactError as error:
                 yield f"{field}.from: {error}"
@@ -58,6 +59,8 @@ def _files(study: Study) -> Iterator[tuple[str, list[str]]]:
     """(field, paths or patterns) of everything that is read from local files."""
     for name, source in study.data.sources.items():
         if source.hub is not None:  # then `files` are names inside the repository
+            continue
+        if source.generate is not None:
             continue
         yield f"data.sources.{name}.files", source.files
     for name, benchmark in study.data.benchmarks.items():

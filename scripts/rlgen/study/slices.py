@@ -98,10 +98,11 @@ def collect_trajectories(study: Study, seed: str) -> Slice:
 
 
 def draw_problems(study: Study, seed: str) -> Slice:
-    if study.data.teacher:  # for RL alone: SFT learns what the teacher solved
-        return {"seed": int(seed), "examples": _grpo_prompts(study), "completions": False}
-    sft = any(isinstance(model, SFT) for model in study.models.values())
-    return {"seed": int(seed), "examples": _examples(study), "completions": sft}
+    learners = [model for model in study.models.values() if isinstance(model, SFT)]
+    if study.data.teacher:  # SFT learns what the teacher solved, unless it says otherwise
+        learners = [model for model in learners if model.style == "source"]
+    examples = max([_grpo_prompts(study), *(model.examples for model in learners)])
+    return {"seed": int(seed), "examples": examples, "completions": bool(learners)}
 
 
 def make_benchmark(study: Study, task: str) -> Slice:

@@ -5,7 +5,7 @@ metric is `exact_match`: the text found is the answer, character by character. r
 some raise on free text, and some give part of a point for a wrong answer.
 """
 
-from collections import Counter
+from importlib.metadata import version
 from typing import Any
 
 from rlgen.files import ArtifactError
@@ -45,6 +45,11 @@ def documents(generated: Generated) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def generator() -> dict[str, str]:
+    """What generates problems, and its version: another one may draw others."""
+    return {"reasoning-gym": version("reasoning-gym")}
+
+
 def _document(question: str, answer: str) -> dict[str, Any]:
     turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     return {"question": question, "answer": answer, "messages": turns}
@@ -65,12 +70,3 @@ def generated_config(name: str, benchmark: Benchmark) -> dict[str, Any]:
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": 1.0},
     }
-
-
-def commonest(answers: list[str]) -> float:
-    """Share of the answers that always giving the commonest one would get right.
-
-    >>> commonest(["4", "4", "7", "9"])
-    0.5
-    """
-    return max(Counter(answers).values()) / len(answers)

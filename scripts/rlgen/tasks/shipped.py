@@ -113,6 +113,7 @@ class BenchmarkTask:
         self.ask = benchmark.ask
         self.docs = list(task.eval_docs)
         self.metric, self.filter = _metric(task, benchmark.metric)
+        self.strict = None if benchmark.strict is None else _metric(task, benchmark.strict)
         self.checker = AnswerChecker() if self.metric == MATH_VERIFY else None
         if len(self.docs) != len(self.samples):
             raise ArtifactError(
@@ -156,12 +157,13 @@ class BenchmarkTask:
             for row, group in zip(rows, groups, strict=True)
         ]
 
-    def is_right(self, metrics: Mapping[str, Any]) -> bool:
+    def is_right(self, metrics: Mapping[str, Any], metric: str | None = None) -> bool:
         """The verdict among a sample's metrics. Raises ArtifactError for a metric that is not 0 or 1."""
-        value = metrics[self.metric]
+        metric = metric or self.metric
+        value = metrics[metric]
         if value not in (0, 1):
             raise ArtifactError(
-                f"benchmark {self.name}: metric {self.metric} gave {value!r}, expected 0 or 1; choose another metric"
+                f"benchmark {self.name}: metric {metric} gave {value!r}, expected 0 or 1; choose another metric"
             )
         return bool(value)
 

@@ -181,7 +181,8 @@ def test_verdicts_of_right_and_wrong_responses(task, tmp_path):
 def test_the_metric_may_be_chosen_and_says_which_choice_is_preferred(tmp_path):
     _, by_sum = made("piqa", tmp_path)
     benchmark = Benchmark(files=written("piqa", tmp_path).files, metric="acc_norm")
-    by_length = BenchmarkTask(load_task("piqa", tmp_path / "piqa.docs.jsonl", benchmark), by_sum.samples, benchmark, False)
+    task = load_task("piqa", tmp_path / "piqa.docs.jsonl", benchmark)
+    by_length = BenchmarkTask(task, by_sum.samples, benchmark, False)
     row = next(i for i, s in enumerate(by_sum.samples) if s.answer == s.choices[1])
     values = [-4.0, -5.0]  # "use soap" has 8 characters, the other choice 10 or more: -0.5 against at most -0.5
     assert by_sum.preferred(row, values) == 0
