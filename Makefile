@@ -6,6 +6,8 @@
 # make format              ruff and snakefmt, which mend what they can
 # make plan STUDY=config/qwen3-4b.yaml GPUS=8   what a study takes before it runs: hours, memory, disk, what will not fit
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
+# make smollm2             the study of a real language model, SmolLM2-135M, on this machine (docs/smollm2.md); may be killed and resumed
+# make pass-rates STUDY=config/smollm2.yaml   how often the base solves the generated tasks at temperature 1
 # make pin STUDY=config/qwen3-4b.yaml    write the commits of all that a study takes from the hub into its file
 # make pin-check STUDY=...   say what has no commit in that file; asks nobody
 # make accept-packages     keep the study's results although packages have other versions now
@@ -32,13 +34,21 @@ export PYTHONHASHSEED := 0
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
+.PHONY: figures smollm2 pass-rates plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
 
 plan: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)
+
+smollm2: $(INSTALLED) $(SMOLLM2)
+	$(VENV)/bin/python scripts/tools/plan_study.py --configfile config/smollm2.yaml all
+	$(VENV)/bin/snakemake --configfile config/smollm2.yaml --cores $(CORES) -- figures all
+
+pass-rates: $(INSTALLED) $(SMOLLM2)
+	$(VENV)/bin/snakemake --configfile $(CONFIG) --cores $(CORES) --quiet all -- $(RESULTS)/models/base/seed0/source.json
+	$(VENV)/bin/python scripts/tools/pass_rates.py --configfile $(CONFIG)
 
 why: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/why.py --configfile $(CONFIG) $(TARGET)

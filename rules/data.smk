@@ -117,6 +117,31 @@ else:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
             " --training {input.problems} --samples {output.samples} --docs {output.docs} --counts {output.counts}"
 
+    if study.data.generated:
+
+        rule export_task:
+            input:
+                docs="<results>/data/tasks/{task}.docs.jsonl",
+                counts="<results>/data/tasks/{task}.counts.json",
+            output:
+                "<results>/data/tasks/{task}.yaml",
+            log:
+                "<logs>/export_task/{task}.log",
+            benchmark:
+                "<benchmarks>/export_task/{task}.tsv"
+            conda:
+                "../envs/benchmarks.yaml"
+            threads: 1
+            resources:
+                **asks("export_task", gpu=0, mem_mb=1000, runtime=5),
+            params:
+                **job("export_task", "benchmarks"),
+            message:
+                "Task {wildcards.task} for lm-eval"
+            shell:
+                "{params.job} --log {log} -- --cfg {params.cfg:q} --docs {input.docs} --counts {input.counts}"
+                " --output {output}"
+
     if study.data.teacher:
 
         rule write_trajectories:

@@ -166,6 +166,11 @@ class SourcedData(Strict):
         """Names of the tasks that the data knows."""
         return list(self.benchmarks)
 
+    @property
+    def generated(self) -> list[str]:
+        """Tasks that reasoning-gym generates."""
+        return [name for name, benchmark in self.benchmarks.items() if benchmark.generate is not None]
+
 
 class Load(Source):
     """A model that exists: from the hub, or a folder."""

@@ -238,6 +238,9 @@ class Paths:
         for dictionary in study.dictionaries:
             files += self.of_dictionary(dictionary, *DICTIONARY_FILES, *MEASURED)
         files += [path for name in SUMMARISED for path in self.summaries(list(study.dictionaries), name)]
+        if not study.organism:
+            roles = study.tasks.role_of()
+            files += [f"{self.results}/data/tasks/{task}.yaml" for task in study.data.generated if task in roles]
         if not study.organism and study.data.teacher:
             files += [path for seed in seeds for path in self.trajectories(seed)]
         return files + sorted({self.completions_of(p, seed) for p in study.procedures for seed in seeds})

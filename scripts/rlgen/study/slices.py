@@ -117,6 +117,11 @@ def make_benchmark(study: Study, task: str) -> Slice:
     }
 
 
+def export_task(study: Study, task: str) -> Slice:
+    longest = study.evaluation.max_new_tokens
+    return {"task": task, "benchmark": study.data.benchmarks[task].model_dump(), "max_new_tokens": longest}
+
+
 def pretrain(study: Study, model: str, seed: str) -> Slice:
     return {
         "salt": study.salt,

@@ -87,7 +87,7 @@ def test_every_study_of_the_project_is_valid(path):
         ({"data__families": [*FAMILIES, "add"]}, "names a family twice, expected distinct families"),
         ({"data__problems_per_document": 0}, "data.problems_per_document: input should be greater than or equal to 1"),
         ({"data__salt": ""}, "data.salt: string should have at least 1 character"),
-        ({"models__sft__style": "own"}, "models.sft.style: input should be 'teacher' or 'plain'"),
+        ({"models__sft__style": "own"}, "models.sft.style: input should be 'teacher', 'plain' or 'source'"),
         ({"relearning": ["dpo"]}, "relearning: unknown model 'dpo', expected one of base"),
         ({"relearning": ["rl"]}, "relearning: rl comes by grpo, expected models of method sft"),
         ({"relearning": ["sft", "sft"]}, "relearning: sft, sft names a model twice"),
