@@ -22,10 +22,10 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    from rlgen.activations.completion_harvest import HarvestBenchmarkCompletions, harvest_completions
+    from rlgen.activations.completion_harvest import HarvestBenchmarkCompletions, Reading, harvest_completions
     from rlgen.behaviour.continuations import encode_sample
     from rlgen.compute import start
-    from rlgen.files import read_parquet, write_tensors
+    from rlgen.files import read_parquet
     from rlgen.models.checkpoints import load_model, load_tokenizer
     from rlgen.tasks.samples import read_samples
 
@@ -39,17 +39,14 @@ def main() -> None:
         )
     ]
     models = [load_model(folder, device) for folder in (args.reference, args.tuned)]
-    tensors, metadata = harvest_completions(
+    harvest_completions(
         models,
         load_tokenizer(args.reference),  # its tokens are the ones that both models have
         read_samples(args.tasks),
         behaviours,
         cfg.layer,
-        encode_sample,
-        cfg.completion_tokens,
-        cfg.batch_size,
-    )
-    write_tensors(args.output, tensors, metadata)
+        Reading(encode_sample, cfg.completion_tokens, cfg.batch_size),
+    ).save(args.output)
 
 
 if __name__ == "__main__":

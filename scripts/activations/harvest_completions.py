@@ -22,7 +22,7 @@ def main() -> None:
     args = arguments()
     from rlgen.activations.completion_harvest import HarvestCompletions, harvest_completions
     from rlgen.compute import start
-    from rlgen.files import read_parquet, write_tensors
+    from rlgen.files import read_parquet
     from rlgen.models.checkpoints import load_model, load_tokenizer
     from rlgen.tasks.samples import read_samples
 
@@ -36,10 +36,9 @@ def main() -> None:
         )
     ]
     models = [load_model(folder, device) for folder in (args.reference, args.tuned)]
-    tensors, metadata = harvest_completions(
-        models, load_tokenizer(args.tuned), read_samples(args.tasks), behaviours, cfg.layer
+    harvest_completions(models, load_tokenizer(args.tuned), read_samples(args.tasks), behaviours, cfg.layer).save(
+        args.output
     )
-    write_tensors(args.output, tensors, metadata)
 
 
 if __name__ == "__main__":
