@@ -50,7 +50,7 @@ def test_every_room_has_a_floor():
     ("rule", "module", "line"),
     [
         (architecture.wrong_arrows, "models/cache.py", "from rlgen.interventions import edits"),
-        (architecture.wrong_arrows, "features/overlap.py", "from rlgen.interventions.edits import apply"),
+        (architecture.wrong_arrows, "features/overlap.py", "from rlgen.interventions.edits import Edits"),
         (architecture.wrong_arrows, "training/sft.py", "from rlgen.jobs.claims import claim"),
         (architecture.wrong_arrows, "jobs/claims.py", "from rlgen.tasks import answers"),
         (architecture.wrong_arrows, "files.py", "import rlgen.models.cache"),

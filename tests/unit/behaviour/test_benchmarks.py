@@ -15,7 +15,7 @@ from rlgen.behaviour.continuations import encode_answer, encode_pair, encode_sam
 from rlgen.behaviour.reading import answer_logprobs
 from rlgen.files import ArtifactError
 from rlgen.interventions.benchmarks import BenchmarkRunner
-from rlgen.interventions.edits import FeatureEdits, VectorEdits, apply, directions
+from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
 from rlgen.interventions.runner import Condition
 from rlgen.models.cache import RowCache
 from rlgen.models.generation import Hook, edited
@@ -63,7 +63,7 @@ def goal(evaluator, architecture):
 
 
 def hook_of(edits, condition, everywhere):
-    return None if edits is None else Hook(apply(edits.take(torch.tensor([condition]))), LAYER, everywhere)
+    return None if edits is None else Hook(edits.on("cpu").take(torch.tensor([condition])), LAYER, everywhere)
 
 
 @torch.inference_mode()
@@ -135,7 +135,7 @@ def test_edited_completions_equal_naive_ones(evaluator, architecture, tasks, edi
     texts = [i for i, s in enumerate(evaluator.samples) if not s.choices]
     rows_R = torch.tensor(texts * len(DOSES))
     condition_R = torch.arange(len(DOSES)).repeat_interleave(len(texts))
-    scores = evaluator.score(model, rows_R, lambda index_B: Hook(apply(edits.take(condition_R[index_B])), LAYER))
+    scores = evaluator.score(model, rows_R, Hook(edits.on("cpu"), LAYER, which_B=condition_R))
     expected = [
         naive_text(model, tokenizer, evaluator.samples[i], hook_of(edits, c, False), task)
         for c in range(len(DOSES))
