@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,28 +13,28 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.activations.completions import Completions
 from rlgen.activations.forced import Encode, Forced, Ids, apart
+from rlgen.activations.stream import SEQUENCES_PER_BATCH
+from rlgen.compute import start
+from rlgen.files import read_parquet
+from rlgen.models.checkpoints import load_model, load_tokenizer
 from rlgen.models.residual import residual_stream
 from rlgen.progress import Progress
 from rlgen.strict import Strict
-from rlgen.tasks.samples import Sample
+from rlgen.tasks.samples import Sample, read_samples
 
 
 class HarvestCompletions(Strict):
     """Settings of reading two models on the tuned one's completions."""
 
-    threads: int
-    reference: str
-    tuned: str
-    layer: int
-
-
-class HarvestBenchmarkCompletions(Strict):
-    """The slice that `scripts/activations/harvest_benchmark_completions.py` receives."""
-
     threads: int = Field(ge=1)
     reference: str
     tuned: str
     layer: int = Field(ge=0)
+
+
+class HarvestBenchmarkCompletions(HarvestCompletions):
+    """The slice that `scripts/activations/harvest_benchmark_completions.py` receives."""
+
     completion_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
 
@@ -43,7 +45,26 @@ class Reading:
 
     encode: Encode = apart
     completion_tokens: int | None = None  # the first ones; all without
-    sequences: int = 256
+    sequences: int = SEQUENCES_PER_BATCH
+
+
+class Files(NamedTuple):
+    """What is read of the reference and of the tuned model: checkpoint folders, behaviour tables, samples of tasks."""
+
+    reference: Path
+    tuned: Path
+    reference_behaviour: Path
+    tuned_behaviour: Path
+    tasks: list[Path]
+
+    def harvest(self, cfg: HarvestCompletions, reading: Reading = Reading()) -> Completions:
+        """`harvest_completions` of these files."""
+        device = start(cfg.threads)
+        tables = ((self.reference_behaviour, cfg.reference), (self.tuned_behaviour, cfg.tuned))
+        behaviours = [table[table["state"] == state] for table, state in ((read_parquet(p), s) for p, s in tables)]
+        models = [load_model(folder, device) for folder in (self.reference, self.tuned)]
+        tokenizer = load_tokenizer(self.reference)  # its tokens are the ones that both models have
+        return harvest_completions(models, tokenizer, read_samples(self.tasks), behaviours, cfg.layer, reading)
 
 
 def harvest_completions(
