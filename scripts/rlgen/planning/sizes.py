@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlgen.activations.disk import BYTES
 from rlgen.planning.arithmetic import ModelSize
 
 if TYPE_CHECKING:
     from rlgen.study.config import Study
 
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # per weight, by the dtype in config.json
 ORGANISM = "models of the organism: nothing is known until a job has run"
 
 

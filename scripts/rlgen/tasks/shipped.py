@@ -15,8 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.files import ArtifactError, all_finite
-from rlgen.hub import check_pinned, first_line, hub_errors, loading_script
+from rlgen.files import ArtifactError, all_finite, first_line
+from rlgen.hub import check_pinned, hub_errors, loading_script
 from rlgen.tasks.math_answers import AnswerChecker
 from rlgen.tasks.samples import Sample
 from rlgen.tasks.settings import Benchmark
