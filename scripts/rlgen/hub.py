@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rlgen.files import ArtifactError
+from rlgen.files import ArtifactError, first_line
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -91,10 +91,3 @@ def not_reached(name: str, error: Exception) -> ArtifactError:
         return ArtifactError(name, "not in the cache, and HF_HUB_OFFLINE=1 forbids to ask the hub", remedy)
     remedy = "connect this machine, or set HF_HUB_OFFLINE=1 to use what an earlier run left in the cache"
     return ArtifactError(name, f"the hub cannot be reached ({first_line(error)})", remedy)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text (two where it ends in a colon), or its class where it has none."""
-    first, *others = str(error).strip().split("\n")
-    text = " ".join([first, *(line.strip() for line in others[:1])]) if first.endswith(":") else first
-    return (text or type(error).__name__).rstrip(".")

@@ -15,6 +15,8 @@ METRICS = {
     "kl": "kl",
 }  # name in summaries -> column of per-sample tables
 ROLE_MEAN = "ALL"  # the `task` of a row that is the mean over the tasks of a role
+STEERING = "steering"  # the `procedure` of rows of edits that need no dictionary, and of unedited models
+UNEDITED = "none"  # the `edit` of rows of unedited models
 
 
 class SummariseSeeds(Strict):

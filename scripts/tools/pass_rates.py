@@ -24,7 +24,7 @@ def main() -> None:
     from rlgen.tasks.generated import asked
     from rlgen.tasks.math_answers import AnswerChecker
     from rlgen.teacher.pass_rates import Asked, pass_rates, said
-    from rlgen.teacher.writers import open_writer
+    from rlgen.teacher.writers import Sampling, open_writer
 
     try:
         study = load(args.configfile)
@@ -39,9 +39,8 @@ def main() -> None:
         writer = open_writer("auto", args.model or checkpoint, "float32", 0, 10**6)
         rows = []
         with AnswerChecker() as checker:
-            how = {"chat": study.evaluation.chat, "samples": args.samples, "max_new_tokens": longest}
-            how |= {"temperature": args.temperature, "seed": study.seeds[0]}
-            for row in pass_rates(writer, kinds, checker.right, **how):
+            sampling = Sampling(args.samples, longest, args.temperature, 1.0, study.seeds[0])
+            for row in pass_rates(writer, kinds, checker.right, chat=study.evaluation.chat, sampling=sampling):
                 print(said([row]) if not rows else said([row]).split("\n")[1], flush=True)
                 rows.append(row)
     except (ArtifactError, ValueError) as error:

@@ -85,6 +85,20 @@ class Crosscoder:
         x_Bd = (h_Bd - self.mean_Md[member]) / self.scale_M[member]
         return self._activate(x_Bd @ W_dS + self.b_enc_S)
 
+    def readout_raw(
+        self, member: int, readout: Literal["swap", "own"]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """W_dS, bias_S and floor_S with f(h) = pre where pre = h W + bias > floor, else 0, for raw rows h of a member.
+
+        `encode_one`, folded as `fold` does: in float64, rounded once to float32, instead of for every token.
+        """
+        slots_MdS = self.W_enc_MdS.double()
+        W_dS = slots_MdS[member] * len(self.members) if readout == "own" else slots_MdS.sum(0)
+        W_dS = W_dS / self.scale_M[member].double()
+        bias_S = self.b_enc_S.double() - self.mean_Md[member].double() @ W_dS
+        floor_S = torch.zeros_like(bias_S) if self.threshold is None else _threshold_on_pre(self)
+        return W_dS.float(), bias_S.float(), floor_S.clamp(min=0).float()
+
     def decode(self, z_BS: torch.Tensor) -> torch.Tensor:
         """Code -> reconstruction of every member in raw units (B, M, d)."""
         x_BMd = (z_BS @ self.W_dec_SMd.flatten(1)).unflatten(-1, self.b_dec_Md.shape) + self.b_dec_Md
@@ -151,10 +165,15 @@ def fold(crosscoder: Crosscoder) -> dict[str, torch.Tensor]:
         "b_dec": (crosscoder.b_dec_Md.double() * scale_M1 + mean_Md).flatten(),
     }
     if crosscoder.threshold is not None:
-        norms_S = latent_norms(crosscoder.W_dec_SMd.double())
-        # a latent without a decoder exceeds no threshold, not even 0
-        folded["threshold"] = torch.where(norms_S > 0, crosscoder.threshold / norms_S, torch.inf)
+        folded["threshold"] = _threshold_on_pre(crosscoder)
     return {name: tensor.float() for name, tensor in folded.items()}
+
+
+def _threshold_on_pre(crosscoder: Crosscoder) -> torch.Tensor:
+    """What pre_k must exceed for z_k * norms_k to exceed the threshold, float64 (S,)."""
+    norms_S = latent_norms(crosscoder.W_dec_SMd.double())
+    # a latent without a decoder exceeds no threshold, not even 0
+    return torch.where(norms_S > 0, crosscoder.threshold / norms_S, torch.inf)
 
 
 def unfold(weights: dict[str, torch.Tensor], normalisation: dict[str, torch.Tensor], facts: dict) -> Crosscoder:

@@ -8,6 +8,7 @@ import pandas as pd
 from rlgen.figures import exclusive
 from rlgen.figures.page import Page, TasksPage, final_checkpoints
 from rlgen.files import write_csv, write_text
+from rlgen.tables import STEERING, UNEDITED
 
 ACCURACY_COLUMNS = ["model", "checkpoint", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi"]
 EFFECT_COLUMNS = [
@@ -41,7 +42,6 @@ OWN = {
     "exclusive_ours": "exclusive",
     "exclusive_public": "exclusive, public cut",
 }  # of pairs, for the post-trained member
-STEERING = "steering"
 CONTROLS = {"random": "random sets", "nrn": "top by NRN", "shift-selection": "mean shift, as long"}
 KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
 
@@ -70,7 +70,7 @@ def table1(page: TasksPage, accuracy: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
 def table2(page: Page, effects: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Effects at the chosen dose on the test half, whole and critical: (per seed with controls; seeds side by side)."""
     where = (effects["half"] == "test") & (effects["metric"] == "accuracy") & (effects["task"] == "ALL")
-    rows = effects[where & effects["chosen"].astype(bool) & (effects["edit"] != "none")]
+    rows = effects[where & effects["chosen"].astype(bool) & (effects["edit"] != UNEDITED)]
     main = rows[(rows["set_kind"] == "selected") | (rows["procedure"] == STEERING) & (rows["set_kind"] != "direction")]
     controls = rows.drop(main.index).groupby([*KEYS, "set_kind"])["change"].agg(["mean", "min", "max", "size"])
     controls = controls.reindex(columns=["mean", "min", "max", "size"]).unstack("set_kind")

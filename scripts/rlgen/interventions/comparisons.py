@@ -12,7 +12,7 @@ import pandas as pd
 
 from rlgen.seeds import stream_seed
 from rlgen.stats import resamples, task_mean_interval
-from rlgen.tables import ROLE_MEAN, prompts_by_condition
+from rlgen.tables import ROLE_MEAN, UNEDITED, prompts_by_condition
 
 KEY = ["procedure", "state", "edit"]
 COLUMNS = [*KEY, "rival", "form", "role", "task", "half", "metric", "n", "members", "set_value", "rival_value"]
@@ -35,7 +35,7 @@ def comparisons(rows: pd.DataFrame, steering: pd.DataFrame, *, target: str, seed
     for key, own in chosen.groupby(KEY, sort=False):
         state = key[1]
         others = steered[(steered["state"] == state) & steered["edit"].isin(STEERED)]
-        unedited = steered[(steered["state"] == state) & (steered["edit"] == "none")]
+        unedited = steered[(steered["state"] == state) & (steered["edit"] == UNEDITED)]
         sign = -1 if state.partition("@")[0] == target.partition("@")[0] else 1
         for role, group in own.groupby("role", sort=False):
             parts = [group, others[others["role"] == role]]

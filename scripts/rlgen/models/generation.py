@@ -10,6 +10,8 @@ column P+n; a token's position is its column less the row's padding.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -26,19 +28,32 @@ COMPACT_BELOW = 0.8  # rows that are done leave once the others are at most this
 Edit = Callable[[torch.Tensor], torch.Tensor]
 
 
+class EditPerRow(Protocol):
+    """Several edits, of which every row of a batch is given one."""
+
+    def take(self, which_B: torch.Tensor) -> Edit:
+        """The edit of a batch whose row b is given edit number which_B[b]."""
+
+
 @dataclass(frozen=True)
 class Hook:
-    """Where an edit acts: the output of block `layer`, from the last prompt token on or everywhere."""
+    """Edits and where they act: the output of block `layer`, from the last prompt token on or everywhere."""
 
-    edit: Edit
+    edits: Edit | EditPerRow
     layer: int
     everywhere: bool = False
-    edit_of: Callable[[torch.Tensor], Edit] | None = None  # rows of the batch -> their edit; None: all rows are alike
+    which_B: torch.Tensor | None = None  # which of the edits each row is given; None: `edits` is one, of all rows
+
+    @cached_property
+    def edit(self) -> Edit:
+        """The edit of the batch."""
+        return self.edits if self.which_B is None else self.edits.take(self.which_B)
 
     def take(self, rows_A: torch.Tensor) -> "Hook":
         """The hook of some rows of the batch."""
-        of = self.edit_of
-        return self if of is None else replace(self, edit=of(rows_A), edit_of=lambda part: of(rows_A[part]))
+        if self.which_B is None:
+            return self
+        return replace(self, which_B=self.which_B[rows_A.to(self.which_B.device)])
 
 
 @contextmanager
@@ -141,6 +156,19 @@ def forward(
     ).last_hidden_state
 
 
+class Limits(NamedTuple):
+    """When a completion ends, and what stands after its end."""
+
+    max_new_tokens: int
+    eos_id: int
+    pad_id: int
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast, max_new_tokens: int) -> "Limits":
+        """With the tokenizer's own end and padding."""
+        return cls(max_new_tokens, tokenizer.eos_token_id, tokenizer.pad_token_id)
+
+
 class AnswerWatch:
     """Keeps, for every row, the next-token log-probabilities right after its first answer marker.
 
@@ -232,15 +260,13 @@ class Decoding:
 def generate(
     model: PreTrainedModel,
     prompts: Prompts,
-    max_new_tokens: int,
-    eos_id: int,
-    pad_id: int,
+    limits: Limits,
     hook: Hook | None = None,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
     watch: AnswerWatch | None = None,
 ) -> torch.Tensor:
-    """Completions ids_BN (N <= max_new_tokens), eos kept, padding after it.
+    """Completions ids_BN (N <= limits.max_new_tokens), eos kept, padding after it.
 
     Greedy at temperature 0. Stops as soon as every row has ended. `watch` is left with every row's answer.
     """
@@ -248,9 +274,9 @@ def generate(
         prompts = prompts.with_prefix(model, hook)
     elif prompts.prefix is None:
         prompts = prompts.with_prefix(model)
-    ids_BN = torch.full((len(prompts), max_new_tokens), pad_id, device=prompts.ids_BP.device)
-    cache = prompts.fill(RowCache(prompts.ids_BP.shape[1] + max_new_tokens + 1), range(len(blocks(model))))
-    decoding = Decoding(prompts, cache, ids_BN, eos_id)
+    ids_BN = torch.full((len(prompts), limits.max_new_tokens), limits.pad_id, device=prompts.ids_BP.device)
+    cache = prompts.fill(RowCache(prompts.ids_BP.shape[1] + limits.max_new_tokens + 1), range(len(blocks(model))))
+    decoding = Decoding(prompts, cache, ids_BN, limits.eos_id)
     decode(model, decoding, hook, watch, temperature, generator)
     return ids_BN[:, : decoding.longest]
 

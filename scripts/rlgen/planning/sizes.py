@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlgen.activations.disk import BYTES
 from rlgen.files import ArtifactError
 from rlgen.models.gguf_header import is_gguf, read_header
 from rlgen.packaged import local_path
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from rlgen.study.config import Study
 
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # per weight, by the dtype in config.json
 ORGANISM = "models of the organism: nothing is known until a job has run"
 
 

@@ -10,8 +10,7 @@ import copy
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from rlgen.files import ArtifactError
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, first_line
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
 from rlgen.models.drafts import Draft

@@ -20,8 +20,7 @@ from transformers import (
 )
 from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
-from rlgen.files import ArtifactError
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, first_line
 from rlgen.models.gguf_header import ANOTHER, Header, check_reader
 
 GPT2 = {"gpt-2", "phi-2", "olmo", "mpt", "jina-v1-en"}  # words are cut as GPT-2 does

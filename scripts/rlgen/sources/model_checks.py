@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from rlgen.files import ArtifactError
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, first_line
 from rlgen.models.checkpoints import blocks
 from rlgen.sources.exactness import ANOTHER, check_exact
 from rlgen.sources.gguf_models import read_config

@@ -16,8 +16,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlgen.digests import digest_of
-from rlgen.files import ArtifactError
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, first_line
 from rlgen.models.checkpoints import save_checkpoint
 from rlgen.models.settings import Size, Source
 from rlgen.progress import Progress

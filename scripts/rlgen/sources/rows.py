@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlgen.files import ArtifactError, file_digest
-from rlgen.hub import check_pinned, first_line, hub_errors, loading_script
+from rlgen.files import ArtifactError, file_digest, first_line
+from rlgen.hub import check_pinned, hub_errors, loading_script
 from rlgen.packaged import IN_PACKAGE, local_path
 from rlgen.sources.settings import DataSource
 from rlgen.tasks.generated import documents, generator

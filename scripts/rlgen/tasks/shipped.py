@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.files import ArtifactError, all_finite
-from rlgen.hub import check_pinned, first_line, hub_errors, loading_script
+from rlgen.files import ArtifactError, all_finite, first_line
+from rlgen.hub import check_pinned, hub_errors, loading_script
 from rlgen.tasks.catalogue import shipped_config, task_config
 from rlgen.tasks.generated import SPLIT, documents
 from rlgen.tasks.math_answers import AnswerChecker

@@ -4,13 +4,13 @@ GRPO learns from a prompt whose completions are partly right: where all are wron
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from rlgen.models.tokens import render
-from rlgen.teacher.writers import Writer
+from rlgen.teacher.writers import Sampling, Writer
 
 Right = Callable[[list[str], Sequence[str]], list[bool]]  # which of the completions end in their answer
 
@@ -30,26 +30,23 @@ def pass_rates(
     right: Right,
     *,
     chat: bool,
-    samples: int,
-    max_new_tokens: int,
-    temperature: float,
-    seed: int,
+    sampling: Sampling,
 ) -> Iterator[dict[str, object]]:
     """One row per kind of problem, as soon as it is known.
 
-    `greedy`: share of problems that the likeliest completion solves; `sampled`: share of the `samples` completions of
-    every problem at `temperature` that are right; `spread`: share of problems with right and wrong ones among them, as
+    `greedy`: share of problems that the likeliest completion solves; `sampled`: share of right completions as `sampling`
+    draws them; `spread`: share of problems with right and wrong ones among them, as
     GRPO needs; `bare`: share of all samples that are the answer and nothing else; `tokens`: mean length.
     """
     for kind in kinds:
         turns = [[{"role": "user", "content": prompt}] for prompt in kind.prompts]
         prompts = [render(writer.tokenizer, turn, True) for turn in turns] if chat else kind.prompts
-        likeliest = writer.write(prompts, 1, max_new_tokens, 0.0, 1.0, seed, [])
-        written = writer.write(prompts, samples, max_new_tokens, temperature, 1.0, seed, [])
+        likeliest = writer.write(prompts, replace(sampling, n=1, temperature=0.0))
+        written = writer.write(prompts, sampling)
         greedy = right([some[0].text for some in likeliest], kind.answers)
         texts = [one.text for some in written for one in some]
-        golds = [answer for answer in kind.answers for _ in range(samples)]
-        right_PS = np.array(right(texts, golds)).reshape(len(prompts), samples)
+        golds = [answer for answer in kind.answers for _ in range(sampling.n)]
+        right_PS = np.array(right(texts, golds)).reshape(len(prompts), sampling.n)
         yield {
             "task": kind.name,
             "problems": len(prompts),

@@ -24,7 +24,7 @@ from rlgen.features.mediation import (
     ranked,
 )
 from rlgen.features.selection import ScoreFeatures, gather_evidence, mediating_set, overlap_table, score_table
-from rlgen.files import canonical_json, write_tensors
+from rlgen.files import canonical_json
 
 seeds = st.integers(0, 10**6)
 
@@ -169,21 +169,21 @@ CFG = dict(score="contribution", cut="cumulative", cut_share=0.8, cut_count=None
            tasks=["max", "cnt", "dir"], random_draws=50, seed=0, threads=1)  # fmt: skip
 
 
-def completions_file(tmp_path, reference_right: float = 0.3, tuned_right: float = 0.9):
-    """Three selection tasks and an unseen one, 12 samples each of 1 to 4 positions; file and its reading."""
+def some_completions(reference_right: float = 0.3, tuned_right: float = 0.9) -> Completions:
+    """Three selection tasks and an unseen one, 12 samples each of 1 to 4 positions."""
     rng, samples = np.random.default_rng(4), 48
     sample_N = np.repeat(np.arange(samples), rng.integers(1, 5, size=samples))
     reference_Nd = rng.normal(size=(len(sample_N), 5)).astype(np.float32)
     tuned_Nd = (reference_Nd + [1, 0, 0, 0.5, 0] + 0.1 * rng.normal(size=reference_Nd.shape)).astype(np.float32)
-    tensors = {
-        "reference": reference_Nd, "tuned": tuned_Nd, "sample": sample_N.astype(np.int32),
-        "position": np.zeros(len(sample_N), np.int32), "sample_task": (np.arange(samples) % 4).astype(np.int32),
-        "reference_correct": (rng.random(samples) < reference_right).astype(np.uint8),
-        "tuned_correct": (rng.random(samples) < tuned_right).astype(np.uint8),
-    }  # fmt: skip
-    path = tmp_path / "rl.safetensors"
-    write_tensors(path, tensors, {"tasks": canonical_json(["max", "cnt", "dir", "par"]), "roles": "{}"})
-    return Completions.load(path)
+    return Completions(
+        *(torch.from_numpy(x) for x in (reference_Nd, tuned_Nd, sample_N, np.zeros_like(sample_N))),
+        samples=[f"sample{i}" for i in range(samples)],
+        tasks=["max", "cnt", "dir", "par"],
+        role_of={},
+        sample_task_I=np.arange(samples) % 4,
+        reference_correct_I=rng.random(samples) < reference_right,
+        tuned_correct_I=rng.random(samples) < tuned_right,
+    )
 
 
 def feature_table(S: int) -> pd.DataFrame:
@@ -194,14 +194,14 @@ def feature_table(S: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize("score", ["contribution", "activation", "size"])
 @pytest.mark.parametrize("cut", ["cumulative", "intersection", "top"])
-def test_tables_agree_with_one_another(tmp_path, score, cut):
+def test_tables_agree_with_one_another(score, cut):
     share = 0.2 if cut == "intersection" else 0.8
     cfg = ScoreFeatures(
         **CFG | {"score": score, "cut": cut, "cut_share": share, "cut_count": 5 if cut == "top" else None}
     )
     crosscoder, features = random_crosscoder(8, S=40), feature_table(40)
     alive_S = features["alive"].to_numpy()
-    evidence = gather_evidence(crosscoder, completions_file(tmp_path), alive_S, cfg)
+    evidence = gather_evidence(crosscoder, some_completions(), alive_S, cfg)
     scores = score_table(evidence, alive_S, cfg)
     chosen = mediating_set(evidence, alive_S, cfg)
     overlap = overlap_table(evidence, features, crosscoder.free_S.numpy(), cfg)
@@ -232,8 +232,8 @@ def test_tables_agree_with_one_another(tmp_path, score, cut):
     assert overlap.groupby("population").size().tolist() == [7, 7]
 
 
-def test_empty_critical_set_is_noted_not_fatal(tmp_path):
-    completions = completions_file(tmp_path, tuned_right=0.0)
+def test_empty_critical_set_is_noted_not_fatal():
+    completions = some_completions(tuned_right=0.0)
     features, crosscoder = feature_table(10), random_crosscoder(8, S=10)
     alive_S = features["alive"].to_numpy()
     for cut in ("cumulative", "intersection"):
@@ -247,8 +247,8 @@ def test_empty_critical_set_is_noted_not_fatal(tmp_path):
         assert not score_table(evidence, alive_S, cfg)["kept"].any()
 
 
-def test_one_task_without_critical_samples(tmp_path):
-    completions = completions_file(tmp_path)
+def test_one_task_without_critical_samples():
+    completions = some_completions()
     completions.tuned_correct_I[completions.sample_task_I == 1] = False
     crosscoder, alive_S = random_crosscoder(8, S=10), np.ones(10, bool)
     results = {}
@@ -260,8 +260,8 @@ def test_one_task_without_critical_samples(tmp_path):
     assert results["intersection"]["latents"] == [] and "no critical samples on cnt" in results["intersection"]["note"]
 
 
-def test_no_alive_latents_and_unknown_tasks(tmp_path):
-    completions, crosscoder = completions_file(tmp_path), random_crosscoder(8, S=10)
+def test_no_alive_latents_and_unknown_tasks():
+    completions, crosscoder = some_completions(), random_crosscoder(8, S=10)
     dead_S = np.zeros(10, bool)
     chosen = mediating_set(
         gather_evidence(crosscoder, completions, dead_S, ScoreFeatures(**CFG)), dead_S, ScoreFeatures(**CFG)
@@ -271,8 +271,8 @@ def test_no_alive_latents_and_unknown_tasks(tmp_path):
         gather_evidence(crosscoder, completions, dead_S, ScoreFeatures(**CFG | {"tasks": ["max", "let"]}))
 
 
-def test_size_is_the_mean_length_of_what_an_exchange_adds(tmp_path):
-    completions, crosscoder = completions_file(tmp_path), random_crosscoder(8, S=10)
+def test_size_is_the_mean_length_of_what_an_exchange_adds():
+    completions, crosscoder = some_completions(), random_crosscoder(8, S=10)
     evidence = gather_evidence(crosscoder, completions, np.ones(10, bool), ScoreFeatures(**CFG))
     critical_I = ~completions.reference_correct_I & completions.tuned_correct_I
     raw_S2d = crosscoder.decoder_raw_SMd
@@ -300,12 +300,12 @@ def by_cause(alive_S, joint: bool) -> tuple[pd.DataFrame, pd.DataFrame | None]:
 
 
 @pytest.mark.parametrize("score", ["attribution", "elimination", "gates"])
-def test_scores_by_cause_choose_among_alive_latents(tmp_path, score):
+def test_scores_by_cause_choose_among_alive_latents(score):
     cfg = ScoreFeatures(**CFG | {"score": score, "cut": "top", "cut_count": 4})
     crosscoder, features = random_crosscoder(8, S=40), feature_table(40)
     alive_S = features["alive"].to_numpy()
     scored, joint = by_cause(alive_S, joint=score != "attribution")
-    evidence = gather_evidence(crosscoder, completions_file(tmp_path), alive_S, cfg, scored, joint)
+    evidence = gather_evidence(crosscoder, some_completions(), alive_S, cfg, scored, joint)
     chosen = mediating_set(evidence, alive_S, cfg)
     canonical_json(chosen)
     attribution = scored[scored["population"] == "critical"]
