@@ -34,9 +34,9 @@ def pass_rates(
 ) -> Iterator[dict[str, object]]:
     """One row per kind of problem, as soon as it is known.
 
-    `greedy`: share of problems that the likeliest completion solves; `sampled`: share of right completions as `sampling`
-    draws them; `spread`: share of problems with right and wrong ones among them, as
-    GRPO needs; `bare`: share of all samples that are the answer and nothing else; `tokens`: mean length.
+    `greedy`: share of problems that the likeliest completion solves; `sampled`: share of right completions as
+    `sampling` draws them; `spread`: share of problems with right and wrong ones among them, as GRPO needs; `bare`:
+    share of the samples that are the answer and nothing else; `tokens`: mean length.
     """
     for kind in kinds:
         turns = [[{"role": "user", "content": prompt}] for prompt in kind.prompts]
