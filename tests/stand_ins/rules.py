@@ -9,7 +9,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings, WorkflowSettings
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-STUDIES = ("config/config.yaml", "config/qwen3-4b.yaml")  # one of each kind, and windows
+STUDIES = ("config/config.yaml", "config/qwen3-4b.yaml", "config/smollm2.yaml")  # both kinds, windows, generated tasks
 
 
 @dataclass(frozen=True)
