@@ -6,8 +6,8 @@ from pathlib import Path
 
 PACKAGE = "rlgen"
 FLOORS = [
-    {"files", "digests", "names", "seeds", "progress", "compute", "strict", "resume", "packaged"}  # ground
-    | {"stats", "tables", "hub"},
+    {"files", "digests", "names", "seeds", "progress", "compute", "strict", "resume"}  # ground
+    | {"stats", "tables", "hub", "packaged"},
     {"tasks", "models"},
     {"training", "behaviour", "activations", "teacher"},
     {"dictionaries", "sources"},
