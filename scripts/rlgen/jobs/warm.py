@@ -3,7 +3,8 @@
 One such server works for one run of Snakemake, on Linux; the first job that wants it starts it, and it ends with
 the engine. It loads packages of others only: what it forks runs `scripts/job.py` from its beginning and reads this
 project's code from the disk, as a process of its own would. The process that the engine started stays and stands for
-the fork: it passes on the signals that it gets and the fork's exit status, and when it is killed the fork ends too.
+the fork: it passes on the signals that it gets and the fork's exit status, and when it is killed the fork ends too. The
+fork begins when the other says that it stands, so that no signal comes between.
 Where anything about a server is not as it should be, the job runs in its own process instead.
 """
 
@@ -14,6 +15,7 @@ import importlib
 import json
 import os
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -44,7 +46,7 @@ PER_PROCESS = ("_", "SHLVL", "PWD", "OLDPWD")  # environment variables that say 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_S = 1.0
 WAIT_S = 60.0  # for a server's answer: it may still be importing
-YES = b"y"
+YES, BEGIN = b"y", b"b"  # a server's answer; what starts its fork
 
 
 def run_warm(environment: str, results: Path, gpu: int) -> int | None:
@@ -125,21 +127,27 @@ def _accepted(server: socket.socket) -> bool:
 
 
 def _stand_for_fork(server: socket.socket) -> int:
-    """Pass on signals until the fork has ended, and end as it did."""
+    """Pass on signals, let the fork begin, wait until it has ended, and end as it did.
 
-    def pass_on(number: int, _frame) -> None:
-        with suppress(OSError):  # the fork has ended meanwhile
-            server.send(bytes([number]))
-
+    Python itself writes the number of each signal into the socket when it comes, whatever this process is doing: a
+    function would run only where Python looks for signals, which is not inside a wait that began a moment before.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # what comes meanwhile comes after BEGIN
+    server.setblocking(False)
+    signal.set_wakeup_fd(server.fileno(), warn_on_full_buffer=False)
     for number in PASSED_ON:
-        signal.signal(number, pass_on)
+        signal.signal(number, lambda *_: None)
     try:
+        server.send(BEGIN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        select.select([server], [], [])
         answer = server.recv(4)
     except OSError:
         answer = b""
     if len(answer) < 4:
         print("error: the process that this job ran in is gone, and its server with it", file=sys.stderr)
         return 1
+    signal.set_wakeup_fd(-1)
     status = int.from_bytes(answer, "big", signed=True)
     if status < 0:
         if -status != signal.SIGKILL:
@@ -242,7 +250,12 @@ def _report(ended: int, pid: int, client: socket.socket) -> None:
 
 
 def _become(request: dict) -> bool:
-    """Make this fork what the asking process would be, had it not asked."""
+    """Make this fork what the asking process would be, had it not asked. False where that one is gone."""
+    try:
+        if request["client"].recv(1) != BEGIN:
+            return False
+    except OSError:
+        return False
     for place, stream in enumerate(request["streams"]):
         os.dup2(stream, place)
         os.close(stream)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.jobs import manifests, packages
+from rlgen.jobs import engine_cache, manifests, packages
 from rlgen.jobs.differences import SHOWN, changed, code_changed, packages_changed
 from rlgen.study import pages
 from rlgen.study.load import ConfigError, load
@@ -32,6 +32,8 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
     from snakemake.exceptions import MissingInputException, MissingRuleException
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
+    if problem := engine_cache.refusal():
+        raise SystemExit(problem)
     quiet = OutputSettings(dryrun=True, log_level_override="ERROR")
     with SnakemakeApi(quiet) as api:
         config = ConfigSettings(configfiles=[configfile] if configfile else [])
