@@ -50,14 +50,14 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
 
 
 def _not_of_the_study(targets: list[str], configfile: Path | None, missing: bool) -> str | None:
-    """What is wrong with targets that the study does not have, in a line; None where something else is wrong.
+    """What is wrong with the study, or with targets that it does not have; None where something else is wrong.
 
     `missing`: the engine found no rule for one of them.
     """
     try:
         study = load(configfile or CONFIG)
-    except ConfigError:
-        return None
+    except ConfigError as error:
+        return f"the study cannot run:\n{error}"
     names, left_out = {pages.number(page): page for page in pages.PAGES}, pages.left_out(study)
     for target in targets:
         page = Path(target).stem
