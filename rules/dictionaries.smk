@@ -11,8 +11,6 @@ if study.stream.windows == 1:
             curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/curves.csv",
         log:
             "<logs>/train_dictionary/{dictionary}_{recipe}_seed{seed}.log",
-        benchmark:
-            "<benchmarks>/train_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
         conda:
             "../envs/dictionaries.yaml"
         threads: study.threads
@@ -39,8 +37,6 @@ rule measure_dictionary:
         contexts="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/contexts.parquet",
     log:
         "<logs>/measure_dictionary/{dictionary}_{recipe}_seed{seed}.log",
-    benchmark:
-        "<benchmarks>/measure_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
     conda:
         "../envs/dictionaries.yaml"
     threads: study.threads
@@ -65,8 +61,6 @@ rule summarise_dictionary:
         features="<results>/dictionaries/{dictionary}/features.parquet",
     log:
         "<logs>/summarise_dictionary/{dictionary}.log",
-    benchmark:
-        "<benchmarks>/summarise_dictionary/{dictionary}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1

@@ -2,7 +2,8 @@
 
 One such server (`rlgen.jobs.warm_server`) works for one run of Snakemake, on Linux; the first job that wants it starts
 it, and it ends with the engine. The process that the engine started stays and stands for the fork: it passes on the
-signals that it gets and the fork's exit status, and when it is killed the fork ends too.
+signals that it gets and the fork's exit status, and when it is killed the fork ends too. The fork begins when the other
+says that it stands, so that no signal comes between.
 Where anything about a server is not as it should be, the job runs in its own process instead.
 """
 
@@ -10,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -37,7 +39,7 @@ PRELOADED = {
 PER_PROCESS = ("_", "SHLVL", "PWD", "OLDPWD")  # environment variables that say nothing about a job
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 WAIT_S = 60.0  # for a server's answer: it may still be importing
-YES = b"y"
+YES, BEGIN = b"y", b"b"  # a server's answer; what starts its fork
 
 
 def run_warm(environment: str, results: Path, gpu: int) -> int | None:
@@ -118,21 +120,27 @@ def _accepted(server: socket.socket) -> bool:
 
 
 def _stand_for_fork(server: socket.socket) -> int:
-    """Pass on signals until the fork has ended, and end as it did."""
+    """Pass on signals, let the fork begin, wait until it has ended, and end as it did.
 
-    def pass_on(number: int, _frame) -> None:
-        with suppress(OSError):  # the fork has ended meanwhile
-            server.send(bytes([number]))
-
+    Python itself writes the number of each signal into the socket when it comes, whatever this process is doing: a
+    function would run only where Python looks for signals, which is not inside a wait that began a moment before.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # what comes meanwhile comes after BEGIN
+    server.setblocking(False)
+    signal.set_wakeup_fd(server.fileno(), warn_on_full_buffer=False)
     for number in PASSED_ON:
-        signal.signal(number, pass_on)
+        signal.signal(number, lambda *_: None)
     try:
+        server.send(BEGIN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        select.select([server], [], [])
         answer = server.recv(4)
     except OSError:
         answer = b""
     if len(answer) < 4:
         print("error: the process that this job ran in is gone, and its server with it", file=sys.stderr)
         return 1
+    signal.set_wakeup_fd(-1)
     status = int.from_bytes(answer, "big", signed=True)
     if status < 0:
         if -status != signal.SIGKILL:

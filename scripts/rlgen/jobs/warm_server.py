@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rlgen.jobs.orphans import born
-from rlgen.jobs.warm import PRELOADED, WARM, YES, variables
+from rlgen.jobs.warm import BEGIN, PRELOADED, WARM, YES, variables
 
 LOOK_S = 1.0
 
@@ -152,7 +152,12 @@ def _close(streams: list[int]) -> None:
 
 
 def _become(request: Request) -> bool:
-    """Make this fork what the asking process would be, had it not asked."""
+    """Make this fork what the asking process would be, had it not asked. False where that one is gone."""
+    try:
+        if request.client.recv(1) != BEGIN:
+            return False
+    except OSError:
+        return False
     for place, stream in enumerate(request.streams):
         os.dup2(stream, place)
     _close(request.streams)

@@ -129,7 +129,7 @@ class Plan:
             return Work(), str(error)
 
     def _timed(self, jobs: Iterable["Job"], works: dict["Job", Work]) -> list[Timed]:
-        found = [(job, seconds(Path(str(job.benchmark)))) for job in jobs if job.benchmark]
+        found = [(job, seconds(manifest)) for job in jobs if (manifest := why.manifest_of(job))]
         return [Timed(s, works[job].hours, not self.dag.needrun(job)) for job, s in found if s is not None]
 
     def _entry(self, job: "Job", script: str, work: Work, why: str, measured: Correction | None) -> Entry:

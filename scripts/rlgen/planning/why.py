@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.jobs import manifests, packages
+from rlgen.jobs import engine_cache, manifests, packages
 from rlgen.jobs.differences import SHOWN, changed, code_changed, packages_changed
 from rlgen.study import pages
 from rlgen.study.load import ConfigError, load
@@ -30,6 +30,8 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
     from snakemake.exceptions import MissingInputException, MissingRuleException
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
+    if problem := engine_cache.refusal():
+        raise SystemExit(problem)
     quiet = OutputSettings(dryrun=True, log_level_override="ERROR")
     with SnakemakeApi(quiet) as api:
         config = ConfigSettings(configfiles=[configfile] if configfile else [])
@@ -46,14 +48,14 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
 
 
 def _not_of_the_study(targets: list[str], configfile: Path | None, missing: bool) -> str | None:
-    """What is wrong with targets that the study does not have, in a line; None where something else is wrong.
+    """What is wrong with the study, or with targets that it does not have; None where something else is wrong.
 
     `missing`: the engine found no rule for one of them.
     """
     try:
         study = load(configfile or CONFIG)
-    except ConfigError:
-        return None
+    except ConfigError as error:
+        return f"the study cannot run:\n{error}"
     names, left_out = {pages.number(page): page for page in pages.PAGES}, pages.left_out(study)
     for target in targets:
         page = Path(target).stem

@@ -24,8 +24,9 @@ TAKEN = {  # names that a folder or a rule already has
 
 def problems(study: "Study") -> Iterator[str]:
     """Cross-field problems, each as `field: what is wrong, expected what`."""
-    if unknown := next(_task_problems(study), None):  # alone: half of what follows would ask for that task, too
-        yield unknown
+    first = [*_family_problems(study)] if study.organism else []
+    if unknown := first or [*_task_problems(study)][:1]:  # alone: half of what follows would ask for it, too
+        yield from unknown
         return
     for field, names in TAKEN.items():
         for name in set(names) & set(getattr(study, field)):
@@ -55,6 +56,12 @@ def problems(study: "Study") -> Iterator[str]:
     yield from _unknown("features.course_recipe", recipe, "recipe", study.recipes)
     if recipe in study.recipes:
         yield from _dynamics_problems(study, recipe)
+
+
+def _family_problems(study: "Study") -> Iterator[str]:
+    for name in study.data.families:
+        for problem in _unknown("data.families", name, "family", FAMILIES):
+            yield f"{problem}; a new one is added in scripts/rlgen/organism/families.py"
 
 
 def _task_problems(study: "Study") -> Iterator[str]:
@@ -108,13 +115,10 @@ def _organism_problems(study: "Study") -> Iterator[str]:
     for model in study.stream.sampled_models:
         yield from _unknown("stream.sampled_models", model, "model", study.models)
     families = study.data.families
-    unknown = [problem for name in families for problem in _unknown("data.families", name, "family", FAMILIES)]
-    unknown = [f"{problem}; a new one is added in scripts/rlgen/organism/families.py" for problem in unknown]
-    yield from unknown
     if len(set(families)) < len(families):
         yield f"data.families: {', '.join(families)} names a family twice, expected distinct families"
-    marker, words = study.evaluation.answer_marker, [] if unknown else vocabulary(families)
-    if words and marker not in words:
+    marker, words = study.evaluation.answer_marker, vocabulary(families)
+    if marker not in words:
         yield f"evaluation.answer_marker: '{marker}' is no word of the tasks, expected one of {' '.join(words)}"
 
 

@@ -71,6 +71,6 @@ def test_a_job_at_work_and_one_without_noted_dates_are_left_alone(project):
 def test_inputs_named_twice_are_noted(project):
     again = ["results/s/data.txt"] * 3
     assert project.run("double", ["results/s/copy.txt"], again, log="again").status == 0
-    assert manifests.noted(project.manifest("again"))[1] == again[1:]
-    assert manifests.noted(project.manifest("double"))[1] == []
-    assert manifests.noted(project.manifest("nowhere")) == ({}, None)
+    assert manifests.noted(project.manifest("again")).again == again[1:]
+    assert manifests.noted(project.manifest("double")).again == []
+    assert manifests.noted(project.manifest("nowhere")) == manifests.NOTHING_NOTED

@@ -17,7 +17,7 @@ MIXED_UP = [  # one kind of study with a part of the other
     (PAPER, {"stream": ORGANISM["stream"]}, "stream.mix: missing, expected the sources that the token stream mixes"),
     (PAPER, {"evaluation": ORGANISM["evaluation"]}, "evaluation.backend: missing, expected transformers or vllm"),
     (PAPER, {"evaluation": REMOVE}, "evaluation.backend: missing, expected transformers or vllm"),
-    (PAPER, {"data__kind": "hub"}, "data: input tag 'hub' found using 'kind' does not match any of the expected tags"),
+    (PAPER, {"data__kind": "hub"}, "data.kind: unknown kind 'hub', expected one of organism, sources"),
     (ORGANISM, {"data": PAPER["data"]}, f"tasks.in_domain: unknown task 'add', expected one of {TASKS}"),
     (
         ORGANISM,
@@ -31,7 +31,7 @@ MIXED_UP = [  # one kind of study with a part of the other
     ),
     (ORGANISM, {"models__more": OWN["models"]["sft"]}, "models.more.method: load, expected a model that learns the"),
     (ORGANISM, {"stream__windows": 2}, "stream.windows: input should be 1 (value 2)"),
-    (OWN, {"models__sft": {"method": "more", "parent": "base"}}, "models.sft: input tag 'more'"),
+    (OWN, {"models__sft": {"method": "more", "parent": "base"}}, "models.sft.method: unknown method 'more'"),
     (
         OWN,
         {"models__base": ORGANISM["models"]["base"], "stream__layer": 2},
@@ -91,7 +91,7 @@ BAD = [
         "data.teacher: missing, expected one, or a completion in problems's format, for SFT",
     ),
     ({"data__teacher__keep_per_prompt": 9}, "data.teacher: keep_per_prompt=9, expected at most samples_per_prompt=4"),
-    ({"data__sources__general": 3}, "data.sources.general: input should be a valid dictionary"),
+    ({"data__sources__general": 3}, "data.sources.general: expected fields, `name: value`"),
     (
         {"data__sources__general": GENERAL | {"hub": None, "files": []}},
         "data.sources.general: expected hub, files, or files of a hub repository",
