@@ -4,7 +4,8 @@ All edits of one kind run side by side: condition c has its own feature set and 
 condition. The dose 0 always means "nothing is changed". With f_k the running model's one-sided readout, d^ref and
 d^tuned the decoder rows in raw units and F the condition's set:
 
-    exchange   h + dose * sum_F f_k (d_k^tuned - d_k^ref)    towards the tuned model; minus, towards the reference
+    exchange   h + dose * sum_F f_k (d_k^tuned - d_k^ref)    towards the tuned model; minus, towards the reference;
+                                                             a running member between the two has its d_k for d_k^ref
     disable    h - dose * sum_F f_k d_k^tuned                dose 1 is the paper's zero-out
     scale      h + dose * sum_F f_k d_k^ref                  the paper's amplification by alpha = 1 + dose
     add        h + dose * sum_F fbar_k d_k^ref               fbar_k: mean activation in the tuned model
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from rlgen.dictionaries.objectives import latent_norms
+from rlgen.names import Readout
 
 if TYPE_CHECKING:
     from rlgen.dictionaries.crosscoder import Crosscoder
@@ -27,11 +29,14 @@ EditKind = Literal["exchange", "disable", "scale", "add"]
 Delta = Callable[[torch.Tensor], torch.Tensor]  # h_BTd -> what is added to it
 
 
-def directions(crosscoder: "Crosscoder", kind: EditKind, towards_tuned: bool) -> torch.Tensor:
-    """What one unit of each latent's activation adds at dose 1, raw units (S, d). Reference first, tuned last."""
+def directions(crosscoder: "Crosscoder", kind: EditKind, towards_tuned: bool, member: int = 0) -> torch.Tensor:
+    """What one unit of each latent's activation adds at dose 1, raw units (S, d). Reference first, tuned last.
+
+    `member` is the running model's: towards the tuned model an exchange leaves from its decoder.
+    """
     reference_Sd, tuned_Sd = crosscoder.decoder_raw_SMd[:, 0], crosscoder.decoder_raw_SMd[:, -1]
     if kind == "exchange":
-        return tuned_Sd - reference_Sd if towards_tuned else reference_Sd - tuned_Sd
+        return tuned_Sd - crosscoder.decoder_raw_SMd[:, member] if towards_tuned else reference_Sd - tuned_Sd
     return -tuned_Sd if kind == "disable" else reference_Sd
 
 
@@ -45,7 +50,7 @@ class FeatureEdits:
 
     crosscoder: "Crosscoder"
     member: int  # whose statistics normalise the running model's stream
-    readout: Literal["swap", "own"]
+    readout: Readout
     direction_Sd: torch.Tensor
     mask_CS: torch.Tensor
     dose_C: torch.Tensor
@@ -60,10 +65,9 @@ class FeatureEdits:
         divided by the latents' norms once, in float64, instead of for every token.
         """
         c, m = self.crosscoder, self.member
-        slots_MdS = c.W_enc_MdS.double()
-        W_dS = slots_MdS[m] * len(c.members) if self.readout == "own" else slots_MdS.sum(0)
+        W_dS, bias_S = c.one_sided(m, self.readout, torch.float64)
         W_dS = W_dS / c.scale_M[m].double()
-        bias_S = c.b_enc_S.double() - c.mean_Md[m].double() @ W_dS
+        bias_S = bias_S - c.mean_Md[m].double() @ W_dS
         norms_S = latent_norms(c.W_dec_SMd.double())
         # a latent without a decoder exceeds no threshold, not even 0
         floor_S = 0 * norms_S if c.threshold is None else torch.where(norms_S > 0, c.threshold / norms_S, torch.inf)

@@ -74,7 +74,7 @@ def test_every_study_of_the_project_is_valid(path):
             {"procedures__contribution__score": "gates"},
             "contribution.cut: 'cumulative' with score 'gates', expected 'top'",
         ),
-        ({"procedures__contribution__dictionary": "base-sft-rl"}, "reads 3 states, expected a pair"),
+        ({"procedures__contribution__dictionary": "course-rl"}, "reads 6 states, expected two or three"),
         ({"dictionaries__base-sft__members": ["base", "sft@2"]}, "ends with sft@2, expected a last checkpoint"),
         ({"procedures__published__edits": {"dpo": ["add"]}}, "procedures.published.edits: unknown model 'dpo'"),
         ({"procedures__published__edits": {"rl": ["add"], "rl@5": ["add"]}}, "rl, rl@5 names a state twice"),
