@@ -1,4 +1,5 @@
 # make figures             every figure and table of the default study
+# make replication         the ledger of claims of the default study on eight seeds, which can decide them
 # make test                every check but the kill drills and the cluster
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
 # make test-all            every check
@@ -30,10 +31,13 @@ export PYTHONHASHSEED := 0
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
+.PHONY: figures replication plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
 	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
+
+replication: $(INSTALLED)
+	$(VENV)/bin/snakemake results/replication/figures/claims.pdf --configfile config/replication.yaml --cores $(CORES)
 
 plan: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)
