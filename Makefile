@@ -1,5 +1,6 @@
 # make figures             every figure and table of the default study
 # make help                this list
+# make replication         the ledger of claims of the default study on eight seeds, which can decide them
 # make test                every check but the kill drills and the cluster
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
 # make test-all            every check
@@ -38,7 +39,7 @@ export PYTHONHASHSEED := 0
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures smollm2 pass-rates help plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
+.PHONY: figures replication smollm2 pass-rates help plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
 	$(SNAKEMAKE) figures --configfile $(CONFIG) --cores $(CORES)
@@ -46,6 +47,9 @@ figures: $(INSTALLED)
 # The comment at the top of this file.
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+replication: $(INSTALLED)
+	$(SNAKEMAKE) results/replication/figures/claims.pdf --configfile config/replication.yaml --cores $(CORES)
 
 plan: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)

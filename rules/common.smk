@@ -16,6 +16,7 @@ from rlgen.jobs import packages as pinned
 from rlgen.jobs.code import code_digest
 from rlgen.jobs.run import clear_states
 from rlgen.ledger.settings import dictionaries_of
+from rlgen.names import MAPS
 from rlgen.study import pages, slices
 from rlgen.study.config import check_known
 from rlgen.study.load import ConfigError, load

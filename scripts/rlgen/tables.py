@@ -38,12 +38,18 @@ def prompts_by_condition(rows: pd.DataFrame, condition: str, column: str) -> pd.
 
     Raises ValueError where a condition lacks a prompt that another one answered, or answered it twice.
     """
-    if rows.duplicated(["sample", condition]).any():
+    (prompt_R, prompts), (condition_R, conditions) = (
+        pd.factorize(rows[key], sort=True) for key in ("sample", condition)
+    )
+    place_R = condition_R * len(prompts) + prompt_R
+    if len(np.unique(place_R)) < len(rows):
         raise ValueError(f"{column}: a prompt is answered twice under one {condition}")
-    wide_NC = rows.pivot(index="sample", columns=condition, values=column)
-    if wide_NC.size != len(rows):
+    if len(prompts) * len(conditions) != len(rows):
         raise ValueError(f"{column}: the conditions of {condition} were not run on the same prompts")
-    return wide_NC.astype(np.float64)
+    wide_CN = np.empty(len(rows))
+    wide_CN[place_R] = rows[column].astype(np.float64)
+    index = pd.Index(prompts, name="sample")
+    return pd.DataFrame(wide_CN.reshape(len(conditions), len(prompts)).T, index, pd.Index(conditions, name=condition))
 
 
 def stacked(tables: Sequence[pd.DataFrame], labels: Iterable[dict[str, object]]) -> pd.DataFrame:

@@ -4,7 +4,8 @@ All edits of one kind run side by side: condition c has its own feature set and 
 condition. The dose 0 always means "nothing is changed". With f_k the running model's one-sided readout, d^ref and
 d^tuned the decoder rows in raw units and F the condition's set:
 
-    exchange   h + dose * sum_F f_k (d_k^tuned - d_k^ref)    towards the tuned model; minus, towards the reference
+    exchange   h + dose * sum_F f_k (d_k^tuned - d_k^ref)    towards the tuned model; minus, towards the reference;
+                                                             a running member between the two has its d_k for d_k^ref
     disable    h - dose * sum_F f_k d_k^tuned                dose 1 is the paper's zero-out
     scale      h + dose * sum_F f_k d_k^ref                  the paper's amplification by alpha = 1 + dose
     add        h + dose * sum_F fbar_k d_k^ref               fbar_k: mean activation in the tuned model
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from rlgen.models.generation import Edit
+from rlgen.names import Readout
 
 if TYPE_CHECKING:
     from rlgen.dictionaries.crosscoder import Crosscoder
@@ -28,11 +30,14 @@ EditKind = Literal["exchange", "disable", "scale", "add"]
 Delta = Callable[[torch.Tensor], torch.Tensor]  # h_BTd -> what is added to it
 
 
-def directions(crosscoder: "Crosscoder", kind: EditKind, towards_tuned: bool) -> torch.Tensor:
-    """What one unit of each latent's activation adds at dose 1, raw units (S, d). Reference first, tuned last."""
+def directions(crosscoder: "Crosscoder", kind: EditKind, towards_tuned: bool, member: int = 0) -> torch.Tensor:
+    """What one unit of each latent's activation adds at dose 1, raw units (S, d). Reference first, tuned last.
+
+    `member` is the running model's: towards the tuned model an exchange leaves from its decoder.
+    """
     reference_Sd, tuned_Sd = crosscoder.decoder_raw_SMd[:, 0], crosscoder.decoder_raw_SMd[:, -1]
     if kind == "exchange":
-        return tuned_Sd - reference_Sd if towards_tuned else reference_Sd - tuned_Sd
+        return tuned_Sd - crosscoder.decoder_raw_SMd[:, member] if towards_tuned else reference_Sd - tuned_Sd
     return -tuned_Sd if kind == "disable" else reference_Sd
 
 
@@ -46,7 +51,7 @@ class FeatureEdits:
 
     crosscoder: "Crosscoder"
     member: int  # whose statistics normalise the running model's stream
-    readout: Literal["swap", "own"]
+    readout: Readout
     direction_Sd: torch.Tensor
     mask_CS: torch.Tensor
     dose_C: torch.Tensor

@@ -16,7 +16,6 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from rlgen.jobs.claims import visible

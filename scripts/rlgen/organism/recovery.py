@@ -7,7 +7,6 @@ what a set reaches always stands beside what random sets of as many latents reac
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.interventions.controls import mean_shift, sample_means
 from rlgen.interventions.edits import directions
 from rlgen.interventions.procedure import Chosen
+from rlgen.names import Readout
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 from rlgen.tables import ROLE_MEAN
@@ -32,7 +32,7 @@ class MeasureRecovery(Strict):
     seed: int
     threads: int
     procedures: list[str]
-    readouts: list[Literal["swap", "own"]]
+    readouts: list[Readout]
 
 
 @dataclass(frozen=True)

@@ -282,8 +282,8 @@ def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Ite
     if procedure.recipe not in entry.recipes:
         expected = f"one of the dictionary's recipes {', '.join(entry.recipes)}"
         yield f"{field}.recipe: '{procedure.recipe}' is not trained for {procedure.dictionary}, expected {expected}"
-    if len(entry.members) != 2:
-        yield f"{field}.dictionary: {procedure.dictionary} reads {len(entry.members)} states, expected a pair"
+    if len(entry.members) not in (2, 3):
+        yield f"{field}.dictionary: {procedure.dictionary} reads {len(entry.members)} states, expected two or three"
     elif not list(_bad_state(study, field, entry.members[-1])) and "@" in study.label(entry.members[-1]):
         yield f"{field}.dictionary: {procedure.dictionary} ends with {entry.members[-1]}, expected a last checkpoint"
 

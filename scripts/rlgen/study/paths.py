@@ -6,7 +6,7 @@ Lists of files keep the order in which the slices list what the files belong to.
 
 from dataclasses import dataclass
 
-from rlgen.names import CHECKPOINT_FILES, DICTIONARY_FILES, shard_name
+from rlgen.names import CHECKPOINT_FILES, DICTIONARY_FILES, MAPS, shard_name
 from rlgen.study.config import Study
 from rlgen.training.settings import SFT
 
@@ -160,9 +160,10 @@ class Paths:
         return [f"{self.dictionary_folder(dictionary, recipe, seed)}/{name}" for name in [*DICTIONARY_FILES, *names]]
 
     def of_procedure(self, procedure: str, seed: int | str, *names: str) -> list[str]:
-        """Files of the dictionary that a procedure reads."""
+        """Files of the dictionary that a procedure reads, and the maps that its readout needs."""
         settings = self.study.procedures[procedure]
-        return self.dictionary(settings.dictionary, settings.recipe, seed, *names)
+        maps = [MAPS] * (settings.readout == "mapped")
+        return self.dictionary(settings.dictionary, settings.recipe, seed, *names, *maps)
 
     def of_dynamics(self, dictionary: str, seed: int | str) -> list[str]:
         """Files of a dictionary that the dynamics read."""

@@ -256,6 +256,13 @@ def measure_dictionary(study: Study, dictionary: str) -> Slice:
     }
 
 
+def map_members(study: Study, dictionary: str) -> Slice:
+    return _members(study, dictionary) | {
+        "threads": study.threads,
+        "held_out_shards": study.stream.held_out_shards,
+    }
+
+
 def summarise_dictionary(study: Study, dictionary: str) -> Slice:
     return {"dictionary": dictionary, "recipes": study.dictionaries[dictionary].recipes, "seeds": study.seeds}
 

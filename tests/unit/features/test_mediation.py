@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlgen.activations.completions import Completions
+from rlgen.dictionaries.member_maps import fit_maps
 from rlgen.features.mediation import (
     choose,
     cut_list,
@@ -22,6 +23,7 @@ from rlgen.features.mediation import (
     position_weights,
     positive_shares,
     ranked,
+    sizes,
 )
 from rlgen.features.selection import ScoreFeatures, gather_evidence, mediating_set, overlap_table, score_table
 from rlgen.files import canonical_json
@@ -105,9 +107,21 @@ def test_means_match_a_plain_loop(readout, rows, monkeypatch):
             assert parts[g].features_S[k] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_dictionary_over_three_models_is_refused():
-    with pytest.raises(ValueError, match="expected a reference and a tuned model"):
-        group_means(random_crosscoder(0, M=3), torch.zeros(2, 5), torch.zeros(2, 5), np.ones((1, 2)), "swap")
+@pytest.mark.parametrize("readout", ["swap", "mapped"])
+def test_a_member_between_changes_no_sum(readout):
+    """The parts add up to the shift for three members, too, and scores are those of the first and the last one."""
+    crosscoder = random_crosscoder(5, M=3, threshold=2.0)
+    reference_Nd, tuned_Nd, sample_N, members_GI = random_groups(5)
+    crosscoder.maps = fit_maps([torch.stack([reference_Nd, tuned_Nd.flip(1), tuned_Nd], 1)])
+    weights_GN = position_weights(members_GI, sample_N)
+    means = group_means(crosscoder, reference_Nd, tuned_Nd, weights_GN, readout)
+    read = [crosscoder.encode_one(h_Nd, m, readout).double().numpy() for m, h_Nd in ((0, reference_Nd), (2, tuned_Nd))]
+    assert means.readout_GS == pytest.approx(weights_GN @ (read[1] - read[0]), abs=1e-5)
+    for part in decompositions(crosscoder, means):
+        assert part.features_S.sum() + part.bias + part.error == pytest.approx(part.norm, abs=1e-4)
+    raw_SMd = crosscoder.decoder_raw_SMd.double()
+    norm_S = (raw_SMd[:, 2] - raw_SMd[:, 0]).norm(dim=1).numpy()
+    assert sizes(crosscoder, means) == pytest.approx(weights_GN @ read[0] * norm_S, abs=1e-5)
 
 
 POOL = np.array([True, True, True, True, False])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tiny_runs import LAYER
 
 from rlgen.dictionaries.crosscoder import Crosscoder
+from rlgen.dictionaries.member_maps import fit_maps
 from rlgen.interventions.controls import rotations
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions, mean_norms
 from rlgen.models.generation import Hook, Limits, Prompts, edited, generate
@@ -90,6 +91,25 @@ def test_directions_use_the_first_and_the_last_member():
         torch.testing.assert_close(directions(crosscoder, "disable", towards_tuned), -tuned_Sd)
         torch.testing.assert_close(directions(crosscoder, "scale", towards_tuned), reference_Sd)
         torch.testing.assert_close(directions(crosscoder, "add", towards_tuned), reference_Sd)
+
+
+def test_a_running_member_exchanges_its_own_decoder():
+    crosscoder = random_crosscoder(4, M=3)
+    raw_SMd = crosscoder.decoder_raw_SMd
+    torch.testing.assert_close(directions(crosscoder, "exchange", True, member=1), raw_SMd[:, 2] - raw_SMd[:, 1])
+    torch.testing.assert_close(directions(crosscoder, "exchange", False, member=2), raw_SMd[:, 0] - raw_SMd[:, 2])
+
+
+def test_edits_read_a_member_by_what_it_predicts_of_the_others():
+    crosscoder = random_crosscoder(6, M=3, threshold=1.0)
+    crosscoder.maps = fit_maps([torch.randn(40, 3, 5, generator=torch.Generator().manual_seed(0))])
+    direction_Sd, every = directions(crosscoder, "exchange", True, 1), masks(range(7))
+    edits = FeatureEdits(crosscoder, 1, "mapped", direction_Sd, every, torch.ones(1))
+    h_BTd = streams(0)
+    expected_BTd = crosscoder.encode_one(h_BTd, 1, "mapped") @ direction_Sd
+    added_BTd = edits.take(torch.zeros(len(h_BTd), dtype=torch.long))(h_BTd)
+    assert added_BTd.abs().max() > 0.1
+    torch.testing.assert_close(added_BTd, expected_BTd, rtol=1e-3, atol=1e-3)
 
 
 def test_constant_vectors_by_hand():

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from rlgen.activations.disk import shard_bytes
 from rlgen.dictionaries.settings import Recipe
-from rlgen.planning import disk
+from rlgen.features.attribution import NODES
+from rlgen.features.causes import GATE_SAMPLES, GATE_STEPS
+from rlgen.features.elimination import NEIGHBOURS, rounds
+from rlgen.planning import causes, disk
 from rlgen.planning.arithmetic import (
     Assumptions,
     ModelSize,
@@ -186,6 +189,31 @@ def test_small_passes_of_edits_count(study, tmp_path):
     counted = work(slow, "intervene_benchmarks", procedure="own", seed="0")
     conditions = 2 * (2 + 13 / 2) + (2 + 10 / 2)
     assert counted.hours == pytest.approx(conditions * 100 * (4 + 2))  # in batches of 32
+
+
+def test_scores_by_cause_by_hand(estimator):
+    # 50 solutions of 10 + 20 tokens and 50 choices of 10 + 5; half of the blocks lie above the edit
+    half, codes = 2250 * (2000 + 4 * 2 * 8 * 30) / 2, 12 * (50 * 20 + 50 * 15) * 8 * 32
+    counted = work(estimator, "attribute_features", procedure="own", seed="0")
+    # below: doses, then the path; above: dose 0 and two doses, three nodes forward and back; the goal: whole
+    assert counted.hours * 3600e12 == pytest.approx((2 + 3 + 6 + 2) * half + codes)
+    assert counted.gpu_bytes == 4 * 1000 + 4 * 2 * 2 * 8 * 32
+    cfg = slices.choose_together(estimator.study, procedure="own", seed="0")
+    joint = estimator.work("choose_together", cfg | {"score": "elimination", "cut_count": 4})
+    assert joint.hours * 3600e12 == pytest.approx((16 + 2 + 7 * 3 + 8 * 6 + 2) * half + 8 * codes)
+    assert len(rounds(10_000, 16)) + 1 == causes.ROUNDS and len(NEIGHBOURS) == causes.NEIGHBOURS
+    assert (causes.NODES, causes.GATE_STEPS, causes.GATE_SAMPLES) == (NODES, GATE_STEPS, GATE_SAMPLES)
+    gates = estimator.work("choose_together", cfg | {"score": "gates"})
+    often = 2 * 300 * 192 / 100
+    assert gates.hours * 3600e12 == pytest.approx(
+        (2 * (often + 1) + 2 * (2 * often + 1) + 4) * half + (often + 1) * codes
+    )
+
+
+def test_maps_between_members_by_hand(estimator):
+    counted = work(estimator, "map_members", dictionary="joint")
+    assert counted.hours * 3600e12 == pytest.approx(2 * 100 * (3 * 8) ** 2) and counted.tokens == 300
+    assert counted.gpu_bytes == 2 * 8 * (3 * 8) ** 2
 
 
 def test_a_vllm_that_sleeps_shares_the_memory_of_training(estimator):

@@ -77,7 +77,7 @@ def test_every_study_of_the_project_is_valid(path):
             {"procedures__contribution__score": "gates"},
             "contribution.cut: 'cumulative' with score 'gates', expected 'top'",
         ),
-        ({"procedures__contribution__dictionary": "base-sft-rl"}, "reads 3 states, expected a pair"),
+        ({"procedures__contribution__dictionary": "course-rl"}, "reads 6 states, expected two or three"),
         ({"dictionaries__base-sft__members": ["base", "sft@2"]}, "ends with sft@2, expected a last checkpoint"),
         ({"procedures__published__edits": {"dpo": ["add"]}}, "procedures.published.edits: unknown model 'dpo'"),
         ({"procedures__published__edits": {"rl": ["add"], "rl@5": ["add"]}}, "rl, rl@5 names a state twice"),
@@ -166,3 +166,21 @@ def test_another_salt_is_another_split_under_the_same_name():
         assert (told.pop("salt"), before.pop("salt")) == ("testbed-2", "testbed") and told == before
     for function in (slices.build_stream, slices.measure_truth):
         assert function(salted, "0")["salt"] == "testbed-2" and "salt" not in function(salted, "0")["data"]
+
+
+def test_the_replication_is_the_default_study_with_more_seeds_and_less_beside_its_claims():
+    """Whatever it has, it has as the default study has it; it leaves out what no claim reads."""
+    replication = content_of("replication")
+    assert replication["seeds"] == list(range(3, 11)) and load(replication).claims
+    added = replication["claims"].pop("style")
+    assert added["model"] == "sft-plain" and replication["claims"] == DEFAULT["claims"]
+    for field in ("threads", "roles", "data", "tasks", "evaluation", "stream", "features", "interventions"):
+        assert replication[field] == DEFAULT[field], field
+    for field in ("models", "recipes"):
+        assert all(entry == DEFAULT[field][name] for name, entry in replication[field].items())
+    for name, entry in replication["dictionaries"].items():
+        assert entry["members"] == DEFAULT["dictionaries"][name]["members"]
+    for name, entry in replication["procedures"].items():
+        frozen = DEFAULT["procedures"][name]
+        assert entry | {"edits": None} == frozen | {"edits": None}
+        assert all(set(kinds) <= set(frozen["edits"][state]) for state, kinds in entry["edits"].items())
