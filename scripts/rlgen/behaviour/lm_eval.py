@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lm_eval.api.model import TemplateLM
 
 
+DOCS = ".docs.jsonl"  # what a file of documents is called, after its task
 SAMPLES_PER_PASS = 32  # prompts whose keys and values stand in memory together
 
 
@@ -52,9 +53,16 @@ def read_tasks(
     benchmarks: dict[str, Benchmark],
     evaluation: BenchmarkEvaluation,
 ) -> list[BenchmarkTask]:
-    """The tasks of samples and document files, `docs` in the order of `benchmarks`. Nothing is downloaded."""
+    """The tasks of samples and document files, named `TASK.docs.jsonl`, in the order of `docs`. Nothing is downloaded.
+
+    Raises ArtifactError where files and tasks are not the same.
+    """
+    named = {Path(path).name.removesuffix(DOCS): path for path in docs}
+    if set(named) != set(benchmarks):
+        raise ArtifactError(f"documents of {', '.join(named)}", f"expected those of {', '.join(benchmarks)}")
     tasks = []
-    for (name, benchmark), path in zip(benchmarks.items(), docs, strict=True):
+    for name, path in named.items():
+        benchmark = benchmarks[name]
         task = load_task(name, path, benchmark, evaluation.max_new_tokens)
         own = [sample for sample in samples if sample.task == name]
         tasks.append(BenchmarkTask(task, own, benchmark, evaluation.renders_chat(benchmark)))
