@@ -43,7 +43,7 @@ class EvaluateBenchmarks(Strict):
     threads: int = Field(ge=1)
     model: str
     states: list[str] = Field(min_length=1, description="labels of all checkpoints, in order: rl@1 ... rl")
-    benchmarks: dict[str, Benchmark] = Field(min_length=1, description="task -> how it is read, in the order of files")
+    benchmarks: dict[str, Benchmark] = Field(min_length=1, description="task -> how it is read")
     evaluation: BenchmarkEvaluation
 
 

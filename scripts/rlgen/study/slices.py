@@ -167,7 +167,7 @@ def evaluate_benchmarks(study: Study, model: str, seed: str, tasks: str) -> Slic
 
 
 def _benchmarks(study: Study, tasks: list[str]) -> Slice:
-    """How benchmarks are read, in the order in which the rule passes their files."""
+    """How benchmarks are read; the rule passes a file of documents for each, named after it."""
     return {task: study.data.benchmarks[task].model_dump() for task in tasks}
 
 
