@@ -34,8 +34,8 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
         raise SystemExit(problem)
     quiet = OutputSettings(dryrun=True, log_level_override="ERROR")
     with SnakemakeApi(quiet) as api:
-        config = ConfigSettings(configfiles=[configfile] if configfile else [])
         try:
+            config = ConfigSettings(configfiles=[configfile] if configfile else [])
             workflow = api.workflow(ResourceSettings(cores=1), config, snakefile=Path("Snakefile"))
             workflow.dag(DAGSettings(targets=set(targets))).execute_workflow(executor="dryrun")
         except Exception as error:

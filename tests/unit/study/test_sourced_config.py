@@ -148,7 +148,7 @@ BAD = [
     ({"data__sources__problems__format__prompt": ""}, "data.sources.problems.format.prompt: string should have at lea"),
     (
         {"data__sources__general__format__kind": "pdf"},
-        "data.sources.general.format: input tag 'pdf' found using 'kind'",
+        "data.sources.general.format.kind: unknown kind 'pdf', expected one of ",
     ),
     ({"data__sources": PAPER["data"]["sources"] | {"a/b": GENERAL}}, "data: 'a/b' cannot be part of a path, expected"),
     (
