@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from rlgen.models.generation import Edit
+from rlgen.models.hooks import Edit
 
 if TYPE_CHECKING:
     from rlgen.dictionaries.crosscoder import Crosscoder

@@ -13,7 +13,8 @@ from tiny_runs import LAYER
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.interventions.controls import rotations
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions, mean_norms
-from rlgen.models.generation import Hook, Limits, Prompts, edited, generate
+from rlgen.models.generation import Limits, Prompts, generate
+from rlgen.models.hooks import Hook, edited
 
 KINDS = ("exchange", "disable", "scale")
 S, D = 7, 5
