@@ -8,7 +8,8 @@ from rlgen.behaviour.evaluator import Evaluator
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.interventions.edits import FeatureEdits, directions
 from rlgen.interventions.runner import Condition, Runner
-from rlgen.models.generation import Hook, Limits, generate
+from rlgen.models.generation import Limits, generate
+from rlgen.models.hooks import Hook
 from rlgen.organism.settings import Split
 from rlgen.organism.tasks import evaluation_samples
 

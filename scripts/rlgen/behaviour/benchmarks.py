@@ -14,8 +14,9 @@ from rlgen.behaviour.evaluator import Evaluator
 from rlgen.behaviour.reading import BenchmarkGoal, Reading, answer_logprobs, under
 from rlgen.behaviour.task_evaluator import BenchmarkScores, TaskEvaluator, layer_of
 from rlgen.files import ArtifactError
-from rlgen.models.generation import Hook, Prompts
+from rlgen.models.generation import Prompts
 from rlgen.models.head import output_head
+from rlgen.models.hooks import Hook
 from rlgen.models.logprobs import token_logprobs
 from rlgen.models.long_texts import Ends, generate_texts
 from rlgen.progress import Progress

@@ -9,7 +9,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.behaviour.settings import Evaluation
 from rlgen.models.drafts import Draft
-from rlgen.models.generation import AnswerWatch, Hook, Limits, Prompts, generate
+from rlgen.models.generation import AnswerWatch, Limits, Prompts, generate
+from rlgen.models.hooks import Hook
 from rlgen.progress import Progress
 from rlgen.strict import Strict
 from rlgen.tasks.answers import final_answer

@@ -14,8 +14,9 @@ from rlgen.behaviour.continuations import Ids, texts_of
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
 from rlgen.models.drafts import Draft
-from rlgen.models.generation import Hook, Prompts, edited, forward
+from rlgen.models.generation import Prompts, forward
 from rlgen.models.head import Head, output_head
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.logprobs import mean_kl, token_logprobs
 
 TOKENS_PER_PASS = 32768  # of rows side by side in one forward pass over whole solutions

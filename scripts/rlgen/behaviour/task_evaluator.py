@@ -14,8 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from rlgen.behaviour.continuations import Ids, prompts_of
 from rlgen.behaviour.evaluator import Scores
 from rlgen.behaviour.reading import BenchmarkGoal, Reading
-from rlgen.models.generation import Hook, Prompts
+from rlgen.models.generation import Prompts
 from rlgen.models.head import output_head
+from rlgen.models.hooks import Hook
 from rlgen.tasks.shipped import BenchmarkTask
 
 

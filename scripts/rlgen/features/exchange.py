@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 
 from rlgen.activations.forced import Forced, Ids
 from rlgen.dictionaries.crosscoder import ENDS, Crosscoder
-from rlgen.models.generation import Hook, edited
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.logprobs import kl_and_slope
 from rlgen.models.residual import sequences_per_pass
 from rlgen.names import Readout

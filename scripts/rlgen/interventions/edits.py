@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from rlgen.models.generation import Edit
+from rlgen.models.hooks import Edit
 from rlgen.names import Readout
 
 if TYPE_CHECKING:

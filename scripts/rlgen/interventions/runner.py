@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 from rlgen.behaviour.evaluator import Evaluator, Scores, by_length
 from rlgen.interventions.edits import Edits
 from rlgen.models.drafts import Draft
-from rlgen.models.generation import Hook, Limits, generate
+from rlgen.models.generation import Limits, generate
+from rlgen.models.hooks import Hook
 from rlgen.progress import Progress
 from rlgen.tasks.samples import Sample
 

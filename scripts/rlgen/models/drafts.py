@@ -18,8 +18,9 @@ from transformers import PreTrainedModel
 
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
-from rlgen.models.generation import AnswerWatch, Decoding, Hook, Limits, Prefix, Prompts, decode, forward
+from rlgen.models.generation import AnswerWatch, Decoding, Limits, Prefix, Prompts, decode, forward
 from rlgen.models.head import output_head
+from rlgen.models.hooks import Hook
 from rlgen.models.residual import resumed_after, stopped_at
 
 

@@ -7,11 +7,8 @@ Columns: prompts are padded on the left to P columns, so a prompt's last token s
 column P+n; a token's position is its column less the row's padding.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -19,60 +16,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
 from rlgen.models.head import Head, output_head
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.masks import allowed, allowed_at, window_of
 
 COMPACT_BELOW = 0.8  # rows that are done leave once the others are at most this share: moving the cache has its price
-
-
-# (residual stream h_BTd of the columns that may change) -> the edited h_BTd; row b is row b of the batch.
-Edit = Callable[[torch.Tensor], torch.Tensor]
-
-
-class EditPerRow(Protocol):
-    """Several edits, of which every row of a batch is given one."""
-
-    def take(self, which_B: torch.Tensor) -> Edit:
-        """The edit of a batch whose row b is given edit number which_B[b]."""
-
-
-@dataclass(frozen=True)
-class Hook:
-    """Edits and where they act: the output of block `layer`, from the last prompt token on or everywhere."""
-
-    edits: Edit | EditPerRow
-    layer: int
-    everywhere: bool = False
-    which_B: torch.Tensor | None = None  # which of the edits each row is given; None: `edits` is one, of all rows
-
-    @cached_property
-    def edit(self) -> Edit:
-        """The edit of the batch."""
-        return self.edits if self.which_B is None else self.edits.take(self.which_B)
-
-    def take(self, rows_A: torch.Tensor) -> "Hook":
-        """The hook of some rows of the batch."""
-        if self.which_B is None:
-            return self
-        return replace(self, which_B=self.which_B[rows_A.to(self.which_B.device)])
-
-
-@contextmanager
-def edited(model: PreTrainedModel, hook: Hook | None, first_column: int = 0) -> Iterator[None]:
-    """Within the context block `hook.layer` outputs the edited stream in columns >= `first_column`."""
-    if hook is None:
-        yield
-        return
-
-    def replaced(_module, _inputs, h_BTd: torch.Tensor) -> torch.Tensor:
-        if first_column == 0:
-            return hook.edit(h_BTd)
-        return torch.cat([h_BTd[:, :first_column], hook.edit(h_BTd[:, first_column:])], dim=1)
-
-    handle = blocks(model)[hook.layer].register_forward_hook(replaced)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 Prefix = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # per block: keys, values of all prompt tokens but the last

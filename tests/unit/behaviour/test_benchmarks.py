@@ -18,7 +18,7 @@ from rlgen.interventions.benchmarks import BenchmarkRunner
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
 from rlgen.interventions.runner import Condition
 from rlgen.models.cache import RowCache
-from rlgen.models.generation import Hook, edited
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.long_texts import Ends, GrowingCache, generate_texts
 
 NAMES = ["aime24", "arc_challenge", "hendrycks_math500", "piqa"]

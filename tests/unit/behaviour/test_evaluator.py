@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlgen.behaviour.evaluator import Evaluator
-from rlgen.models.generation import Hook
+from rlgen.models.hooks import Hook
 from rlgen.organism.settings import Split
 from rlgen.organism.tasks import evaluation_samples
 from rlgen.tasks.answers import final_answer

@@ -14,7 +14,8 @@ from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.dictionaries.member_maps import fit_maps
 from rlgen.interventions.controls import rotations
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions, mean_norms
-from rlgen.models.generation import Hook, Limits, Prompts, edited, generate
+from rlgen.models.generation import Limits, Prompts, generate
+from rlgen.models.hooks import Hook, edited
 
 KINDS = ("exchange", "disable", "scale")
 S, D = 7, 5

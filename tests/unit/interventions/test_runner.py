@@ -10,7 +10,7 @@ from tiny_runs import LAYER, N, evaluator, relative, runner
 
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
 from rlgen.interventions.runner import Condition
-from rlgen.models.generation import Hook, edited
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.residual import residual_stream
 
 DOSES = [0.0, 0.5, 1.5]

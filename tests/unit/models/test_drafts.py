@@ -9,7 +9,8 @@ from tiny_runs import LAYER
 
 from rlgen.interventions.edits import FeatureEdits, directions
 from rlgen.models.drafts import Draft
-from rlgen.models.generation import AnswerWatch, Hook, Limits, Prompts, generate
+from rlgen.models.generation import AnswerWatch, Limits, Prompts, generate
+from rlgen.models.hooks import Hook
 
 TEXTS = ["add 8 | 9 6 5 6 =", "par even | 3 2 =", "max 3 =", "add 1 | 2 3 4 5 = 3 6 0 5 ; 5 . par odd | 1 ="]
 N, ROWS_B = 10, torch.tensor([0, 1, 2, 3, 2, 0])  # samples repeat, as conditions do

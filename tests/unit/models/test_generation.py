@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rlgen.models.generation import AnswerWatch, Hook, Limits, Prompts, generate
+from rlgen.models.generation import AnswerWatch, Limits, Prompts, generate
+from rlgen.models.hooks import Hook
 
 TEXTS = ["add 8 | 9 6 5 6 =", "par even | 3 2 =", "max 3 =", "add 1 | 2 3 4 5 = 3 6 0 5 ; 5 . par odd | 1 ="]
 N, LAYER = 10, 1
