@@ -176,7 +176,14 @@ def test_the_sample_script_writes_what_later_jobs_read(tmp_path):
     run_script(
         "make_benchmark",
         *("--cfg", json.dumps(cfg), "--reference", tmp_path / "reference", "--training", tmp_path / "training.jsonl"),
-        *("--samples", tmp_path / "s.jsonl", "--docs", tmp_path / "openbookqa.docs.jsonl", "--counts", tmp_path / "counts.json"),
+        *(
+            "--samples",
+            tmp_path / "s.jsonl",
+            "--docs",
+            tmp_path / "openbookqa.docs.jsonl",
+            "--counts",
+            tmp_path / "counts.json",
+        ),
     )
     samples = read_samples([tmp_path / "s.jsonl"])
     assert json.loads((tmp_path / "counts.json").read_text())["in_training"] == 1
