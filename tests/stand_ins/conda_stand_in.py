@@ -25,9 +25,10 @@ def install(base: Path) -> Path:
     """Put a conda into `base`; returns its folder of commands, for PATH."""
     commands = base / "bin"
     commands.mkdir(parents=True)
-    (commands / "conda").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" "{base}" "$@"\n')
+    start = f'#!/bin/sh\nexec "{sys.executable}" "{__file__}" "{base}" "$@"\n'
+    (commands / "conda").write_text(start, encoding="utf-8")
     (commands / "conda").chmod(0o755)
-    (commands / "activate").write_text('export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"\n')
+    (commands / "activate").write_text('export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"\n', encoding="utf-8")
     return commands
 
 

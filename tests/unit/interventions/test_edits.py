@@ -108,7 +108,7 @@ def test_edits_read_a_member_by_what_it_predicts_of_the_others():
     edits = FeatureEdits(crosscoder, 1, "mapped", direction_Sd, every, torch.ones(1))
     h_BTd = streams(0)
     expected_BTd = crosscoder.encode_one(h_BTd, 1, "mapped") @ direction_Sd
-    added_BTd = edits.take(torch.zeros(len(h_BTd), dtype=torch.long))(h_BTd)
+    added_BTd = edits.on("cpu").take(torch.zeros(len(h_BTd), dtype=torch.long))(h_BTd) - h_BTd
     assert added_BTd.abs().max() > 0.1
     torch.testing.assert_close(added_BTd, expected_BTd, rtol=1e-3, atol=1e-3)
 

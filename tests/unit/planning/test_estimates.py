@@ -26,7 +26,6 @@ from rlgen.planning.arithmetic import (
 )
 from rlgen.planning.measured import Timed, correction, dictionary_rates
 from rlgen.planning.sizes import NotEstimated, read_size
-from rlgen.planning.timings import seconds
 from rlgen.planning.work import Estimator
 from rlgen.study import slices
 from rlgen.study.load import load
@@ -365,13 +364,6 @@ def test_measured_jobs_correct_the_estimates_of_others():
 def test_jobs_whose_settings_changed_count_only_where_there_are_no_others():
     assert correction([Timed(7200, 1.0, True), Timed(36000, 1.0, False)]).hours(1.0) == 2
     assert correction([Timed(36000, 1.0, False)]).hours(1.0) == 10
-
-
-def test_seconds_of_a_benchmark_table(tmp_path):
-    (tmp_path / "job.tsv").write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t-\n")
-    assert seconds(tmp_path / "job.tsv") == 12.5
-    (tmp_path / "cut.tsv").write_text("")
-    assert seconds(tmp_path / "cut.tsv") is None and seconds(tmp_path / "none.tsv") is None
 
 
 def test_dictionary_steps_on_a_gpu_are_read_and_what_was_not_run_is_not(tmp_path):

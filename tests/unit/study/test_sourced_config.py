@@ -94,7 +94,7 @@ BAD = [
     ({"data__sources__general": 3}, "data.sources.general: expected fields, `name: value`"),
     (
         {"data__sources__general": GENERAL | {"hub": None, "files": []}},
-        "data.sources.general: expected hub, files, or files of a hub repository",
+        "data.sources.general: expected hub, files, files of a hub repository, or generate",
     ),
     (
         {"data__sources__general": GENERAL | {"files": ["*.jsonl"]}},

@@ -269,7 +269,7 @@ def test_chat_prompts_are_those_of_lm_evals_backend(architecture, tmp_path):
 
 
 def test_a_benchmark_has_one_source():
-    with pytest.raises(ValidationError, match="expected either revision"):
+    with pytest.raises(ValidationError, match=r"expected one of revision \(the hub\), files"):
         Benchmark(revision="abc", files={"test": "x.jsonl"})
 
 
