@@ -2,6 +2,8 @@
 # A page is a line here, a module in scripts/rlgen/figures/, a script in scripts/figures/, a slice in
 # scripts/rlgen/study/pages.py and a caption in report/. The options of its script are the names of its tables.
 
+summarised = rules.summarise_interventions.output
+EDITED = {name: summarised.get(name, []) for name in ("effects", "comparisons", "controls")}
 TABLES = {
     "fig1_behaviour": {"accuracy": rules.summarise_behaviour.output.accuracy},
     "fig2_nrn": {"features": at.summaries(pages.norm_ratio_dictionaries(study), "features.parquet")},
@@ -12,8 +14,8 @@ TABLES = {
         "sets": rules.summarise_mediation.output.sets,
         "overlap": rules.summarise_mediation.output.overlap,
     },
-    "fig6_selection": {"effects": rules.summarise_interventions.output.effects},
-    "fig7_unseen": {"effects": rules.summarise_interventions.output.effects},
+    "fig6_selection": EDITED,
+    "fig7_unseen": EDITED,
     "fig8_recovery": {
         "recovery": rules.summarise_recovery.output if study.organism else [],
         "effects": rules.summarise_interventions.output.effects,
@@ -27,15 +29,13 @@ TABLES = {
 }
 
 # The ledger reads only tables that its claims are judged from; `get`: tables that not every study makes.
-edited = rules.summarise_interventions.output
 CLAIMED = {
     "accuracy": rules.summarise_behaviour.output.accuracy,
     "features": at.summaries(dictionaries_of(study.claims), "features.parquet"),
     "dynamics": rules.summarise_dynamics.output,
     "sets": rules.summarise_mediation.output.sets,
     "overlap": rules.summarise_mediation.output.overlap,
-    "effects": edited.get("effects", edited),
-    **{name: edited.get(name, []) for name in ("comparisons", "controls")},
+    **EDITED,
     "recovery": rules.summarise_recovery.output if study.organism else [],
 }
 TABLES["claims"] = {name: CLAIMED[name] for name in pages.tables_of_claims(study) if CLAIMED[name]}
