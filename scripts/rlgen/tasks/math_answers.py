@@ -46,7 +46,7 @@ _DECIMAL = re.compile(r"-?[0-9]{1,100}\.[0-9]{1,100}")
 _TERM = r"-?\d+(?:,\d{3})*(?:\.\d+)?"
 _OPERATOR = r"(?:[-+*×·−]|\\times|\\cdot|\\pm)"
 _NOT_WORKED_OUT = re.compile(  # at the end, and no number said to be equal to it before: "17 = 9 + 8" is an answer
-    rf"(?:^|[^=\s\d.])\s*{_TERM}(?:\s*{_OPERATOR}\s*\(?{_TERM}\)?)+[\s=?.]*$"
+    rf"(?:^|[^=\s\d.])\s*{_TERM}(?:\s*{_OPERATOR}\s*\(?{_TERM}\)?)+[\s=?.$]*$"
 )
 _SEVERAL = re.compile(r"[-\d.]+(?:\s+[-\d.]+)+")  # "7 8": math-verify would add them up
 _MIXED = re.compile(r"(-?\d+)\s+(\d+)/(\d+)")
