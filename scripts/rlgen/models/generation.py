@@ -28,7 +28,11 @@ Edit = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Hook:
-    """Where an edit acts: the output of block `layer`, from the last prompt token on or everywhere."""
+    """Where an edit acts: the output of block `layer`, from the last prompt token on or everywhere.
+
+    Everywhere is from a prompt's second token on. The first is what real models attend to where there is nothing to
+    attend to; its stream is a hundred times as long as others', no row of a harvest, and a readout of it means nothing.
+    """
 
     edit: Edit
     layer: int
@@ -39,6 +43,15 @@ class Hook:
         """The hook of some rows of the batch."""
         of = self.edit_of
         return self if of is None else replace(self, edit=of(rows_A), edit_of=lambda part: of(rows_A[part]))
+
+    def but_first(self, padding_B: torch.Tensor) -> "Hook":
+        """The hook of a pass over prompts from column 0 on, whose first token stays as it is."""
+
+        def edit(h_BTd: torch.Tensor) -> torch.Tensor:
+            first_BT = torch.arange(h_BTd.shape[1], device=h_BTd.device) == padding_B[:, None]
+            return torch.where(first_BT[..., None], h_BTd, self.edit(h_BTd))
+
+        return replace(self, edit=edit)
 
 
 @contextmanager
@@ -109,7 +122,7 @@ class Prompts:
         if last == 0:
             return replace(prompts, prefix=(), prefix_row_B=rows_B)
         cache = RowCache(last)
-        with edited(model, hook):
+        with edited(model, hook and hook.but_first(prompts.padding_B)):
             forward(model, cache, prompts.ids_BP[:, :-1], prompts.padding_B, 0)
         prefix = tuple(cache.layers[block] for block in range(len(blocks(model))))
         return replace(prompts, prefix=prefix, prefix_row_B=rows_B)
