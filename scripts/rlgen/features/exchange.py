@@ -101,11 +101,11 @@ class Pair:
     ) -> Outcome:
         """KL of one batch under the exchange with these gates, once per variant of its scale; slopes where asked."""
         forced = Forced.of([self.texts[i] for i in samples]).to(self.running.device)
-        place_BT = (
-            torch.arange(forced.ids_BT.shape[1], device=forced.ids_BT.device)
-            <= (forced.start_B + forced.length_B)[:, None]
-        )
-        edited_BT = place_BT if self.everywhere else forced.completion_BT
+        column_T = torch.arange(forced.ids_BT.shape[1], device=forced.ids_BT.device)
+        edited_BT = forced.completion_BT
+        if self.everywhere:  # but for the first token, as in `Hook`
+            last_B1 = (forced.start_B + forced.length_B)[:, None]
+            edited_BT = edited_BT | ((column_T > 0) & (column_T <= last_B1))
         row_N = edited_BT.nonzero(as_tuple=True)[0]
         kept = {}
 

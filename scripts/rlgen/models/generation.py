@@ -71,7 +71,7 @@ class Prompts:
         if last == 0:
             return replace(prompts, prefix=(), prefix_row_B=rows_B)
         cache = RowCache(last)
-        with edited(model, hook):
+        with edited(model, hook and hook.but_first(prompts.padding_B)):
             forward(model, cache, prompts.ids_BP[:, :-1], prompts.padding_B, 0)
         prefix = tuple(cache.layers[block] for block in range(len(blocks(model))))
         return replace(prompts, prefix=prefix, prefix_row_B=rows_B)

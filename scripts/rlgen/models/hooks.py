@@ -24,7 +24,11 @@ class EditPerRow(Protocol):
 
 @dataclass(frozen=True)
 class Hook:
-    """Edits and where they act: the output of block `layer`, from the last prompt token on or everywhere."""
+    """Edits and where they act: the output of block `layer`, from the last prompt token on or everywhere.
+
+    Everywhere is from a prompt's second token on. The first is what real models attend to where there is nothing to
+    attend to; its stream is a hundred times as long as others', no row of a harvest, and a readout of it means nothing.
+    """
 
     edits: Edit | EditPerRow
     layer: int
@@ -41,6 +45,15 @@ class Hook:
         if self.which_B is None:
             return self
         return replace(self, which_B=self.which_B[rows_A.to(self.which_B.device)])
+
+    def but_first(self, padding_B: torch.Tensor) -> "Hook":
+        """The hook of a pass over prompts from column 0 on, whose first token stays as it is."""
+
+        def edit(h_BTd: torch.Tensor) -> torch.Tensor:
+            first_BT = torch.arange(h_BTd.shape[1], device=h_BTd.device) == padding_B[:, None]
+            return torch.where(first_BT[..., None], h_BTd, self.edit(h_BTd))
+
+        return replace(self, edits=edit, which_B=None)
 
 
 @contextmanager

@@ -5,7 +5,10 @@ follows some of these and takes GPT-2's for all others, which gives other tokens
 its own way. The rules of `DIGITS` are added here; a name that neither knows is refused.
 """
 
-from pathlib import Path
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -23,7 +26,7 @@ from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKEN
 from rlgen.files import ArtifactError, first_line
 from rlgen.models.gguf_header import ANOTHER, Header, check_reader
 
-GPT2 = {"gpt-2", "phi-2", "olmo", "mpt", "jina-v1-en"}  # words are cut as GPT-2 does
+GPT2 = {"gpt-2", "phi-2", "olmo", "mpt"}  # words are cut as GPT-2 does
 DIGITS = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone"}  # each digit alone, then as GPT-2 does
 
 
@@ -31,7 +34,8 @@ def read_config(header: Header) -> PretrainedConfig:
     """The configuration that a GGUF file describes. Raises ArtifactError for an architecture that cannot be read."""
     check_reader()
     try:
-        config = AutoConfig.from_pretrained(**_place(header))
+        with _alone(header) as place:
+            config = AutoConfig.from_pretrained(**place)
         config.architectures = [_class_of(config)]
     except Exception as error:  # whatever a header may say
         problem = f"architecture {header.architecture!r} cannot be read from a GGUF file ({first_line(error)})"
@@ -53,9 +57,11 @@ def read_gguf_tokenizer(header: Header) -> PreTrainedTokenizerBase:
         problem = f"its tokenizer cuts words by rule {rule!r} (tokenizer.ggml.pre), expected {', '.join(sorted(known))}"
         raise ArtifactError(header.path, problem, ANOTHER)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**_place(header))
+        with _alone(header) as place:
+            tokenizer = AutoTokenizer.from_pretrained(**place)
     except Exception as error:
         raise ArtifactError(header.path, f"its tokenizer cannot be read ({first_line(error)})", ANOTHER) from error
+    tokenizer.name_or_path = str(header.path)  # for messages
     if kind == "gpt2" and rule in DIGITS:
         parts = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
@@ -69,9 +75,8 @@ def load_gguf(header: Header, config: PretrainedConfig) -> tuple[PreTrainedModel
     """
     check_reader()
     try:
-        read, told = AutoModelForCausalLM.from_pretrained(
-            **_place(header), dtype=torch.float32, output_loading_info=True
-        )
+        with _alone(header) as place:
+            read, told = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32, output_loading_info=True)
     except Exception as error:
         raise ArtifactError(header.path, f"its weights cannot be read ({first_line(error)})", ANOTHER) from error
     # What was read is marked as quantised and refuses to be saved, so its weights go into a model that is not.
@@ -88,11 +93,10 @@ def ends(header: Header) -> int | list[int] | None:
     return several if len(several) > 1 else (several or [None])[0]
 
 
-def _place(header: Header) -> dict[str, Any]:
-    path = Path(header.path)
-    return {
-        "pretrained_model_name_or_path": str(path.parent),
-        "gguf_file": path.name,
-        "local_files_only": True,
-        "trust_remote_code": False,
-    }
+@contextmanager
+def _alone(header: Header) -> Iterator[dict[str, Any]]:
+    """Arguments that name the file in a folder without others: transformers would heed settings that lie beside it."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(header.path.absolute(), os.path.join(folder, "model.gguf"))
+        place = {"pretrained_model_name_or_path": folder, "gguf_file": "model.gguf"}
+        yield place | {"local_files_only": True, "trust_remote_code": False}

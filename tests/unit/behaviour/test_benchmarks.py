@@ -69,7 +69,7 @@ def hook_of(edits, condition, everywhere):
 @torch.inference_mode()
 def naive_logits(model, ids, n_prompt, hook):
     """Logits (T, V) of one sequence; the edit acts from the prompt's last token on, or everywhere."""
-    with edited(model, hook, 0 if hook is None or hook.everywhere else n_prompt - 1):
+    with edited(model, hook, min(1, n_prompt - 1) if hook is None or hook.everywhere else n_prompt - 1):
         return model(torch.tensor([ids])).logits[0].double()
 
 

@@ -205,7 +205,7 @@ def recomputed(model, tokenizer, text, edit, everywhere):
     """Every token from one forward over the whole prefix, edited from the last prompt token on (or everywhere)."""
     ids, new = tokenizer(text)["input_ids"], []
     for _ in range(NEW):
-        with edited(model, Hook(edit, LAYER), 0 if everywhere else len(ids) - 1):
+        with edited(model, Hook(edit, LAYER), 1 if everywhere else len(ids) - 1):
             new.append(int(model(torch.tensor([ids + new]), use_cache=False).logits[0, -1].argmax()))
         if new[-1] == tokenizer.eos_token_id:
             break

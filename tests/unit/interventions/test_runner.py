@@ -159,7 +159,7 @@ def test_edited_positions(tiny_model, tokenizer, goal, everywhere):
     prompt = run.evaluator.samples[0].prompt
     kl = run.run([Condition("push", 1.0)], edits, [0], goal)["kl"][0]
     ids, new = tokenizer(prompt)["input_ids"], goal.text_NT[0][goal.mask_NT[0]].tolist()
-    with torch.inference_mode(), edited(tiny_model, Hook(lambda h: h + 2, LAYER), 0 if everywhere else len(ids) - 1):
+    with torch.inference_mode(), edited(tiny_model, Hook(lambda h: h + 2, LAYER), 1 if everywhere else len(ids) - 1):
         q_TV = tiny_model(torch.tensor([ids + new])).logits[0, len(ids) - 1 : -1].log_softmax(-1)
     p_TV = goal.logprob_NTV[0, : len(new)]
     assert kl == pytest.approx(float((p_TV.exp() * (p_TV - q_TV)).sum(-1).mean()), rel=1e-3)

@@ -46,7 +46,7 @@ def slow(model, tokenizer, text, edit=None, n=N, eos=None, everywhere=False):
     """
     eos = tokenizer.eos_token_id if eos is None else eos
     ids, chosen = tokenizer(text)["input_ids"], []
-    start = 0 if everywhere else len(ids) - 1
+    start = min(1, len(ids) - 1) if everywhere else len(ids) - 1  # a first token is left alone
     new = []
     for _ in range(n):
         logits = recompute(model, ids + new, edit, start)

@@ -69,6 +69,16 @@ def test_facts_say_what_was_read(checkpoint, tmp_path):
     assert import_model(source(path), tmp_path / "other", None, 1)["fingerprint"] != facts["fingerprint"]
 
 
+def test_what_lies_beside_a_file_changes_nothing(checkpoint, tmp_path):
+    alone = imported(gguf_of(checkpoint, tmp_path / "alone/a.gguf"))
+    path = gguf_of(checkpoint, tmp_path / "beside/a.gguf")
+    for name in ("config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json"):
+        (path.parent / name).write_text('{"max_length": 3, "model_type": "qwen3", "bos_token": "a"}')
+    out = imported(path)
+    for name in CHECKPOINT_FILES:
+        assert (out / name).read_bytes() == (alone / name).read_bytes()
+
+
 def test_the_tokenizer_comes_along(checkpoint, tmp_path):
     """With <bos>, and digits cut one by one as `smollm` says, also behind two spaces."""
     after = load_tokenizer(imported(gguf_of(checkpoint, tmp_path / "a.gguf")))
