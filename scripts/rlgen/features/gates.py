@@ -59,8 +59,8 @@ def learn_gates(
     """Gates over the latents that all directions share. `dose` is where the dose begins."""
     generator = torch.Generator().manual_seed(seed)
     device = directions[0].exchange.direction_Fd.device
-    log_odds_F = torch.full((len(directions[0].exchange.pool_F),), FIRST_LOG_ODDS, device=device, requires_grad=True)
-    log_dose = torch.tensor(float(np.log(dose)), device=device, requires_grad=True)
+    log_odds_F = torch.full((len(directions[0].exchange.pool_F),), FIRST_LOG_ODDS, device=device).requires_grad_()
+    log_dose = torch.tensor(float(np.log(dose)), device=device).requires_grad_()
     optimizer = torch.optim.Adam([{"params": [log_odds_F], "lr": GATE_RATE}, {"params": [log_dose], "lr": DOSE_RATE}])
     progress, order = Progress("gates", steps, "steps"), []
     for step in range(steps):
