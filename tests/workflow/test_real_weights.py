@@ -25,10 +25,11 @@ from rlgen.dictionaries.settings import Recipe
 from rlgen.dictionaries.training import train
 from rlgen.features.contexts import contexts
 from rlgen.files import ArtifactError
-from rlgen.interventions.edits import FeatureEdits, apply, directions
+from rlgen.interventions.edits import FeatureEdits, directions
 from rlgen.models.checkpoints import load_model, load_tokenizer
-from rlgen.models.generation import Hook, Prompts
+from rlgen.models.generation import Prompts
 from rlgen.models.gguf_header import check_reader
+from rlgen.models.hooks import Hook
 from rlgen.models.long_texts import Ends, generate_texts
 from rlgen.models.residual import residual_stream
 from rlgen.models.settings import Source
@@ -225,7 +226,7 @@ def test_edits_are_those_of_a_plain_hook(harvested, model, plain, tokenizer, pro
     crosscoder = harvested[2]
     towards, every = directions(crosscoder, "exchange", True), torch.ones(1, crosscoder.n_latents)
     edits = FeatureEdits(crosscoder, 0, "swap", towards, every, torch.tensor([DOSE]))
-    hook = Hook(apply(edits.take(torch.zeros(len(prompts), dtype=torch.long))), LAYER)
+    hook = Hook(edits.on("cpu"), LAYER, which_B=torch.zeros(len(prompts), dtype=torch.long))
     found = written(model, tokenizer, prompts, hook)
     assert found == [greedy_under_a_hook(plain, tokenizer, text, crosscoder) for text in prompts]
     unedited = written(model, tokenizer, prompts)
@@ -237,7 +238,7 @@ def test_an_edit_everywhere_leaves_the_attention_sink_alone(harvested, model, to
     crosscoder, ids_1T = harvested[2], ids_of(tokenizer, prompts[0])
     every = torch.ones(1, crosscoder.n_latents)
     edits = FeatureEdits(crosscoder, 0, "swap", directions(crosscoder, "disable", True), every, torch.tensor([1.0]))
-    hook, layer = Hook(apply(edits.take(torch.zeros(1, dtype=torch.long))), LAYER, everywhere=True), LAYER + 4
+    hook, layer = Hook(edits.on("cpu"), LAYER, True, torch.zeros(1, dtype=torch.long)), LAYER + 4
     batch = Prompts(ids_1T, torch.ones_like(ids_1T))
     kept, changed = (batch.with_prefix(model, edit).prefix[layer][0] for edit in (None, hook))
     assert torch.equal(kept[:, :, 0], changed[:, :, 0]) and not torch.allclose(kept[:, :, 1:], changed[:, :, 1:])
