@@ -8,7 +8,7 @@ from rlgen.files import ArtifactError
 from rlgen.hub import may_be_hub_id
 from rlgen.models.gguf_header import check_reader, is_gguf, read_header
 from rlgen.models.settings import Source
-from rlgen.packaged import local_path
+from rlgen.packaged import is_packaged, local_path
 from rlgen.study.config import Study
 
 TEACHER = "teacher"  # no model of a study is called so
@@ -31,7 +31,9 @@ def absent(study: Study) -> Iterator[str]:
     yield from unreadable(study, [*study.models, TEACHER])
     for field, patterns in _files(study):
         for pattern in patterns:
-            if not glob.glob(str(Path(pattern).expanduser()), recursive=True):
+            if is_packaged(pattern):
+                yield from (f"{field}: {problem}" for problem in _not_packaged(pattern))
+            elif not glob.glob(str(Path(pattern).expanduser()), recursive=True):
                 yield f"{field}: {pattern}: no such file"
 
 
@@ -44,6 +46,14 @@ def unreadable(study: Study, models: Collection[str]) -> Iterator[str]:
                 check_reader()
             except ArtifactError as error:
                 yield f"{field}.from: {error}"
+
+
+def _not_packaged(origin: str) -> Iterator[str]:
+    """What is wrong with a file inside a package, if anything."""
+    try:
+        local_path(origin)
+    except ArtifactError as error:
+        yield str(error)
 
 
 def _models(study: Study) -> Iterator[tuple[str, str, Source]]:

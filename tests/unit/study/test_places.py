@@ -69,3 +69,13 @@ def test_what_a_gguf_file_lacks_is_told_with_its_field(here):
     without = [line for line in told if line.startswith("models.rl.earlier.0.from: package gguf: is needed to read")]
     assert len(without) == (find_spec("gguf") is None)
     assert [line.split(":")[0] for line in unreadable(study, ["sft"])] == ["models.sft.from"]
+
+
+def test_texts_inside_packages_are_places_too(here):
+    source = {"files": ["package:pytest/no_such.txt"], "format": {"kind": "text"}}
+    told = list(absent(load(changed(OWN, data__sources__general=source))))
+    (line,) = (line for line in told if line.startswith("data.sources.general"))
+    assert line.startswith("data.sources.general.files: package:pytest/no_such.txt: package pytest has no such file")
+    source["files"] = ["package:pytest/__init__.py"]
+    found = list(absent(load(changed(OWN, data__sources__general=source))))
+    assert not any("data.sources.general" in line for line in found)
