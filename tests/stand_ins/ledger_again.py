@@ -52,7 +52,7 @@ class Tables:
         return {name: table[name].to_numpy() for name in table.column_names}
 
     def csv(self, path: str) -> list[dict[str, str]]:
-        with open(self.results / path, newline="") as file:
+        with open(self.results / path, encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
 
     def edited(self, procedure: str) -> dict[tuple, dict[str, np.ndarray]]:
@@ -76,7 +76,7 @@ class Tables:
 
     def set_of(self, procedure: str) -> list[int]:
         path = self.results / f"features/mediation/{procedure}/seed{self.seed}/set.json"
-        return json.loads(path.read_text())["latents"]
+        return json.loads(path.read_text(encoding="utf-8"))["latents"]
 
     def tasks(self, role: str) -> list[str]:
         return self.study["tasks"][role]

@@ -18,7 +18,7 @@ def disagreements(ledger: Path, again: dict[tuple[str, str], dict], draws: int) 
     errors of the estimate; five of these are allowed, and .001, as means have few values. A verdict may differ only
     where a bound lies that close to the claim's own.
     """
-    lines, rows = [], list(csv.DictReader(ledger.read_text().splitlines()))
+    lines, rows = [], list(csv.DictReader(ledger.read_text(encoding="utf-8").splitlines()))
     if {(row["claim"], row["seed"]) for row in rows} != set(again):
         return ["the ledger and the recomputation do not have the same claims and seeds"]
     for row in rows:

@@ -168,7 +168,7 @@ def _lists(results: Path, seed: int, plant: str, rng: np.random.Generator) -> No
     tasks = {task: entry for task in lists}
     whole = {"latents": entry["latents"], "critical": dict.fromkeys(lists, 30), "tasks": tasks}
     note = "the tasks' lists share no latent" if plant == "empty" else None
-    (folder / "set.json").write_text(json.dumps(whole | {"note": note}))
+    (folder / "set.json").write_text(json.dumps(whole | {"note": note}), encoding="utf-8")
 
 
 def _save(path: Path, table: pd.DataFrame) -> None:
