@@ -59,10 +59,11 @@ def _of_role(rows: pd.DataFrame, unedited: pd.DataFrame, sign: int, seed: int, d
         cells = {}
         for task in tasks:
             before = unedited[unedited["task"] == task].set_index("sample")[column].astype(float)
-            cells[task] = _cells(prompts_by_condition(own[task], "condition", column), before)
+            wide = prompts_by_condition(own[task], "condition", column)
+            cells[task] = _cells(wide, before)
             if task not in weights:
                 rng = np.random.default_rng(stream_seed(seed, "bootstrap", task, HALF, "half"))
-                weights[task] = resamples(len(next(iter(cells[task].values())).set_N), draws, rng)
+                weights[task] = resamples(len(wide), draws, rng)
         keys = list(cells[tasks[0]])
         drawn_RTD = [[weights[task] @ cells[task][key].difference_N for task in tasks] for key in keys]
         columns = [column_D for drawn_TD in drawn_RTD for column_D in (*drawn_TD, np.mean(drawn_TD, axis=0))]

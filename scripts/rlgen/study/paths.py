@@ -244,4 +244,6 @@ class Paths:
             files += [f"{self.results}/data/tasks/{task}.yaml" for task in study.data.generated if task in roles]
         if not study.organism and study.data.teacher:
             files += [path for seed in seeds for path in self.trajectories(seed)]
-        return files + sorted({self.completions_of(p, seed) for p in study.procedures for seed in seeds})
+        read = [(p, seed) for p in study.procedures for seed in seeds]
+        maps = {path for p, seed in read for path in self.of_procedure(p, seed) if path.endswith(MAPS)}
+        return files + sorted(maps | {self.completions_of(p, seed) for p, seed in read})
