@@ -28,7 +28,12 @@ from rlgen.names import DICTIONARY_FILES, MAPS, Readout
 
 WEIGHTS, CONFIG, NORMALISATION = DICTIONARY_FILES
 REMEDY = "delete the folder and train the dictionary again"
-ENDS = [0, -1]  # places of the reference and the tuned model among the members
+ENDS = (0, -1)  # places of the reference and the tuned model among the members
+
+
+def of_ends(x_BMd: torch.Tensor) -> torch.Tensor:
+    """Of all members those two alone (B, 2, d), by a stride: a list of places would be a tensor on another device."""
+    return x_BMd[:, :: x_BMd.shape[1] - 1]
 
 
 @dataclass
