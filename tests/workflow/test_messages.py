@@ -27,6 +27,9 @@ def tool(project: Path, name: str, *arguments: str) -> subprocess.CompletedProce
 def without_the_joint_dictionary(project: Path) -> str:
     study = yaml.safe_load((project / STUDY).read_text())
     del study["dictionaries"]["base-sft-rl"]
+    study["procedures"] = {
+        name: entry for name, entry in study["procedures"].items() if entry["dictionary"] != "base-sft-rl"
+    }
     (project / "pairs.yaml").write_text(yaml.safe_dump(study))
     return "pairs.yaml"
 
