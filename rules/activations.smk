@@ -10,8 +10,6 @@ if study.organism:
             at.stream("{seed}"),
         log:
             "<logs>/build_stream/seed{seed}.log",
-        benchmark:
-            "<benchmarks>/build_stream/seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads
@@ -36,8 +34,6 @@ if study.organism:
             at.completions("{model}", "{seed}"),
         log:
             "<logs>/harvest_completions/{model}_seed{seed}.log",
-        benchmark:
-            "<benchmarks>/harvest_completions/{model}_seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads
@@ -62,8 +58,6 @@ else:
             at.stream("{seed}"),
         log:
             "<logs>/build_mixed_stream/seed{seed}.log",
-        benchmark:
-            "<benchmarks>/build_mixed_stream/seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads
@@ -88,8 +82,6 @@ else:
             at.completions("{model}", "{seed}"),
         log:
             "<logs>/harvest_benchmark_completions/{model}_seed{seed}.log",
-        benchmark:
-            "<benchmarks>/harvest_benchmark_completions/{model}_seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads
@@ -118,8 +110,6 @@ for model in filter(study.harvested, study.models):
             at.activations(at.harvested(model), "{seed}"),
         log:
             f"<logs>/harvest/{model}_seed{{seed}}.log",
-        benchmark:
-            f"<benchmarks>/harvest/{model}_seed{{seed}}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads

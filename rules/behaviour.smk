@@ -13,8 +13,6 @@ if study.organism:
             at.behaviour("{model}", "{seed}", "{tasks}"),
         log:
             "<logs>/evaluate_model/{model}_seed{seed}_{tasks}.log",
-        benchmark:
-            "<benchmarks>/evaluate_model/{model}_seed{seed}_{tasks}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads
@@ -39,8 +37,6 @@ else:
             at.behaviour("{model}", "{seed}", "{tasks}"),
         log:
             "<logs>/evaluate_benchmarks/{model}_seed{seed}_{tasks}.log",
-        benchmark:
-            "<benchmarks>/evaluate_benchmarks/{model}_seed{seed}_{tasks}.tsv"
         conda:
             "../envs/benchmarks.yaml"
         threads: study.threads
@@ -64,8 +60,6 @@ rule summarise_behaviour:
         curves="<results>/behaviour/curves.csv",
     log:
         "<logs>/summarise_behaviour.log",
-    benchmark:
-        "<benchmarks>/summarise_behaviour.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: study.threads

@@ -16,11 +16,12 @@ from rlgen.jobs import packages as pinned
 from rlgen.jobs.code import code_digest
 from rlgen.jobs.run import clear_states
 from rlgen.ledger.settings import dictionaries_of
+from rlgen.names import MAPS
 from rlgen.study import pages, slices
 from rlgen.study.config import check_known
 from rlgen.study.load import ConfigError, load
 from rlgen.study.paths import Paths
-from rlgen.study.places import absent
+from rlgen.study.places import absent, unreadable
 
 try:
     study = load(dict(config))
@@ -58,7 +59,6 @@ if workflow.is_main_process:
 pathvars:
     results=at.results,
     logs=f"{at.results}/logs",
-    benchmarks=f"{at.results}/benchmarks",
 
 
 wildcard_constraints:
@@ -170,6 +170,13 @@ def refuse_without_packages():
         )
 
 
+def refuse_unreadable_models():
+    """Say before the first job what the import of a GGUF file would die of: its header tells."""
+    importing = [job.rule.name for job in workflow.dag.needrun_jobs() if job.params.get("script") == "import_model"]
+    if problems := list(unreadable(study, [name.removeprefix("import_").removeprefix("model_") for name in importing])):
+        raise WorkflowError("\n".join(problems))
+
+
 onstart:
     # Nothing runs yet. Only here is it known what will: when rules are read no job has been planned.
     if workflow.is_main_process:
@@ -177,6 +184,7 @@ onstart:
     if workflow.is_main_process and not study.organism:
         from rlgen.planning.plan import announcement, beyond_disk_limit
 
+        refuse_unreadable_models()
         if problem := beyond_disk_limit(workflow.dag):
             raise WorkflowError(problem)
         if note := announcement(workflow.dag):

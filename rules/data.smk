@@ -11,8 +11,6 @@ if study.organism:
             config="<results>/data/tokenizer/tokenizer_config.json",
         log:
             "<logs>/make_tokenizer.log",
-        benchmark:
-            "<benchmarks>/make_tokenizer.tsv"
         conda:
             "../envs/training.yaml"
         threads: 1
@@ -31,8 +29,6 @@ if study.organism:
             task="<results>/data/tasks/{task}.yaml",
         log:
             "<logs>/make_task/{task}.log",
-        benchmark:
-            "<benchmarks>/make_task/{task}.tsv"
         conda:
             "../envs/training.yaml"
         threads: 1
@@ -50,8 +46,6 @@ if study.organism:
             at.training("{seed}"),
         log:
             "<logs>/make_training_set/seed{seed}.log",
-        benchmark:
-            "<benchmarks>/make_training_set/seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: 1
@@ -74,8 +68,6 @@ else:
             facts="<results>/data/sources/{source}.json",
         log:
             "<logs>/fetch_source/{source}.log",
-        benchmark:
-            "<benchmarks>/fetch_source/{source}.tsv"
         priority: 1
         localrule: True
         conda:
@@ -100,8 +92,6 @@ else:
             counts="<results>/data/tasks/{task}.counts.json",
         log:
             "<logs>/make_benchmark/{task}.log",
-        benchmark:
-            "<benchmarks>/make_benchmark/{task}.tsv"
         priority: 1
         localrule: True
         conda:
@@ -117,6 +107,29 @@ else:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
             " --training {input.problems} --samples {output.samples} --docs {output.docs} --counts {output.counts}"
 
+    if study.data.generated:
+
+        rule export_task:
+            input:
+                docs="<results>/data/tasks/{task}.docs.jsonl",
+                counts="<results>/data/tasks/{task}.counts.json",
+            output:
+                "<results>/data/tasks/{task}.yaml",
+            log:
+                "<logs>/export_task/{task}.log",
+            conda:
+                "../envs/benchmarks.yaml"
+            threads: 1
+            resources:
+                **asks("export_task", gpu=0, mem_mb=1000, runtime=5),
+            params:
+                **job("export_task", "benchmarks"),
+            message:
+                "Task {wildcards.task} for lm-eval"
+            shell:
+                "{params.job} --log {log} -- --cfg {params.cfg:q} --docs {input.docs} --counts {input.counts}"
+                " --output {output}"
+
     if study.data.teacher:
 
         rule write_trajectories:
@@ -127,8 +140,6 @@ else:
                 "<results>/data/trajectories/seed{seed}/{shard}.jsonl",
             log:
                 "<logs>/write_trajectories/seed{seed}_{shard}.log",
-            benchmark:
-                "<benchmarks>/write_trajectories/seed{seed}_{shard}.tsv"
             conda:
                 "../envs/benchmarks.yaml"
             threads: study.threads * max(1, study.data.teacher.gpus * GPU)  # vLLM runs a process per GPU
@@ -150,8 +161,6 @@ else:
                 report="<results>/data/training/seed{seed}.csv",
             log:
                 "<logs>/collect_trajectories/seed{seed}.log",
-            benchmark:
-                "<benchmarks>/collect_trajectories/seed{seed}.tsv"
             conda:
                 "../envs/training.yaml"
             threads: 1
@@ -174,8 +183,6 @@ else:
                 at.prompts("{seed}"),
             log:
                 "<logs>/draw_problems/seed{seed}.log",
-            benchmark:
-                "<benchmarks>/draw_problems/seed{seed}.tsv"
             conda:
                 "../envs/training.yaml"
             threads: 1

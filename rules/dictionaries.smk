@@ -11,8 +11,6 @@ if study.stream.windows == 1:
             curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/curves.csv",
         log:
             "<logs>/train_dictionary/{dictionary}_{recipe}_seed{seed}.log",
-        benchmark:
-            "<benchmarks>/train_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
         conda:
             "../envs/dictionaries.yaml"
         threads: study.threads
@@ -39,8 +37,6 @@ rule measure_dictionary:
         contexts="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/contexts.parquet",
     log:
         "<logs>/measure_dictionary/{dictionary}_{recipe}_seed{seed}.log",
-    benchmark:
-        "<benchmarks>/measure_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
     conda:
         "../envs/dictionaries.yaml"
     threads: study.threads
@@ -56,6 +52,26 @@ rule measure_dictionary:
         " --quality {output.quality} --features {output.features} --contexts {output.contexts}"
 
 
+rule map_members:
+    input:
+        shards=lambda w: at.activations(at.members(w.dictionary), w.seed),
+    output:
+        f"<results>/dictionaries/{{dictionary}}/{{recipe}}/seed{{seed}}/{MAPS}",
+    log:
+        "<logs>/map_members/{dictionary}_{recipe}_seed{seed}.log",
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: study.threads
+    resources:
+        **asks("map_members", gpu=GPU, mem_mb=2000, runtime=30),
+    params:
+        **job("map_members", "dictionaries"),
+    message:
+        "Maps between the members of {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --shards $(dirname {input.shards} | uniq) --output {output}"
+
+
 rule summarise_dictionary:
     input:
         quality=lambda w: at.of_dictionary(w.dictionary, "quality.csv"),
@@ -65,8 +81,6 @@ rule summarise_dictionary:
         features="<results>/dictionaries/{dictionary}/features.parquet",
     log:
         "<logs>/summarise_dictionary/{dictionary}.log",
-    benchmark:
-        "<benchmarks>/summarise_dictionary/{dictionary}.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1

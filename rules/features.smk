@@ -10,8 +10,6 @@ rule measure_dynamics:
         "<results>/features/dynamics/seed{seed}.csv",
     log:
         "<logs>/measure_dynamics/seed{seed}.log",
-    benchmark:
-        "<benchmarks>/measure_dynamics/seed{seed}.tsv"
     conda:
         "../envs/dictionaries.yaml"
     threads: study.threads
@@ -34,8 +32,6 @@ rule summarise_dynamics:
         "<results>/features/dynamics.csv",
     log:
         "<logs>/summarise_dynamics.log",
-    benchmark:
-        "<benchmarks>/summarise_dynamics.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1
@@ -62,8 +58,6 @@ rule attribute_features:
         paths="<results>/features/mediation/{procedure}/seed{seed}/attribution/{tasks}.csv",
     log:
         "<logs>/attribute_features/{procedure}_seed{seed}_{tasks}.log",
-    benchmark:
-        "<benchmarks>/attribute_features/{procedure}_seed{seed}_{tasks}.tsv"
     conda:
         "../envs/training.yaml"
     threads: study.threads
@@ -92,8 +86,6 @@ rule choose_together:
         "<results>/features/mediation/{procedure}/seed{seed}/together.parquet",
     log:
         "<logs>/choose_together/{procedure}_seed{seed}.log",
-    benchmark:
-        "<benchmarks>/choose_together/{procedure}_seed{seed}.tsv"
     conda:
         "../envs/training.yaml"
     threads: study.threads
@@ -122,8 +114,6 @@ rule score_features:
         overlap="<results>/features/mediation/{procedure}/seed{seed}/overlap.csv",
     log:
         "<logs>/score_features/{procedure}_seed{seed}.log",
-    benchmark:
-        "<benchmarks>/score_features/{procedure}_seed{seed}.tsv"
     conda:
         "../envs/dictionaries.yaml"
     threads: study.threads
@@ -153,8 +143,6 @@ rule summarise_mediation:
         overlap="<results>/features/mediation/overlap.csv",
     log:
         "<logs>/summarise_mediation.log",
-    benchmark:
-        "<benchmarks>/summarise_mediation.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1

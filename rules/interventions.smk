@@ -13,8 +13,6 @@ if study.organism:
             "<results>/interventions/truth/seed{seed}.safetensors",
         log:
             "<logs>/measure_truth/seed{seed}.log",
-        benchmark:
-            "<benchmarks>/measure_truth/seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads
@@ -39,8 +37,6 @@ if study.organism:
             controls=at.controls("{procedure}", "{seed}"),
         log:
             "<logs>/intervene/{procedure}_seed{seed}.log",
-        benchmark:
-            "<benchmarks>/intervene/{procedure}_seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads
@@ -65,8 +61,6 @@ if study.organism:
             at.steering("{seed}"),
         log:
             "<logs>/steer/seed{seed}.log",
-        benchmark:
-            "<benchmarks>/steer/seed{seed}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads
@@ -92,8 +86,6 @@ if study.organism:
             "<results>/interventions/recovery/seed{seed}.csv",
         log:
             "<logs>/measure_recovery/seed{seed}.log",
-        benchmark:
-            "<benchmarks>/measure_recovery/seed{seed}.tsv"
         conda:
             "../envs/dictionaries.yaml"
         threads: study.threads
@@ -115,8 +107,6 @@ if study.organism:
             "<results>/interventions/recovery.csv",
         log:
             "<logs>/summarise_recovery.log",
-        benchmark:
-            "<benchmarks>/summarise_recovery.tsv"
         conda:
             "../envs/analysis.yaml"
         threads: 1
@@ -144,8 +134,6 @@ else:
             controls=at.controls("{procedure}", "{seed}"),
         log:
             "<logs>/intervene_benchmarks/{procedure}_seed{seed}.log",
-        benchmark:
-            "<benchmarks>/intervene_benchmarks/{procedure}_seed{seed}.tsv"
         conda:
             "../envs/benchmarks.yaml"
         threads: study.threads
@@ -172,8 +160,6 @@ else:
             agreement="<results>/interventions/steering/agreement_seed{seed}.csv",
         log:
             "<logs>/steer_benchmarks/seed{seed}.log",
-        benchmark:
-            "<benchmarks>/steer_benchmarks/seed{seed}.tsv"
         conda:
             "../envs/benchmarks.yaml"
         threads: study.threads
@@ -201,8 +187,6 @@ rule summarise_interventions:
         controls="<results>/interventions/controls.csv",
     log:
         "<logs>/summarise_interventions.log",
-    benchmark:
-        "<benchmarks>/summarise_interventions.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: study.threads

@@ -14,8 +14,6 @@ if study.organism:
                 curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
             log:
                 f"<logs>/pretrain/{model}_seed{{seed}}.log",
-            benchmark:
-                f"<benchmarks>/pretrain/{model}_seed{{seed}}.tsv"
             conda:
                 "../envs/training.yaml"
             threads: study.threads
@@ -41,8 +39,6 @@ if study.organism:
                 curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
             log:
                 f"<logs>/continue_pretraining/{model}_seed{{seed}}.log",
-            benchmark:
-                f"<benchmarks>/continue_pretraining/{model}_seed{{seed}}.tsv"
             conda:
                 "../envs/training.yaml"
             threads: study.threads
@@ -71,8 +67,6 @@ else:
                 source=f"<results>/models/{model}/seed{{seed}}/source.json",
             log:
                 f"<logs>/import_model/{model}_seed{{seed}}.log",
-            benchmark:
-                f"<benchmarks>/import_model/{model}_seed{{seed}}.tsv"
             priority: 1
             localrule: True
             conda:
@@ -96,8 +90,6 @@ else:
                 source="<results>/models/teacher/source.json",
             log:
                 "<logs>/import_teacher.log",
-            benchmark:
-                "<benchmarks>/import_teacher.tsv"
             priority: 1
             localrule: True
             conda:
@@ -120,14 +112,12 @@ for model in study.made_by("sft"):
             f"train_sft_{model}"
         input:
             parent=at.checkpoint(study.models[model].parent, "{seed}"),
-            training=at.training("{seed}"),
+            training=at.examples(model, "{seed}"),
         output:
             at.checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
         log:
             f"<logs>/train_sft/{model}_seed{{seed}}.log",
-        benchmark:
-            f"<benchmarks>/train_sft/{model}_seed{{seed}}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads * max(1, gpus(model))  # each of its processes computes with that many
@@ -149,14 +139,12 @@ for model in study.made_by("grpo"):
             f"train_grpo_{model}"
         input:
             parent=at.checkpoint(study.models[model].parent, "{seed}"),
-            training=at.prompts("{seed}"),
+            training=at.examples(model, "{seed}"),
         output:
             at.checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
         log:
             f"<logs>/train_grpo/{model}_seed{{seed}}.log",
-        benchmark:
-            f"<benchmarks>/train_grpo/{model}_seed{{seed}}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads * max(1, gpus(model))  # each of its processes computes with that many

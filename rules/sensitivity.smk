@@ -5,7 +5,7 @@
 rule measure_sensitivity:
     input:
         dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
-        quality=lambda w: at.of_procedure(w.procedure, w.seed, "quality.csv")[-1],
+        quality=lambda w: at.quality_of(w.procedure, w.seed),
         main_dictionary=lambda w: at.of_procedure(study.variants.procedure, w.seed, "features.parquet"),
         chosen=rules.score_features.output.chosen,
         main_chosen=expand(rules.score_features.output.chosen, procedure=study.variants.procedure, allow_missing=True),
@@ -19,8 +19,6 @@ rule measure_sensitivity:
         at.sensitivity("{procedure}", "{seed}"),
     log:
         "<logs>/measure_sensitivity/{procedure}_seed{seed}.log",
-    benchmark:
-        "<benchmarks>/measure_sensitivity/{procedure}_seed{seed}.tsv"
     wildcard_constraints:
         procedure="|".join(map(re.escape, study.compared_procedures())),
     conda:
@@ -47,8 +45,6 @@ rule summarise_sensitivity:
         "<results>/sensitivity/sensitivity.csv",
     log:
         "<logs>/summarise_sensitivity.log",
-    benchmark:
-        "<benchmarks>/summarise_sensitivity.tsv"
     conda:
         "../envs/analysis.yaml"
     threads: 1

@@ -20,8 +20,6 @@ rule build_window_stream:
         "<results>/activations/seed{seed}/window{window}/stream.safetensors",
     log:
         "<logs>/build_mixed_stream/seed{seed}_window{window}.log",
-    benchmark:
-        "<benchmarks>/build_mixed_stream/seed{seed}_window{window}.tsv"
     conda:
         "../envs/training.yaml"
     threads: study.threads
@@ -63,8 +61,6 @@ for model in filter(study.harvested, study.models):
             temp(at.window_shards(at.harvested(model), "{window}", "{seed}")),
         log:
             f"<logs>/harvest_window/{model}_seed{{seed}}_window{{window}}.log",
-        benchmark:
-            f"<benchmarks>/harvest_window/{model}_seed{{seed}}_window{{window}}.tsv"
         conda:
             "../envs/training.yaml"
         threads: study.threads
@@ -91,8 +87,6 @@ rule train_window:
         curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/window{window}/curves.csv",
     log:
         "<logs>/train_window/{dictionary}_{recipe}_seed{seed}_window{window}.log",
-    benchmark:
-        "<benchmarks>/train_window/{dictionary}_{recipe}_seed{seed}_window{window}.tsv"
     conda:
         "../envs/dictionaries.yaml"
     threads: study.threads
@@ -118,8 +112,6 @@ rule finish_dictionary:
         curves="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/curves.csv",
     log:
         "<logs>/finish_dictionary/{dictionary}_{recipe}_seed{seed}.log",
-    benchmark:
-        "<benchmarks>/finish_dictionary/{dictionary}_{recipe}_seed{seed}.tsv"
     conda:
         "../envs/dictionaries.yaml"
     threads: 1

@@ -22,34 +22,12 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    from rlgen.activations.completion_harvest import HarvestBenchmarkCompletions, harvest_completions
+    from rlgen.activations.completion_harvest import Files, HarvestBenchmarkCompletions, Reading
     from rlgen.behaviour.continuations import encode_sample
-    from rlgen.compute import start
-    from rlgen.files import read_parquet, write_tensors
-    from rlgen.models.checkpoints import load_model, load_tokenizer
-    from rlgen.tasks.samples import read_samples
 
     cfg = HarvestBenchmarkCompletions.model_validate_json(args.cfg)
-    device = start(cfg.threads)
-    behaviours = [
-        table[table["state"] == state]
-        for table, state in (
-            (read_parquet(args.reference_behaviour), cfg.reference),
-            (read_parquet(args.tuned_behaviour), cfg.tuned),
-        )
-    ]
-    models = [load_model(folder, device) for folder in (args.reference, args.tuned)]
-    tensors, metadata = harvest_completions(
-        models,
-        load_tokenizer(args.reference),  # its tokens are the ones that both models have
-        read_samples(args.tasks),
-        behaviours,
-        cfg.layer,
-        encode_sample,
-        cfg.completion_tokens,
-        cfg.batch_size,
-    )
-    write_tensors(args.output, tensors, metadata)
+    files = Files(args.reference, args.tuned, args.reference_behaviour, args.tuned_behaviour, args.tasks)
+    files.harvest(cfg, Reading(encode_sample, cfg.completion_tokens, cfg.batch_size)).save(args.output)
 
 
 if __name__ == "__main__":

@@ -20,26 +20,11 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    from rlgen.activations.completion_harvest import HarvestCompletions, harvest_completions
-    from rlgen.compute import start
-    from rlgen.files import read_parquet, write_tensors
-    from rlgen.models.checkpoints import load_model, load_tokenizer
-    from rlgen.tasks.samples import read_samples
+    from rlgen.activations.completion_harvest import Files, HarvestCompletions
 
     cfg = HarvestCompletions.model_validate_json(args.cfg)
-    device = start(cfg.threads)
-    behaviours = [
-        table[table["state"] == state]
-        for table, state in (
-            (read_parquet(args.reference_behaviour), cfg.reference),
-            (read_parquet(args.tuned_behaviour), cfg.tuned),
-        )
-    ]
-    models = [load_model(folder, device) for folder in (args.reference, args.tuned)]
-    tensors, metadata = harvest_completions(
-        models, load_tokenizer(args.tuned), read_samples(args.tasks), behaviours, cfg.layer
-    )
-    write_tensors(args.output, tensors, metadata)
+    files = Files(args.reference, args.tuned, args.reference_behaviour, args.tuned_behaviour, args.tasks)
+    files.harvest(cfg).save(args.output)
 
 
 if __name__ == "__main__":

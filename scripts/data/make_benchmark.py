@@ -36,7 +36,7 @@ def main() -> None:
     found = benchmark_samples(task, cfg.role, cfg.prompts_per_half, tokenizer if cfg.chat else None, training)
     write_text(args.docs, documents_text(found.documents))
     # read back as later jobs will: what is not of its document, or too long, is refused here, not on a GPU
-    read = BenchmarkTask(load_task(cfg.task, args.docs), found.samples, cfg.benchmark, cfg.chat)
+    read = BenchmarkTask(load_task(cfg.task, args.docs, cfg.benchmark), found.samples, cfg.benchmark, cfg.chat)
     positions = AutoConfig.from_pretrained(args.reference, local_files_only=True).max_position_embeddings
     BenchmarkEvaluator([read], tokenizer, 1, cfg.max_new_tokens, 1).check_context(positions)
     write_rows(args.samples, found.samples)

@@ -33,6 +33,7 @@ def main() -> None:
     from rlgen.features.statistics import latent_table, sum_latents
     from rlgen.files import write_csv, write_parquet
     from rlgen.models.checkpoints import load_model, load_tokenizer
+    from rlgen.models.tokens import reader
 
     cfg = MeasureDictionary.model_validate_json(args.cfg)
     device = start(cfg.threads)
@@ -41,8 +42,8 @@ def main() -> None:
     write_csv(args.quality, quality(held_out, [lambda f=f: load_model(f, device) for f in args.models]))
     sums = sum_latents(held_out.crosscoder, held_out.batches())
     write_parquet(args.features, latent_table(held_out.crosscoder, sums, cfg.alive_firings))
-    words = load_tokenizer(args.models[0]).convert_ids_to_tokens
-    write_parquet(args.contexts, contexts(held_out, words, cfg.contexts, cfg.context_tokens))
+    decode = reader(load_tokenizer(args.models[0]))
+    write_parquet(args.contexts, contexts(held_out, decode, cfg.contexts, cfg.context_tokens))
 
 
 if __name__ == "__main__":

@@ -23,27 +23,20 @@ def main() -> None:
     import pandas as pd
 
     from rlgen.activations.shards import Shards
-    from rlgen.compute import start
-    from rlgen.dictionaries.ranks import join, leave
+    from rlgen.dictionaries.ranks import leave
     from rlgen.dictionaries.step import step_made_by
-    from rlgen.dictionaries.training import TrainDictionary, train
+    from rlgen.dictionaries.training import Place, TrainDictionary, train
     from rlgen.files import write_csv
-    from rlgen.progress import Progress
-    from rlgen.resume import Resume
 
     cfg = TrainDictionary.model_validate_json(args.cfg)
-    device = start(cfg.threads)
-    ranks = join(device)
+    place = Place.join(cfg.threads, f"dictionary {' '.join(cfg.members)}", cfg.recipe.steps, args.state)
     shards = Shards.open(args.shards, cfg.members, cfg.permute_shift)
-    progress = Progress(f"dictionary {' '.join(cfg.members)}", cfg.recipe.steps, "steps") if ranks.first else None
-    crosscoder, curves = train(
-        shards, cfg.recipe, cfg.seed, cfg.held_out_shards, device, progress, Resume(args.state), ranks
-    )
+    crosscoder, curves = train(shards, cfg.recipe, cfg.seed, cfg.held_out_shards, place)
     leave()
-    if ranks.first:
+    if place.ranks.first:
         write_csv(args.output / "curves.csv", pd.DataFrame(curves))
         provenance = {"layer": shards.layer, "stream": shards.stream, "permute_shift": cfg.permute_shift}
-        provenance |= {"step": step_made_by(device, ranks, cfg.recipe.alignment)}
+        provenance |= {"step": step_made_by(place.device, place.ranks, cfg.recipe.alignment)}
         crosscoder.save(args.output, provenance | {"recipe": cfg.recipe.model_dump(), "seed": cfg.seed})
 
 

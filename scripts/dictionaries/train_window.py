@@ -24,34 +24,21 @@ def main() -> None:
     import pandas as pd
 
     from rlgen.activations.shards import Shards
-    from rlgen.compute import start
-    from rlgen.dictionaries.ranks import join, leave
-    from rlgen.dictionaries.training import TrainWindow, train_window
+    from rlgen.dictionaries.ranks import leave
+    from rlgen.dictionaries.training import Place, TrainWindow, train_window
     from rlgen.files import write_csv
-    from rlgen.progress import Progress
     from rlgen.resume import Resume
 
     cfg = TrainWindow.model_validate_json(args.cfg)
-    device = start(cfg.threads)
-    ranks = join(device)
-    shards = Shards.open(args.shards, cfg.members, cfg.permute_shift)
     what = f"dictionary {' '.join(cfg.members)}, window {cfg.window} of {cfg.windows}"
-    tensors, facts, curves = train_window(
-        shards,
-        cfg.recipe,
-        cfg.seed,
-        cfg.window,
-        cfg.windows,
-        Resume(args.before) if args.before else None,
-        device,
-        Progress(what, cfg.recipe.steps, "steps") if ranks.first else None,
-        Resume(args.state),
-        ranks,
-    )
+    place = Place.join(cfg.threads, what, cfg.recipe.steps, args.state)
+    shards = Shards.open(args.shards, cfg.members, cfg.permute_shift)
+    before = Resume(args.before) if args.before else None
+    training = train_window(shards, cfg.recipe, cfg.seed, cfg.window, cfg.windows, before, place)
     leave()
-    if ranks.first:
-        Resume(args.output).write(tensors, facts)
-        write_csv(args.output / "curves.csv", pd.DataFrame(curves))
+    if place.ranks.first:
+        Resume(args.output).write(*training.state())
+        write_csv(args.output / "curves.csv", pd.DataFrame(training.curves()))
 
 
 if __name__ == "__main__":

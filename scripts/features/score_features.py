@@ -33,7 +33,7 @@ def main() -> None:
 
     cfg = ScoreFeatures.model_validate_json(args.cfg)
     device = start(cfg.threads)
-    crosscoder = load_crosscoder(args.dictionary, device)
+    crosscoder = load_crosscoder(args.dictionary, device, cfg.readout)
     features = read_parquet(args.dictionary / "features.parquet")
     alive = features["alive"].to_numpy()
     by_cause = [read_parquet(path) if path else None for path in (args.attribution, args.joint)]

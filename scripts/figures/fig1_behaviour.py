@@ -11,7 +11,7 @@ def main() -> None:
     from rlgen.figures import style
 
     settings, accuracy = read_page(args, fig1.Settings, accuracy=fig1.ACCURACY_COLUMNS)
-    style.save(fig1.draw(settings, accuracy), args.output, args.png)
+    style.save(fig1.draw(settings, accuracy), args.output, args.png, fig1.appendix(settings, accuracy))
 
 
 if __name__ == "__main__":

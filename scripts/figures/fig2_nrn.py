@@ -11,7 +11,7 @@ def main() -> None:
     from rlgen.figures import style
 
     settings, features = read_page(args, fig2.Settings, features=fig2.COLUMNS)
-    style.save(fig2.draw(settings, features), args.output, args.png)
+    style.save(fig2.draw(settings, features), args.output, args.png, fig2.appendix(settings, features))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ def main() -> None:
     from rlgen.figures import style
 
     settings, features = read_page(args, fig3.Settings, features=fig3.COLUMNS)
-    style.save(fig3.draw(settings, features), args.output, args.png)
+    style.save(fig3.draw(settings, features), args.output, args.png, fig3.appendix(settings, features))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ def main() -> None:
     from rlgen.figures import style
 
     settings, dynamics = read_page(args, fig4.Settings, dynamics=fig4.COLUMNS)
-    style.save(fig4.draw(settings, dynamics), args.output, args.png)
+    style.save(fig4.draw(settings, dynamics), args.output, args.png, fig4.appendix(settings, dynamics))
 
 
 if __name__ == "__main__":

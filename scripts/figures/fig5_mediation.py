@@ -19,7 +19,12 @@ def main() -> None:
     settings, scores, overlap, sets = read_page(
         args, fig5.Settings, scores=fig5.SCORE_COLUMNS, overlap=fig5.OVERLAP_COLUMNS, sets=fig5.SET_COLUMNS
     )
-    style.save(fig5.draw(settings, scores, overlap, sets), args.output, args.png)
+    style.save(
+        fig5.draw(settings, scores, overlap, sets),
+        args.output,
+        args.png,
+        fig5.appendix(settings, scores, overlap, sets),
+    )
 
 
 if __name__ == "__main__":

@@ -1,17 +1,25 @@
-"""Draw figure 7: edits on unseen tasks, collateral damage in-domain, and dose curves (docs/method.md, section 8)."""
+"""Draw figure 7: edits on unseen tasks, and what they cost in-domain (docs/method.md, section 8)."""
 
 from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
-    """Read one tidy table, write one page as PDF and PNG."""
-    args = page_arguments(__doc__, "png", effects="effects of all edits and seeds (CSV)")
+    """Read tidy tables, write the page as PDF, with its details behind it, and as PNG."""
+    args = page_arguments(
+        __doc__,
+        "png",
+        effects="effects of all edits and seeds (CSV)",
+        comparisons="the set minus each rival, paired (CSV)",
+        controls="random sets drawn and readouts refused (CSV)",
+    )
 
     from rlgen.figures import fig7_unseen as fig7
     from rlgen.figures import style
 
-    settings, effects = read_page(args, fig7.Settings, effects=fig7.COLUMNS)
-    style.save(fig7.draw(settings, effects), args.output, args.png)
+    columns = {"effects": fig7.COLUMNS, "comparisons": fig7.COMPARISON_COLUMNS, "controls": fig7.CONTROL_COLUMNS}
+    settings, effects, comparisons, controls = read_page(args, fig7.Settings, **columns)
+    page = fig7.draw(settings, effects, comparisons, controls)
+    style.save(page, args.output, args.png, fig7.appendix(settings, effects))
 
 
 if __name__ == "__main__":

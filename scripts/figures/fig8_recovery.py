@@ -18,7 +18,9 @@ def main() -> None:
     settings, recovery, effects = read_page(
         args, fig8.Settings, recovery=fig8.RECOVERY_COLUMNS, effects=fig8.EFFECT_COLUMNS
     )
-    style.save(fig8.draw(settings, recovery, effects), args.output, args.png)
+    style.save(
+        fig8.draw(settings, recovery, effects), args.output, args.png, fig8.appendix(settings, recovery, effects)
+    )
 
 
 if __name__ == "__main__":

@@ -4,14 +4,14 @@ from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
-    """Read one tidy table, write one page as PDF and PNG."""
+    """Read one tidy table, write the page as PDF, with its details behind it, and as PNG."""
     args = page_arguments(__doc__, "png", sensitivity="all variants and seeds against the main procedure (CSV)")
 
     from rlgen.figures import fig9_sensitivity as fig9
     from rlgen.figures import style
 
     settings, sensitivity = read_page(args, fig9.Settings, sensitivity=fig9.COLUMNS)
-    style.save(fig9.draw(settings, sensitivity), args.output, args.png)
+    style.save(fig9.draw(settings, sensitivity), args.output, args.png, fig9.appendix(settings, sensitivity))
 
 
 if __name__ == "__main__":

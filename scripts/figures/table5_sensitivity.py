@@ -7,10 +7,9 @@ def main() -> None:
     """Read one tidy table, write it as CSV and LaTeX."""
     args = page_arguments(__doc__, "tex", sensitivity="all variants and seeds against the main procedure (CSV)")
 
-    from rlgen.figures import fig9_sensitivity as fig9
-    from rlgen.figures import tables
+    from rlgen.figures import tables, variants
 
-    settings, sensitivity = read_page(args, fig9.Settings, sensitivity=fig9.COLUMNS)
+    settings, sensitivity = read_page(args, variants.Settings, sensitivity=variants.COLUMNS)
     note = (
         "Cells: mean over seeds (every seed); sets and directions from the discovery half, accuracy on the test half."
     )

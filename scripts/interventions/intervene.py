@@ -33,7 +33,7 @@ def main() -> None:
     start(cfg.threads)
     table, facts = run_procedure(
         cfg,
-        Crosscoder.load(args.dictionary),
+        Crosscoder.load(args.dictionary, cfg.readout),
         read_chosen(args.set, args.dictionary / "features.parquet"),
         Completions.load(args.completions),
         OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks)),

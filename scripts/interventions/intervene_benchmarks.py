@@ -37,7 +37,7 @@ def main() -> None:
     folders = dict(zip(cfg.models, args.models, strict=True))
     table, facts = run_procedure(
         cfg,
-        Crosscoder.load(args.dictionary),
+        Crosscoder.load(args.dictionary, cfg.readout),
         read_chosen(args.set, args.dictionary / "features.parquet"),
         Completions.load(args.completions),
         BenchmarkBench(cfg, folders, read_samples(args.tasks), args.docs, device),

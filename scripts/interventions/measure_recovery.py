@@ -32,7 +32,7 @@ def main() -> None:
     columns = (cfg.procedures, args.dictionaries, args.sets, args.completions, cfg.readouts)
     for name, dictionary, set_file, completions, readout in zip(*columns, strict=True):
         chosen = read_chosen(set_file, dictionary / "features.parquet")
-        sets[name] = (Crosscoder.load(dictionary), chosen, Completions.load(completions), readout)
+        sets[name] = (Crosscoder.load(dictionary, readout), chosen, Completions.load(completions), readout)
     write_csv(args.output, recovery_table(truth_d, sets, cfg.seed))
 
 

@@ -24,8 +24,8 @@ def main() -> None:
 
     from rlgen.files import read_csv, read_parquet, write_csv
     from rlgen.interventions.comparisons import comparisons
-    from rlgen.interventions.tables import UNEDITED, SummariseInterventions, effects_table
-    from rlgen.tables import stacked
+    from rlgen.interventions.tables import SummariseInterventions, effects_table
+    from rlgen.tables import UNEDITED, stacked
 
     cfg = SummariseInterventions.model_validate_json(args.cfg)
     steering = {seed: read_parquet(path) for seed, path in zip(cfg.seeds, args.steering, strict=True)}

@@ -134,7 +134,7 @@ def read_csv(path: str | Path) -> "pd.DataFrame":
     try:
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:  # pandas' parser errors and decoding errors are ValueErrors
-        raise ArtifactError(path, f"not a readable CSV table ({_first_line(error)})") from error
+        raise ArtifactError(path, f"not a readable CSV table ({first_line(error)})") from error
 
 
 def write_parquet(path: str | Path, table: "pd.DataFrame") -> None:
@@ -154,7 +154,7 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> "pd.Data
     try:
         return pd.read_parquet(path, columns=columns)
     except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(path, f"not a readable Parquet table ({_first_line(error)})") from error
+        raise ArtifactError(path, f"not a readable Parquet table ({first_line(error)})") from error
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
@@ -185,7 +185,7 @@ def read_tensors(
             names = file.keys() if only is None else only
             return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
-        raise ArtifactError(path, f"not a whole safetensors file ({_first_line(error)})") from error
+        raise ArtifactError(path, f"not a whole safetensors file ({first_line(error)})") from error
 
 
 def _sort_header(data: bytes) -> bytes:
@@ -198,5 +198,8 @@ def _sort_header(data: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + data[8 + size :]
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0] or type(error).__name__
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text (two where it ends in a colon), or its class where it has none."""
+    first, *others = str(error).strip().split("\n")
+    text = " ".join([first, *(line.strip() for line in others[:1])]) if first.endswith(":") else first
+    return (text or type(error).__name__).rstrip(".")

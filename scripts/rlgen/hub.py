@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rlgen.files import ArtifactError
+from rlgen.files import ArtifactError, first_line
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -13,8 +13,13 @@ PIN = "run `make pin STUDY=...` on a connected machine"
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text names a repository of the hub: `owner/name`, and no folder of that name here."""
-    return bool(HUB_ID.fullmatch(text)) and not Path(text).exists()
+    """Whether a text names a repository of the hub: `owner/name`, no GGUF file, and no folder of that name here."""
+    return may_be_hub_id(text) and not Path(text).exists()
+
+
+def may_be_hub_id(text: str) -> bool:
+    """Whether a text could name a repository of the hub, whatever lies on this machine."""
+    return bool(HUB_ID.fullmatch(text)) and not text.endswith(".gguf")
 
 
 def is_commit(revision: str | None) -> bool:
@@ -86,10 +91,3 @@ def not_reached(name: str, error: Exception) -> ArtifactError:
         return ArtifactError(name, "not in the cache, and HF_HUB_OFFLINE=1 forbids to ask the hub", remedy)
     remedy = "connect this machine, or set HF_HUB_OFFLINE=1 to use what an earlier run left in the cache"
     return ArtifactError(name, f"the hub cannot be reached ({first_line(error)})", remedy)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's text (two where it ends in a colon), or its class where it has none."""
-    first, *others = str(error).strip().split("\n")
-    text = " ".join([first, *(line.strip() for line in others[:1])]) if first.endswith(":") else first
-    return (text or type(error).__name__).rstrip(".")

@@ -1,4 +1,6 @@
-"""Names that rules and library share: files of a checkpoint, a dictionary and a harvest; scores of latents."""
+"""Names that rules and library share: files of a checkpoint, a dictionary and a harvest; readouts and scores."""
+
+from typing import Literal
 
 CHECKPOINT_FILES = (
     "model.safetensors",
@@ -8,6 +10,7 @@ CHECKPOINT_FILES = (
     "tokenizer_config.json",
 )
 DICTIONARY_FILES = ("sae_weights.safetensors", "cfg.json", "normalisation.safetensors")
+MAPS = "maps.safetensors"  # beside a dictionary that some procedure reads by the readout `mapped`
 
 
 def shard_name(index: int) -> str:
@@ -17,3 +20,5 @@ def shard_name(index: int) -> str:
 
 # Scores that rank latents together, over all tasks at once, and the score by which every task has a list of its own.
 LISTED_BY = {"elimination": "attribution", "gates": "attribution"}
+
+Readout = Literal["swap", "own", "mapped"]  # how one model's activation of a latent is read (docs/method.md, section 7)

@@ -63,9 +63,13 @@ def task_mean_interval(
         return Interval(missing, missing.copy(), missing.copy())
     value = np.mean([values.mean(axis=0) for values, _ in pairs], axis=0)
     resampled_DC = np.mean([weights @ values for values, weights in pairs], axis=0)
+    return Interval(value, *bounds(resampled_DC, level))
+
+
+def bounds(resampled_DC: NDArray, level: float = 0.95) -> NDArray[np.float64]:
+    """Lower and upper bounds (2, C) of the percentile interval of resampled statistics, one per column."""
     tail = (1 - level) / 2
-    lo, hi = np.quantile(resampled_DC, [tail, 1 - tail], axis=0)
-    return Interval(value, lo, hi)
+    return np.quantile(resampled_DC, [tail, 1 - tail], axis=0)
 
 
 def _checked(values_NC: ArrayLike, weights_DN: NDArray) -> NDArray[np.float64]:

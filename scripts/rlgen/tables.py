@@ -15,6 +15,8 @@ METRICS = {
     "kl": "kl",
 }  # name in summaries -> column of per-sample tables
 ROLE_MEAN = "ALL"  # the `task` of a row that is the mean over the tasks of a role
+STEERING = "steering"  # the `procedure` of rows of edits that need no dictionary, and of unedited models
+UNEDITED = "none"  # the `edit` of rows of unedited models
 
 
 class SummariseSeeds(Strict):
@@ -43,12 +45,18 @@ def prompts_by_condition(rows: pd.DataFrame, condition: str, column: str) -> pd.
 
     Raises ValueError where a condition lacks a prompt that another one answered, or answered it twice.
     """
-    if rows.duplicated(["sample", condition]).any():
+    (prompt_R, prompts), (condition_R, conditions) = (
+        pd.factorize(rows[key], sort=True) for key in ("sample", condition)
+    )
+    place_R = condition_R * len(prompts) + prompt_R
+    if len(np.unique(place_R)) < len(rows):
         raise ValueError(f"{column}: a prompt is answered twice under one {condition}")
-    wide_NC = rows.pivot(index="sample", columns=condition, values=column)
-    if wide_NC.size != len(rows):
+    if len(prompts) * len(conditions) != len(rows):
         raise ValueError(f"{column}: the conditions of {condition} were not run on the same prompts")
-    return wide_NC.astype(np.float64)
+    wide_CN = np.empty(len(rows))
+    wide_CN[place_R] = rows[column].astype(np.float64)
+    index = pd.Index(prompts, name="sample")
+    return pd.DataFrame(wide_CN.reshape(len(conditions), len(prompts)).T, index, pd.Index(conditions, name=condition))
 
 
 def stacked(tables: Sequence[pd.DataFrame], labels: Iterable[dict[str, object]]) -> pd.DataFrame:

@@ -39,7 +39,7 @@ def main() -> None:
     start(cfg.threads)
     folders, sets = (args.dictionary, args.main_dictionary), (args.set, args.main_set)
     found = tuple(
-        Found(Crosscoder.load(folder), read_chosen(chosen, folder / "features.parquet"), readout)
+        Found(Crosscoder.load(folder, readout), read_chosen(chosen, folder / "features.parquet"), readout)
         for folder, chosen, readout in zip(folders, sets, cfg.readouts, strict=True)
     )
     runs = ((args.edited, args.controls), (args.main_edited, args.main_controls))

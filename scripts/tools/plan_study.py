@@ -28,9 +28,10 @@ def main() -> None:
     from rlgen.study.load import load
     from rlgen.study.places import absent
 
+    dag = planned(args.target, args.configfile)  # first: it says what a study that cannot run has wrong
     missing = "\n".join(f"missing: {line}" for line in absent(load(args.configfile or CONFIG)))
     print(missing, end="\n\n" if missing else "")
-    print(report(Plan(planned(args.target, args.configfile), assumed), args.gpus))
+    print(report(Plan(dag, assumed), args.gpus))
 
 
 if __name__ == "__main__":

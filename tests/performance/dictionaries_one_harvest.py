@@ -68,7 +68,7 @@ def in_memory(models: list[torch.nn.Module], stream: TokenStream) -> dict[str, f
         training = Training.start(RECIPE, len(members), D, 0, "cpu")
         for rows_BMd in batches:
             training.advance(rows_BMd)
-        finished(training, members, mean_Md, scale_M)
+        finished(training, members)
         seconds["train"] += time.perf_counter() - started
     return seconds
 

@@ -6,9 +6,10 @@ from measure import Measurement, medians
 
 from rlgen.behaviour.evaluator import Evaluator
 from rlgen.dictionaries.crosscoder import Crosscoder
-from rlgen.interventions.edits import FeatureEdits, apply, directions
+from rlgen.interventions.edits import FeatureEdits, directions
 from rlgen.interventions.runner import Condition, Runner
-from rlgen.models.generation import Hook, generate
+from rlgen.models.generation import Limits, generate
+from rlgen.models.hooks import Hook
 from rlgen.organism.settings import Split
 from rlgen.organism.tasks import evaluation_samples
 
@@ -38,7 +39,7 @@ def edits(stream_Nd: torch.Tensor, conditions: int, doses: list[float]) -> Featu
     plain = FeatureEdits(
         dictionary, 0, "swap", directions(dictionary, "exchange", True), mask_CS, torch.ones(conditions)
     )
-    added = apply(plain.take(torch.zeros(1, dtype=torch.long)))(stream_Nd[None])[0] - stream_Nd
+    added = plain.on("cpu").take(torch.zeros(1, dtype=torch.long))(stream_Nd[None])[0] - stream_Nd
     size = STRENGTH * stream_Nd.norm(dim=1).mean() / added.norm(dim=1).mean()
     return FeatureEdits(dictionary, 0, "swap", size * plain.direction_Sd, mask_CS, torch.tensor(doses))
 
@@ -57,11 +58,12 @@ def edited_generation() -> Measurement:
     """As many prompts as a batch of the default study, 16 tokens each whatever they are."""
     runner = runner_on(organism.DATA.families)
     prompts, n = runner.prompts, len(runner.prompts)
-    change = edits(stream_of(runner), 1, [1.0]).take(torch.zeros(n, dtype=torch.long))
-    pad, hook = organism.words().pad_token_id, Hook(apply(change), organism.LAYER)
+    change = edits(stream_of(runner), 1, [1.0]).on("cpu")
+    limits = Limits(NEW, -1, organism.words().pad_token_id)
+    hook = Hook(change, organism.LAYER, which_B=torch.zeros(n, dtype=torch.long))
     model = organism.model()
     edited_s, plain_s = medians(
-        lambda: generate(model, prompts, NEW, -1, pad, hook), lambda: generate(model, prompts, NEW, -1, pad)
+        lambda: generate(model, prompts, limits, hook), lambda: generate(model, prompts, limits)
     )
     return Measurement(
         f"generation under an edit of {FEATURES} features, {n} prompts x {NEW} tokens, d=64, 4 blocks",
@@ -84,12 +86,8 @@ def side_by_side() -> Measurement:
     def one_by_one() -> None:
         for c in range(len(conditions)):
             runner = runner_on(["let"])
-            condition_B = torch.full((len(everything),), c)
-
-            def hook_for(index_B: torch.Tensor, condition_B: torch.Tensor = condition_B) -> Hook:
-                return Hook(apply(change.take(condition_B[index_B])), organism.LAYER)
-
-            runner.evaluator.score(runner.model, hook_for=hook_for, prompts=runner.prompts)
+            hook = Hook(change.on("cpu"), organism.LAYER, which_B=torch.full((len(everything),), c))
+            runner.evaluator.score(runner.model, hook=hook, prompts=runner.prompts)
 
     def one_by_one_from_drafts() -> None:
         for c in range(len(conditions)):

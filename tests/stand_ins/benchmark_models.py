@@ -113,7 +113,7 @@ def made(task: str, folder: Path, per_half: int = 3, tokenizer=None) -> tuple[Be
     docs = folder / f"{task}.docs.jsonl"
     docs.write_text(documents_text(found.documents), encoding="utf-8")
     chat = tokenizer is not None
-    return found, BenchmarkTask(load_task(task, docs, max_new_tokens=12), found.samples, benchmark, chat)
+    return found, BenchmarkTask(load_task(task, docs, benchmark, max_new_tokens=12), found.samples, benchmark, chat)
 
 
 @cache

@@ -117,8 +117,8 @@ class Project:
         return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
 
-def until(what: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until something holds."""
+def until(what: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until something holds. The limit is for what hangs: on a busy machine imports alone may take 10 seconds."""
     last = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < last, "it never came"

@@ -9,7 +9,8 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings, WorkflowSettings
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-STUDIES = ("config/config.yaml", "config/qwen3-4b.yaml", "config/sensitivity.yaml")  # of each kind, windows, variants
+# Of each kind, windows, generated tasks, variants.
+STUDIES = ("config/config.yaml", "config/qwen3-4b.yaml", "config/smollm2.yaml", "config/sensitivity.yaml")
 
 
 @dataclass(frozen=True)

@@ -50,14 +50,14 @@ SETTINGS = (
         | {"models": MODELS, "pairs": PAIRS, "nulls": ["null-more", "null-permuted"], "recipes": RECIPES},
         "fig3_mas": PAGE | {"triple": "base-sft-rl", "members": ["base", "sft", "rl"], "recipes": RECIPES},
         "fig4_dynamics": PAGE | {"models": ["sft", "rl"], "top": 50},
-        "fig5_mediation": PAGE | {"procedures": PROCEDURES, "selection": TASKS["selection"]},
+        "fig5_mediation": PAGE | {"procedures": PROCEDURES, "selection": TASKS["selection"], "leading": "contribution"},
         "table1_accuracies": PAGE | {"tasks": TASKS},
         "table3_dictionaries": PAGE,
     }
     | dict.fromkeys(["fig9_sensitivity", "table5_sensitivity"], PAGE | VARIANTS)
     | dict.fromkeys(
         ["fig6_selection", "fig7_unseen", "fig8_recovery", "table2_interventions"],
-        PAGE | {"procedures": PROCEDURES, "states": ["base", "rl", "rl@1", "sft"]},
+        PAGE | {"procedures": PROCEDURES, "states": ["base", "rl", "rl@1", "sft"], "leading": "contribution"},
     )
 )
 PAPER = {  # a study that repeats one: `dir` has no effect of disabling, `mix` no effect at all
@@ -239,6 +239,31 @@ def _effect(seed: int, run: tuple, dose: float, chosen: bool, role: str, tasks: 
     return (*names, value - level, lo - level, hi - level, max(0, round(100 * change)), 3, seed)
 
 
+RIVALS = ("size", "noncritical", "nrn", "random", "rotated", "direction", "shift-selection", "shift-in_domain", "alive")
+
+
+def comparisons(empty: str | None = "published") -> pd.DataFrame:
+    """The set against each rival at its own dose: ahead of all but the mean shift of the selection tasks."""
+    rows = []
+    for (name, procedure), seed, (role, tasks), rival in product(PROCEDURES.items(), SEEDS, TASKS.items(), RIVALS):
+        for state, edits in procedure["edits"].items():
+            for edit in edits if name != empty else ():
+                sign = -0.6 if state.startswith("rl") else 1.0
+                own, other = sign * (0.35 + 0.01 * seed), sign * GAINS.get(rival, 0.2)
+                between = own - other
+                where = (name, state, edit, rival, "own_dose", role, "ALL", "test", "accuracy", 150 * len(tasks), seed)
+                rows.append((*where, between, between - 0.02, between + 0.02, own, other))
+    columns = "procedure state edit rival form role task half metric n seed difference lo hi set_change rival_change"
+    return frame(columns, rows)
+
+
+def controls(empty: str | None = "published") -> pd.DataFrame:
+    """Sizes of sets; nothing was refused."""
+    runs = [(n, s, e, k) for n, p in PROCEDURES.items() for s, es in p["edits"].items() for e, k in product(es, SEEDS)]
+    rows = [(*run, 0 if run[0] == empty else 12, "no set" if run[0] == empty else None, None) for run in runs]
+    return frame("procedure state edit seed set_size refused refused_readout", rows)
+
+
 def recovery() -> pd.DataFrame:
     """Alignment with the planted truth."""
     rng, rows = rng_of("recovery"), []
@@ -293,6 +318,8 @@ def tables_of(name: str) -> dict[str, pd.DataFrame]:
     makers = {
         "fig1_behaviour": (accuracy,),
         "fig4_dynamics": (dynamics,),
+        "fig6_selection": (effects, comparisons, controls),
+        "fig7_unseen": (effects, comparisons, controls),
         "fig8_recovery": (recovery, effects),
         "fig9_sensitivity": (sensitivity,),
         "table5_sensitivity": (sensitivity,),

@@ -52,6 +52,8 @@ def completions(seed: int, d: int, positions: int = 3, per_task: int = 4) -> Com
         reference_Nd,
         reference_Nd + 0.5 + 0.3 * shift_Nd,
         sample_N,
+        torch.arange(n) % positions,
+        [f"sample{i}" for i in range(samples)],
         list(ROLES),
         ROLES,
         np.arange(samples) // per_task,

@@ -27,6 +27,9 @@ def tool(project: Path, name: str, *arguments: str) -> subprocess.CompletedProce
 def without_the_joint_dictionary(project: Path) -> str:
     study = yaml.safe_load((project / STUDY).read_text())
     del study["dictionaries"]["base-sft-rl"]
+    study["procedures"] = {
+        name: entry for name, entry in study["procedures"].items() if entry["dictionary"] != "base-sft-rl"
+    }
     (project / "pairs.yaml").write_text(yaml.safe_dump(study))
     return "pairs.yaml"
 
@@ -76,6 +79,18 @@ def test_a_plan_and_a_dry_run_name_the_folders_that_are_missing(project):
     assert dry.returncode == plan.returncode == 0, dry.stdout + plan.stderr
     assert missing in dry.stdout and plan.stdout.startswith(f"missing: {missing}")
     assert "data.sources.general.files: data/documents.jsonl: no such file" in plan.stdout
+
+
+@pytest.mark.parametrize("name", ["plan_study", "why"])
+def test_plans_of_a_study_that_cannot_run_say_why_and_no_more(project, name):
+    (project / "broken.yaml").write_text((project / STUDY).read_text().replace("threads: 1", "threads: two"))
+    for config, said in [
+        ("broken.yaml", "threads: input should be a valid integer"),
+        ("no.yaml", "no.yaml: cannot be"),
+    ]:
+        run = tool(project, name, config)
+        assert run.returncode == 1 and "Traceback" not in run.stderr, run.stderr
+        assert run.stderr.startswith(f"error: the study cannot run:\n{said}"), run.stderr
 
 
 def test_requests_for_an_unknown_script_are_refused(project):

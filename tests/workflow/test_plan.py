@@ -141,9 +141,9 @@ def test_a_size_that_is_missing_leaves_its_rules_out_by_name(clone):
 
 
 def test_times_of_jobs_that_ran_take_the_place_of_assumptions(clone):
-    folder = clone / "results/qwen3-4b/benchmarks/write_trajectories"
+    folder = clone / "results/qwen3-4b/manifests/write_trajectories"
     folder.mkdir(parents=True)
-    (folder / "seed0_3.tsv").write_text("s\th:m:s\tmax_rss\n36000\t10:00:00\t100\n")
+    (folder / "seed0_3.run.json").write_text('{"wall_s": 36000}')
     text = say(clone, "plan_study", "--configfile", QWEN, ACCURACY)
     # one of 16 equal shards took 10 h on 2 GPUs
     assert table(text)["write_trajectories"][2:5] == ["10", "320", "measured (1 job)"]

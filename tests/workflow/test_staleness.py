@@ -134,7 +134,12 @@ def test_a_line_of_the_crosscoder_trains_dictionaries_and_no_model(tree):
     add_line(tree, "dictionaries/step.py")
     assert stale(tree) == pages({"train_dictionary": 8} | BELOW_DICTIONARIES)
     add_line(tree, "dictionaries/crosscoder.py")
-    assert stale(tree) == pages({"train_dictionary": 8} | BELOW_DICTIONARIES)
+    assert stale(tree) == pages({"train_dictionary": 8, "map_members": 1} | BELOW_DICTIONARIES)
+
+
+def test_another_bound_of_a_claim_judges_it_again(tree):
+    edit(tree / STUDY, "procedure: contribution, below: 16.5", "procedure: contribution, below: 8.5")
+    assert stale(tree) == {"judge_claims": 1, "copy_page": 4}
 
 
 def test_a_line_that_only_interventions_use_runs_interventions(tree):

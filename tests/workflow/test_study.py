@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -103,6 +104,21 @@ def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_pat
     assert '"Figures"' in text and '"Tables"' in text
 
 
+@pytest.mark.parametrize("engine", ["with", "without"])
+def test_the_report_has_the_run_time_of_every_job(tree, tmp_path, engine):
+    """On a log axis: one run time of 0, or less, and the plot is empty. Restored records have times, too."""
+    if engine == "without":
+        shutil.rmtree(tree / ".snakemake")
+    run = snakemake(tree, "--configfile", STUDY, "--report", str(tmp_path / "report.html"), "--", "all")
+    assert run.returncode == 0, run.stdout
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    drawn = [(rule, float(s)) for rule, s in re.findall(r'"rule": "([\w-]+)", "runtime": ([-+.\de]+)', text)]
+    copies = [s for rule, s in drawn if rule == "copy_page"]
+    assert len(drawn) == len(manifests(tree)) + len(copies)
+    assert len(copies) == (len(list((tree / "figures").iterdir())) if engine == "with" else 0)
+    assert all(0.01 < s < 1000 for _, s in drawn)
+
+
 def test_the_miniature_makes_every_kind_of_edit(finished):
     tables = [pd.read_parquet(path) for path in (finished / RESULTS / "interventions").glob("*/seed0.parquet")]
     edits = set(pd.concat(tables)["edit"])
@@ -132,7 +148,7 @@ def test_every_page_is_there_and_names_its_study(finished):
 
 
 def test_no_job_takes_two_gigabytes(finished):
-    table = timings.summary(finished / RESULTS / "benchmarks")
+    table = timings.summary(finished / RESULTS / "manifests")
     assert {"train_grpo", "measure_dictionary", "intervene", "fig8_recovery"} <= set(table["rule"])
     assert 100 < table["peak_mb"].max() < 2000, table
 

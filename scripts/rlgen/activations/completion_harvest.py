@@ -1,39 +1,70 @@
 """Reference and tuned model on the same text: the tuned model's own completions of the discovery half."""
 
-import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from rlgen.activations.forced import Encode, Forced, apart
+from rlgen.activations.completions import Completions
+from rlgen.activations.forced import Encode, Forced, Ids, apart
+from rlgen.activations.stream import SEQUENCES_PER_BATCH
+from rlgen.compute import start
+from rlgen.files import read_parquet
+from rlgen.models.checkpoints import load_model, load_tokenizer
 from rlgen.models.residual import residual_stream
 from rlgen.progress import Progress
 from rlgen.strict import Strict
-from rlgen.tasks.samples import Sample
-
-SEQUENCES_PER_BATCH = 256
+from rlgen.tasks.samples import Sample, read_samples
 
 
 class HarvestCompletions(Strict):
     """Settings of reading two models on the tuned one's completions."""
 
-    threads: int
-    reference: str
-    tuned: str
-    layer: int
-
-
-class HarvestBenchmarkCompletions(Strict):
-    """The slice that `scripts/activations/harvest_benchmark_completions.py` receives."""
-
     threads: int = Field(ge=1)
     reference: str
     tuned: str
     layer: int = Field(ge=0)
+
+
+class HarvestBenchmarkCompletions(HarvestCompletions):
+    """The slice that `scripts/activations/harvest_benchmark_completions.py` receives."""
+
     completion_tokens: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How texts are read: tokens of a prompt and its completion, how many of the completion's, how many at once."""
+
+    encode: Encode = apart
+    completion_tokens: int | None = None  # the first ones; all without
+    sequences: int = SEQUENCES_PER_BATCH
+
+
+class Files(NamedTuple):
+    """What is read of the reference and of the tuned model: checkpoint folders, behaviour tables, samples of tasks."""
+
+    reference: Path
+    tuned: Path
+    reference_behaviour: Path
+    tuned_behaviour: Path
+    tasks: list[Path]
+
+    def harvest(self, cfg: HarvestCompletions, reading: Reading = Reading()) -> Completions:
+        """`harvest_completions` of these files."""
+        device = start(cfg.threads)
+        tables = ((self.reference_behaviour, cfg.reference), (self.tuned_behaviour, cfg.tuned))
+        behaviours = [table[table["state"] == state] for table, state in ((read_parquet(p), s) for p, s in tables)]
+        models = [load_model(folder, device) for folder in (self.reference, self.tuned)]
+        tokenizer = load_tokenizer(self.reference)  # its tokens are the ones that both models have
+        return harvest_completions(models, tokenizer, read_samples(self.tasks), behaviours, cfg.layer, reading)
 
 
 def harvest_completions(
@@ -42,48 +73,42 @@ def harvest_completions(
     samples: list[Sample],
     behaviours: list[pd.DataFrame],
     layer: int,
-    encode: Encode = apart,
-    completion_tokens: int | None = None,
-    sequences: int | None = None,
-) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    reading: Reading = Reading(),
+) -> Completions:
     """Residual streams of (reference, tuned) at completion positions, with who was right on each sample.
 
     `models` and `behaviours` are (reference, tuned); a behaviour has one row per sample. Positions run from the
-    prompt's last token to the completion's last token before the end of sequence, or to its first `completion_tokens`
-    where that many are given; `sequences` are read together. Returns tensors reference_Nd,
-    tuned_Nd (raw units), sample_N, position_N (from 0 at the prompt's end), task_N, and per sample (K) sample_task,
-    reference_correct, tuned_correct; metadata lists the names behind sample and task indices.
+    prompt's last token to the completion's last token before the end of sequence, or to its first `completion_tokens`.
     """
-    right = [table.set_index("sample")[["correct", "completion"]] for table in behaviours]
     chosen = [s for s in samples if s.half == "discovery"]
     tasks = list(dict.fromkeys(s.task for s in chosen))
-    parts, progress = [], Progress("completions", len(chosen), "completions")
-    sequences = sequences or SEQUENCES_PER_BATCH
-    for first in range(0, len(chosen), sequences):
-        batch = chosen[first : first + sequences]
-        pairs = [encode(tokenizer, s, right[1].at[s.sample, "completion"]) for s in batch]
-        forced = Forced.of(pairs, completion_tokens)
+    reference, tuned = (table.set_index("sample").loc[[s.sample for s in chosen]] for table in behaviours)
+    pairs = [reading.encode(tokenizer, s, text) for s, text in zip(chosen, tuned["completion"], strict=True)]
+    parts = _read(models, pairs, layer, reading)
+    reference_Nd, tuned_Nd, sample_N, position_N = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Completions(
+        reference_Nd,
+        tuned_Nd,
+        sample_N,
+        position_N,
+        samples=[s.sample for s in chosen],
+        tasks=tasks,
+        role_of={s.task: s.role for s in chosen},
+        sample_task_I=np.array([tasks.index(s.task) for s in chosen]),
+        reference_correct_I=reference["correct"].to_numpy(bool),
+        tuned_correct_I=tuned["correct"].to_numpy(bool),
+    )
+
+
+def _read(
+    models: list[PreTrainedModel], pairs: list[tuple[Ids, Ids]], layer: int, reading: Reading
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Of some sequences at a time: the stream of each model (N, d), index of a position's pair, place in its text."""
+    progress = Progress("completions", len(pairs), "completions")
+    for first in range(0, len(pairs), reading.sequences):
+        forced = Forced.of(pairs[first : first + reading.sequences], reading.completion_tokens)
         mask_BT = forced.completion_BT
         sample_N, place_N = mask_BT.nonzero(as_tuple=True)
         streams = [residual_stream(model, forced.ids_BT, layer)[mask_BT].float() for model in models]
-        parts.append((*streams, sample_N + first, place_N - forced.start_B[sample_N]))
-        progress.update(first + len(batch))
-    reference_Nd, tuned_Nd, sample_N, position_N = (torch.cat(column) for column in zip(*parts, strict=True))
-    sample_task_K = torch.tensor([tasks.index(s.task) for s in chosen], dtype=torch.int32)
-    tensors = {
-        "reference": reference_Nd,
-        "tuned": tuned_Nd,
-        "sample": sample_N.int(),
-        "position": position_N.int(),
-        "task": sample_task_K[sample_N],
-        "sample_task": sample_task_K,
-        "reference_correct": torch.tensor([bool(right[0].at[s.sample, "correct"]) for s in chosen]).to(torch.uint8),
-        "tuned_correct": torch.tensor([bool(right[1].at[s.sample, "correct"]) for s in chosen]).to(torch.uint8),
-    }
-    roles = {s.task: s.role for s in chosen}
-    metadata = {
-        "tasks": json.dumps(tasks),
-        "roles": json.dumps(roles),
-        "samples": json.dumps([s.sample for s in chosen]),
-    }
-    return tensors, metadata
+        yield (*streams, sample_N + first, place_N - forced.start_B[sample_N])
+        progress.update(first + len(mask_BT))

@@ -8,7 +8,7 @@ from pathlib import Path
 from rlgen.activations.settings import Harvested
 from rlgen.files import ArtifactError
 
-BYTES = {"float32": 4, "bfloat16": 2}
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # per number, of rows and of weights
 LABEL_BYTES = 3 * 4  # token, sequence and position of a row, int32 each
 
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from rlgen.activations.settings import Harvested
 from rlgen.activations.shards import write_manifest, write_shard
-from rlgen.activations.stream import TokenStream
+from rlgen.activations.stream import SEQUENCES_PER_BATCH, TokenStream
 from rlgen.digests import digest_of
 from rlgen.files import move, write_text
 from rlgen.models.residual import residual_stream, sequences_per_pass
@@ -24,7 +24,6 @@ from rlgen.names import shard_name
 from rlgen.progress import Progress
 from rlgen.strict import Strict
 
-SEQUENCES_PER_BATCH = 256
 HIGH = 10.0  # medians: a row's norm above them is told; the default of stream.max_norm_ratio
 
 

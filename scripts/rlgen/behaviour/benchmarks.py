@@ -10,12 +10,13 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.behaviour.continuations import Ids, encode, encode_answer, encode_completion, encode_pair
-from rlgen.behaviour.evaluator import Evaluator, HookFor
-from rlgen.behaviour.reading import BenchmarkGoal, HookAt, Reading, answer_logprobs, under, unedited
+from rlgen.behaviour.evaluator import Evaluator
+from rlgen.behaviour.reading import BenchmarkGoal, Reading, answer_logprobs, under
 from rlgen.behaviour.task_evaluator import BenchmarkScores, TaskEvaluator, layer_of
 from rlgen.files import ArtifactError
 from rlgen.models.generation import Prompts
 from rlgen.models.head import output_head
+from rlgen.models.hooks import Hook
 from rlgen.models.logprobs import token_logprobs
 from rlgen.models.long_texts import Ends, generate_texts
 from rlgen.progress import Progress
@@ -38,25 +39,25 @@ class ChoiceEvaluator(TaskEvaluator):
 
     def own_texts(self, model: PreTrainedModel, prompts: Prompts, samples: list[int]) -> list[Ids]:
         own_R = torch.arange(len(samples), device=model.device)
-        found = self.responses(model, prompts, samples, own_R, unedited)
+        found = self.responses(model, prompts, samples, own_R, None)
         return [self.choice_ids[i][self._best(i, answers)] for i, answers in zip(samples, found, strict=True)]
 
     def responses(
-        self, model: PreTrainedModel, prompts: Prompts, samples: list[int], own_R: torch.Tensor, hook_at: HookAt
+        self, model: PreTrainedModel, prompts: Prompts, samples: list[int], own_R: torch.Tensor, hook: Hook | None
     ) -> list[list[tuple[float, bool]]]:
         choices = [self.choice_ids[i] for i in samples]
-        reading = Reading.of(model, prompts, choices, layer_of(hook_at), self.batch_size)
+        reading = Reading.of(model, prompts, choices, layer_of(hook), self.batch_size)
         first, own = [sum(map(len, choices[:s])) for s in range(len(samples))], own_R.tolist()
         flat_F2 = torch.tensor([(r, first[s] + k) for r, s in enumerate(own) for k in range(len(choices[s]))])
         answers = []
         for row_F, text_F in (part.unbind(1) for part in flat_F2.to(model.device).split(self.batch_size)):
-            hidden_FTd, ids_FT, mask_FT = reading.hidden(model, text_F, hook_at(row_F))
+            hidden_FTd, ids_FT, mask_FT = reading.hidden(model, text_F, hook and hook.take(row_F))
             logprob_FT, greedy_FT = token_logprobs(output_head(model), hidden_FTd, ids_FT, mask_FT)
             answers += zip(logprob_FT.sum(1).tolist(), greedy_FT.all(1).tolist(), strict=True)
         rest = iter(answers)
         return [list(islice(rest, len(choices[s]))) for s in own]
 
-    def scores(self, model, prompts, rows, own_R, found, hook_at) -> BenchmarkScores:
+    def scores(self, model, prompts, rows, own_R, found, hook) -> BenchmarkScores:
         scores = BenchmarkScores.empty(len(rows))
         scores.correct_B[:] = torch.tensor(self.task.verdicts(rows, found))
         scores.format_blind_B[:] = scores.correct_B
@@ -88,29 +89,29 @@ class TextEvaluator(TaskEvaluator):
 
     def own_texts(self, model: PreTrainedModel, prompts: Prompts, samples: list[int]) -> list[Ids]:
         own_R = torch.arange(len(samples), device=model.device)
-        found = self.responses(model, prompts, samples, own_R, unedited)
+        found = self.responses(model, prompts, samples, own_R, None)
         pairs = zip((self.samples[i] for i in samples), found, strict=True)
         texts = [encode_completion(self.tokenizer, sample.prompt, text)[1] for sample, (text,) in pairs]
         return [ids or [self.tokenizer.eos_token_id] for ids in texts]
 
     def responses(
-        self, model: PreTrainedModel, prompts: Prompts, samples: list[int], own_R: torch.Tensor, hook_at: HookAt
+        self, model: PreTrainedModel, prompts: Prompts, samples: list[int], own_R: torch.Tensor, hook: Hook | None
     ) -> list[list[str]]:
         ends, texts = Ends.of(model, self.tokenizer, self.task.stops), []
         for part in torch.arange(len(own_R), device=own_R.device).split(self.batch_size):
-            hook = hook_at(part)
-            batch = under(model, prompts.take(own_R[part]), hook)
-            texts += generate_texts(model, self.tokenizer, batch, self.max_new_tokens, ends, hook)
+            own = hook and hook.take(part)
+            batch = under(model, prompts.take(own_R[part]), own)
+            texts += generate_texts(model, self.tokenizer, batch, self.max_new_tokens, ends, own)
         return [[text] for text in texts]
 
-    def scores(self, model, prompts, rows, own_R, found, hook_at) -> BenchmarkScores:
+    def scores(self, model, prompts, rows, own_R, found, hook) -> BenchmarkScores:
         scores = BenchmarkScores.empty(len(rows))
         scores.completions[:] = [text for (text,) in found]
         scores.correct_B[:] = torch.tensor(self.task.verdicts(rows, found))
         scores.format_blind_B[:] = scores.correct_B
         pairs = [(self.samples[i], text) for i, (text,) in zip(rows, found, strict=True)]
         asked = [encode_answer(self.tokenizer, s.prompt, text, s.answer, self.task.ask)[1:] for s, text in pairs]
-        scores.answer_logprob_B[:] = answer_logprobs(model, prompts, own_R, asked, hook_at)
+        scores.answer_logprob_B[:] = answer_logprobs(model, prompts, own_R, asked, hook)
         scores.length_B[:] = torch.tensor([len(encode_completion(self.tokenizer, s.prompt, t)[1]) for s, t in pairs])
         return scores
 
@@ -162,7 +163,7 @@ class BenchmarkEvaluator:
         self,
         model: PreTrainedModel,
         rows_R: torch.Tensor | None = None,
-        hook_for: HookFor | None = None,
+        hook: Hook | None = None,
         progress: Progress | None = None,
         goal: BenchmarkGoal | None = None,
     ) -> BenchmarkScores:
@@ -173,23 +174,20 @@ class BenchmarkEvaluator:
             place_P = ((rows_R >= first) & (rows_R < first + len(part.samples))).nonzero().squeeze(1)
             if len(place_P) == 0:
                 continue
-            some_for = None if hook_for is None else lambda index_B, p=place_P: hook_for(p.to(index_B.device)[index_B])
             seen = (lambda n, before=done: None) if progress is None else lambda n, b=done: progress.update(b + n)
-            part_goal = None if goal is None else goal.some(of_part)
-            scores.fill(place_P.tolist(), part.score(model, rows_R[place_P] - first, some_for, seen, part_goal))
+            own, part_goal = hook and hook.take(place_P), None if goal is None else goal.some(of_part)
+            scores.fill(place_P.tolist(), part.score(model, rows_R[place_P] - first, own, seen, part_goal))
             done += len(place_P)
         return scores
 
-    def distances(
-        self, model: PreTrainedModel, rows_R: torch.Tensor, hook_for: HookFor, goal: BenchmarkGoal
-    ) -> torch.Tensor:
+    def distances(self, model: PreTrainedModel, rows_R: torch.Tensor, hook: Hook, goal: BenchmarkGoal) -> torch.Tensor:
         """Distance of samples rows_R (repeats allowed) from a goal on its text, nats (R,)."""
         kl_R = torch.full((len(rows_R),), torch.nan)
         for part, first, of_part in self._parts():
             place_P = ((rows_R >= first) & (rows_R < first + len(part.samples))).nonzero().squeeze(1)
             if len(place_P):
-                some_for = lambda index_B, p=place_P: hook_for(p.to(index_B.device)[index_B])  # noqa: E731
-                kl_R[place_P] = part.distances(model, rows_R[place_P] - first, some_for, goal.some(of_part))
+                own = hook.take(place_P)
+                kl_R[place_P] = part.distances(model, rows_R[place_P] - first, own, goal.some(of_part))
         return kl_R
 
     def goal(self, model: PreTrainedModel) -> BenchmarkGoal:

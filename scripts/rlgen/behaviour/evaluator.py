@@ -1,7 +1,7 @@
 """Behaviour of one model on the evaluation tasks: accuracy, format-blind accuracy and graded scores per sample."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field
@@ -9,13 +9,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.behaviour.settings import Evaluation
 from rlgen.models.drafts import Draft
-from rlgen.models.generation import AnswerWatch, Hook, Prompts, generate
+from rlgen.models.generation import AnswerWatch, Limits, Prompts, generate
+from rlgen.models.hooks import Hook
 from rlgen.progress import Progress
 from rlgen.strict import Strict
 from rlgen.tasks.answers import final_answer
 from rlgen.tasks.samples import Sample
 
-HookFor = Callable[[torch.Tensor], Hook]  # places of a batch among all rows -> the batch's edit
 SeeLogits = Callable[[torch.Tensor, torch.Tensor], None]  # places of a batch, next-token logits (B, L, V) on the draft
 SCORE_TENSORS = ("correct_B", "format_blind_B", "answer_logprob_B", "length_B")
 
@@ -76,7 +76,7 @@ class Evaluator:
         self,
         model: PreTrainedModel,
         rows_R: torch.Tensor | None = None,
-        hook_for: HookFor | None = None,
+        hook: Hook | None = None,
         progress: Progress | None = None,
         prompts: Prompts | None = None,
         drafts: tuple[Draft, ...] = (),
@@ -84,16 +84,17 @@ class Evaluator:
     ) -> Scores:
         """Greedy completions and all scores of samples rows_R (default: each once; repeats allowed).
 
-        `hook_for(index_B)` gives the edit of a batch, index_B being places in rows_R: many edits of the same samples
-        run side by side along the batch axis. `prompts` are this evaluator's with the model's prefix. Completions that
-        begin with a text of `drafts` (one, or a second choice) are not written token by token; `see` is handed the
-        first one's logits. Drafts of about the same length share a batch.
+        `hook` is that of rows_R: many edits of the same samples run side by side along the batch axis. `prompts` are
+        this evaluator's with the model's prefix. Completions that begin with a text of `drafts` (one, or a second
+        choice) are not written token by token; `see` is handed the first one's logits. Drafts of about the same length
+        share a batch.
         """
         rows_R = torch.arange(len(self.samples)) if rows_R is None else rows_R
         prompts, parts, done = prompts or self.prompts.with_prefix(model), [], 0
         order_R = torch.arange(len(rows_R)) if not drafts else by_length(drafts[0].length_N[rows_R])
         for index_B in order_R.split(self.batch_size):
-            parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, hook_for, drafts, see))
+            part = hook and hook.take(index_B)
+            parts.append(self._score_batch(model, prompts, rows_R[index_B], index_B, part, drafts, see))
             done += len(index_B)
             if progress is not None:
                 progress.update(done)
@@ -121,20 +122,18 @@ class Evaluator:
         all_prompts: Prompts,
         rows_B: torch.Tensor,
         index_B: torch.Tensor,
-        hook_for: HookFor | None,
+        hook: Hook | None,
         drafts: tuple[Draft, ...],
         see: SeeLogits | None,
     ) -> Scores:
-        prompts, eos, pad = all_prompts.take(rows_B), self.tokenizer.eos_token_id, self.tokenizer.pad_token_id
+        prompts, limits = all_prompts.take(rows_B), Limits.of(self.tokenizer, self.max_new_tokens)
         watch = AnswerWatch(self.marker_id, len(rows_B), len(self.tokenizer), prompts.ids_BP.device)
-        hook = hook_for and replace(hook_for(index_B), edit_of=lambda rows_A: hook_for(index_B[rows_A]).edit)
         if not drafts:
-            ids_BN = generate(model, prompts, self.max_new_tokens, eos, pad, hook, watch=watch)
+            ids_BN = generate(model, prompts, limits, hook, watch=watch)
         else:
             if hook is not None and hook.everywhere:
                 prompts = prompts.with_prefix(model, hook)
-            part = (prompts, rows_B, self.max_new_tokens, eos, pad, hook, watch)
-            ids_BN, logits_BTV = drafts[0].complete(model, *part, *drafts[1:])
+            ids_BN, logits_BTV = drafts[0].complete(model, prompts, rows_B, limits, hook, watch, *drafts[1:])
             if see is not None:
                 see(index_B, logits_BTV[:, :-1])
         return self._scores(rows_B, ids_BN.cpu(), watch.logprob_BV.cpu())

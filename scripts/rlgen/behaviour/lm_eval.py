@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lm_eval.api.model import TemplateLM
 
 
+DOCS = ".docs.jsonl"  # what a file of documents is called, after its task
 SAMPLES_PER_PASS = 32  # prompts whose keys and values stand in memory together
 
 
@@ -42,7 +43,7 @@ class EvaluateBenchmarks(Strict):
     threads: int = Field(ge=1)
     model: str
     states: list[str] = Field(min_length=1, description="labels of all checkpoints, in order: rl@1 ... rl")
-    benchmarks: dict[str, Benchmark] = Field(min_length=1, description="task -> how it is read, in the order of files")
+    benchmarks: dict[str, Benchmark] = Field(min_length=1, description="task -> how it is read")
     evaluation: BenchmarkEvaluation
 
 
@@ -52,10 +53,17 @@ def read_tasks(
     benchmarks: dict[str, Benchmark],
     evaluation: BenchmarkEvaluation,
 ) -> list[BenchmarkTask]:
-    """The tasks of samples and document files, `docs` in the order of `benchmarks`. Nothing is downloaded."""
+    """The tasks of samples and document files, named `TASK.docs.jsonl`, in the order of `docs`. Nothing is downloaded.
+
+    Raises ArtifactError where files and tasks are not the same.
+    """
+    named = {Path(path).name.removesuffix(DOCS): path for path in docs}
+    if set(named) != set(benchmarks):
+        raise ArtifactError(f"documents of {', '.join(named)}", f"expected those of {', '.join(benchmarks)}")
     tasks = []
-    for (name, benchmark), path in zip(benchmarks.items(), docs, strict=True):
-        task = load_task(name, path, evaluation.max_new_tokens)
+    for name, path in named.items():
+        benchmark = benchmarks[name]
+        task = load_task(name, path, benchmark, evaluation.max_new_tokens)
         own = [sample for sample in samples if sample.task == name]
         tasks.append(BenchmarkTask(task, own, benchmark, evaluation.renders_chat(benchmark)))
     return tasks
@@ -134,6 +142,11 @@ def task_rows(
         rows["correct"] = [task.is_right(row) for row in logged]
     else:
         rows["correct"] = task.verdicts(range(len(logged)), [row["resps"][0] for row in logged])
+    if task.strict is not None:
+        metric, filter = task.strict
+        strictly = [row for row in results["samples"][task.name] if row["filter"] == filter]
+        strictly.sort(key=lambda row: row["doc_id"])
+        rows["strict"] = [task.is_right(row, metric) for row in strictly]
     if task.by_choice:
         return rows | _choice_columns(tokenizer, task, logged)
     return rows | _text_columns(lm, tokenizer, task, logged, model)

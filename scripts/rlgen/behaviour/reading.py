@@ -3,7 +3,7 @@
 Shapes: S samples, N texts, R rows (a text under a condition each), T positions that predict a text, d width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,16 +14,12 @@ from rlgen.behaviour.continuations import Ids, texts_of
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
 from rlgen.models.drafts import Draft
-from rlgen.models.generation import Hook, Prompts, edited, forward
+from rlgen.models.generation import Prompts, forward
 from rlgen.models.head import Head, output_head
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.logprobs import mean_kl, token_logprobs
 
 TOKENS_PER_PASS = 32768  # of rows side by side in one forward pass over whole solutions
-HookAt = Callable[[torch.Tensor], Hook | None]  # rows of a batch -> their edit
-
-
-def unedited(_rows_R: torch.Tensor) -> None:
-    """The edit of no row."""
 
 
 def under(model: PreTrainedModel, prompts: Prompts, hook: Hook | None) -> Prompts:
@@ -89,7 +85,7 @@ def answer_logprobs(
     prompts: Prompts,
     own_R: torch.Tensor,
     asked: Sequence[tuple[Ids, int]],
-    hook_at: HookAt = unedited,
+    hook: Hook | None = None,
 ) -> torch.Tensor:
     """Sum of the log-probabilities of the last tokens of some texts, nats (R,).
 
@@ -102,12 +98,12 @@ def answer_logprobs(
         rows = max(1, TOKENS_PER_PASS // (last + 1 + len(asked[order[0]][0])))
         chunk, order = order[:rows], order[rows:]
         chunk_B = torch.tensor(chunk, device=model.device)
-        hook = hook_at(chunk_B)
-        batch = under(model, prompts.take(own_R[chunk_B]), hook)
+        part = hook and hook.take(chunk_B)
+        batch = under(model, prompts.take(own_R[chunk_B]), part)
         text_BT, length_B = texts_of([asked[r][0] for r in chunk], model.device)
         cache = batch.fill(RowCache(last + text_BT.shape[1]), range(len(blocks(model))))
         ids_BT = torch.cat([batch.ids_BP[:, -1:], text_BT[:, :-1]], dim=1)
-        with edited(model, hook):
+        with edited(model, part):
             hidden_BTd = forward(model, cache, ids_BT, batch.padding_B, last)
         column_T = torch.arange(text_BT.shape[1], device=model.device)
         first_B = length_B - torch.tensor([asked[r][1] for r in chunk], device=model.device)

@@ -27,6 +27,7 @@ COLUMNS += ["value", "lo", "hi"]
 
 CURVE_COLUMNS = ["model", "seed", "step", "metric", "value"]
 MEASURED = {metric: column for metric, column in METRICS.items() if metric != "kl"} | {
+    "strict": "strict",  # answers in the one form that the task asks for, where it names one
     "own_format": "own_format",  # steps after right ones, in the task's own format
     "guess": "guess",  # always the commonest answer
     "own_format_guess": "own_format_guess",  # always the commonest step
@@ -51,6 +52,8 @@ def accuracy_table(rows: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
             for task, group in tasks.items()
         ]
         for metric, column in measured.items():
+            if cell[column].isna().any():
+                continue  # not every task of the role has this reading
             values_NC = [prompts_by_condition(group, "checkpoint", column).to_numpy() for group in tasks.values()]
             names = {"seed": seed, "role": role, "half": half, "metric": metric}
             for task, v_NC, w_DN in zip(tasks, values_NC, weights_DN, strict=True):

@@ -6,16 +6,17 @@ is computed once and let go with the sample, so that memory does not grow with t
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.behaviour.continuations import Ids, prompts_of
-from rlgen.behaviour.evaluator import HookFor, Scores
-from rlgen.behaviour.reading import BenchmarkGoal, HookAt, Reading, unedited
-from rlgen.models.generation import Hook, Prompts
+from rlgen.behaviour.evaluator import Scores
+from rlgen.behaviour.reading import BenchmarkGoal, Reading
+from rlgen.models.generation import Prompts
 from rlgen.models.head import output_head
+from rlgen.models.hooks import Hook
 from rlgen.tasks.shipped import BenchmarkTask
 
 
@@ -59,13 +60,16 @@ class TaskEvaluator(ABC):
 
     @abstractmethod
     def responses(
-        self, model: PreTrainedModel, prompts: Prompts, samples: list[int], own_R: torch.Tensor, hook_at: HookAt
+        self, model: PreTrainedModel, prompts: Prompts, samples: list[int], own_R: torch.Tensor, hook: Hook | None
     ) -> list[list]:
-        """What the task judges, for rows own_R (places in `samples`): choices' log-likelihoods, or a text."""
+        """What the task judges, for rows own_R (places in `samples`): choices' log-likelihoods, or a text.
+
+        `hook` is that of the rows, here and below.
+        """
 
     @abstractmethod
     def scores(
-        self, model: PreTrainedModel, prompts: Prompts, rows: list[int], own_R: torch.Tensor, found: list[list], hook_at
+        self, model: PreTrainedModel, prompts: Prompts, rows: list[int], own_R: torch.Tensor, found: list[list], hook
     ) -> BenchmarkScores:
         """Scores of rows (samples of the task) from their responses."""
 
@@ -73,37 +77,35 @@ class TaskEvaluator(ABC):
         self,
         model: PreTrainedModel,
         rows_R: torch.Tensor | None = None,
-        hook_for: HookFor | None = None,
+        hook: Hook | None = None,
         seen: Callable[[int], None] = lambda done: None,
         goal: BenchmarkGoal | None = None,
     ) -> BenchmarkScores:
         """All scores of samples rows_R (default: each once; repeats allowed), and the distance from a goal.
 
-        `hook_for(index_B)` gives the edit of a batch, index_B being places in rows_R; `seen` is told how many are done.
+        `hook` is that of rows_R; `seen` is told how many are done.
         """
         rows = list(range(len(self.samples))) if rows_R is None else rows_R.tolist()
         scores, done = BenchmarkScores.empty(len(rows)), 0
         for samples, places in self._batches(rows):
             prompts = self._prompts(model, samples)
             own_R = torch.tensor([samples.index(rows[place]) for place in places], device=model.device)
-            hook_at = _hook_at(hook_for, places, model.device)
-            found = self.responses(model, prompts, samples, own_R, hook_at)
-            part = self.scores(model, prompts, [rows[place] for place in places], own_R, found, hook_at)
+            own = hook and hook.take(torch.tensor(places))
+            found = self.responses(model, prompts, samples, own_R, own)
+            part = self.scores(model, prompts, [rows[place] for place in places], own_R, found, own)
             if goal is not None:
-                part.kl_B = self._kl(model, prompts, goal.some(samples), own_R, hook_at)
+                part.kl_B = self._kl(model, prompts, goal.some(samples), own_R, own)
             scores.fill(places, part)
             seen(done := done + len(places))
         return scores
 
-    def distances(
-        self, model: PreTrainedModel, rows_R: torch.Tensor, hook_for: HookFor, goal: BenchmarkGoal
-    ) -> torch.Tensor:
+    def distances(self, model: PreTrainedModel, rows_R: torch.Tensor, hook: Hook, goal: BenchmarkGoal) -> torch.Tensor:
         """Distance of rows from a goal on the goal's text, nats (R,); nothing is generated or ranked."""
         rows, kl_R = rows_R.tolist(), torch.full((len(rows_R),), torch.nan)
         for samples, places in self._batches(rows):
             own_R = torch.tensor([samples.index(rows[place]) for place in places], device=model.device)
-            hook_at = _hook_at(hook_for, places, model.device)
-            kl_R[places] = self._kl(model, self._prompts(model, samples), goal.some(samples), own_R, hook_at)
+            own = hook.take(torch.tensor(places))
+            kl_R[places] = self._kl(model, self._prompts(model, samples), goal.some(samples), own_R, own)
         return kl_R
 
     def goal(self, model: PreTrainedModel, completion_tokens: int) -> BenchmarkGoal:
@@ -144,29 +146,15 @@ class TaskEvaluator(ABC):
             yield samples, [place for sample in samples for place in of[sample]]
 
     def _kl(
-        self, model: PreTrainedModel, prompts: Prompts, goal: BenchmarkGoal, own_R: torch.Tensor, hook_at: HookAt
+        self, model: PreTrainedModel, prompts: Prompts, goal: BenchmarkGoal, own_R: torch.Tensor, hook: Hook | None
     ) -> torch.Tensor:
         """Distance of every row from the goal on the goal's text."""
-        reading = Reading.of(model, prompts, [[ids] for ids in goal.texts], layer_of(hook_at), self.batch_size)
+        reading = Reading.of(model, prompts, [[ids] for ids in goal.texts], layer_of(hook), self.batch_size)
         index_R = torch.arange(len(own_R), device=own_R.device)
-        parts = [goal.kl(model, reading, own_R[part], hook_at(part)) for part in index_R.split(self.batch_size)]
-        return torch.cat(parts)
+        parts = index_R.split(self.batch_size)
+        return torch.cat([goal.kl(model, reading, own_R[part], hook and hook.take(part)) for part in parts])
 
 
-def layer_of(hook_at: HookAt) -> int:
+def layer_of(hook: Hook | None) -> int:
     """The block after which rows are edited; where none are, any block will do."""
-    hook = hook_at(torch.zeros(1, dtype=torch.long))
     return 0 if hook is None else hook.layer
-
-
-def _hook_at(hook_for: HookFor | None, places: list[int], device: torch.device) -> HookAt:
-    """The edit of rows of a batch, index_B being places in the batch."""
-    if hook_for is None:
-        return unedited
-    place_R = torch.tensor(places, device=device)
-
-    def hook_at(index_B: torch.Tensor) -> Hook:
-        place_B = place_R[index_B.to(device)]
-        return replace(hook_for(place_B), edit_of=lambda rows_A: hook_for(place_B[rows_A]).edit)
-
-    return hook_at

@@ -13,19 +13,27 @@ Shapes: B rows, S latents, M members, d width of the residual stream. "Raw" mean
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from rlgen.dictionaries.member_maps import MemberMaps
 from rlgen.dictionaries.objectives import latent_norms
 from rlgen.digests import digest_of
 from rlgen.files import ArtifactError, canonical_json, read_tensors, write_json, write_tensors
-from rlgen.names import DICTIONARY_FILES
+from rlgen.names import DICTIONARY_FILES, MAPS, Readout
 
 WEIGHTS, CONFIG, NORMALISATION = DICTIONARY_FILES
 REMEDY = "delete the folder and train the dictionary again"
+ENDS = (0, -1)  # places of the reference and the tuned model among the members
+
+
+def of_ends(x_BMd: torch.Tensor) -> torch.Tensor:
+    """Of all members those two alone (B, 2, d), by a stride: a list of places would be a tensor on another device."""
+    return x_BMd[:, :: x_BMd.shape[1] - 1]
 
 
 @dataclass
@@ -44,6 +52,8 @@ class Crosscoder:
     free_latents: (
         int  # the first so many latents may differ between members; the rest are tied. S unless shared_latents
     )
+
+    maps: MemberMaps | None = None  # between members: what the readout `mapped` needs
 
     @property
     def n_latents(self) -> int:
@@ -73,17 +83,71 @@ class Crosscoder:
         """Raw activations of all members on the same tokens -> joint code z_BS."""
         return self._activate(self.normalise(h_BMd).flatten(-2) @ self.W_enc_MdS.flatten(0, 1) + self.b_enc_S)
 
-    def encode_one(self, h_Bd: torch.Tensor, member: int, readout: Literal["swap", "own"] = "swap") -> torch.Tensor:
-        """Raw activations of one member alone -> its code z_BS (docs/method.md, section 7).
+    def encode_one(self, h_Bd: torch.Tensor, member: int, readout: Readout = "swap") -> torch.Tensor:
+        """Raw activations of one member alone -> its code z_BS (docs/method.md, section 7)."""
+        W_dS, b_S = self.one_sided(member, readout)
+        return self._activate((h_Bd - self.mean_Md[member]) / self.scale_M[member] @ W_dS + b_S)
 
-        `swap` normalises h with the member's own statistics and puts it into every slot: enc(h_m, ..., h_m).
-        `own` uses the member's slot alone, times M. Training hardly determines the difference between two slots'
-        encoders, only their sum, hence the default.
+    def one_sided(
+        self, member: int, readout: Readout, dtype: torch.dtype | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """W_dS and b_S that encode one member's normalised activations alone, in `dtype` or the dictionary's own.
+
+        `swap` puts the member into every slot: enc(x_m, ..., x_m). `own` uses the member's slot alone, times M.
+        `mapped` puts into every other slot what the member's stream predicts of it. Training hardly determines the
+        difference between two slots' encoders of models that are alike, only their sum, hence the default.
         """
+        W_enc_MdS, b_enc_S = (x if dtype is None else x.to(dtype) for x in (self.W_enc_MdS, self.b_enc_S))
+        if readout == "mapped":
+            return tuple(x.to(W_enc_MdS.dtype) for x in self._mapped[member])
         own = readout == "own"
-        W_dS = self.W_enc_MdS[member] * len(self.members) if own else self.W_enc_MdS.sum(0)
-        x_Bd = (h_Bd - self.mean_Md[member]) / self.scale_M[member]
-        return self._activate(x_Bd @ W_dS + self.b_enc_S)
+        return W_enc_MdS[member] * len(self.members) if own else W_enc_MdS.sum(0), b_enc_S
+
+    @cached_property
+    def _mapped(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """W_dS and b_S of the readout `mapped` for every member, computed in float64.
+
+        With h_o = h_m A_mo + a_mo in raw units, x_o = ((x_m scale_m + mean_m) A_mo + a_mo - mean_o) / scale_o.
+        """
+        if self.maps is None:
+            raise ValueError("readout 'mapped' needs the maps between the dictionary's members, which were not loaded")
+        mean_Md, scale_M = self.mean_Md.double(), self.scale_M.double()
+        W_raw_MdS, found = self.W_enc_MdS.double() / scale_M[:, None, None], []
+        for m, (map_Mdd, offset_Md) in enumerate(zip(self.maps.map_MMdd, self.maps.offset_MMd, strict=True)):
+            W_dS = torch.einsum("mde,mes->ds", map_Mdd, W_raw_MdS)
+            rest_Md = mean_Md[m] @ map_Mdd + offset_Md - mean_Md
+            b_S = self.b_enc_S.double() + torch.einsum("md,mds->s", rest_Md, W_raw_MdS)
+            found.append(((scale_M[m] * W_dS).to(self.b_enc_S), b_S.to(self.b_enc_S)))
+        return found
+
+    def complete(self, h_B2d: torch.Tensor, readout: Readout) -> torch.Tensor:
+        """Raw activations of the first and the last member -> of all members (B, M, d).
+
+        Of members between them there are none on these texts: their slots get the mean of what either end says of
+        them, itself or, `mapped`, what its stream predicts.
+        """
+        slots = [h_B2d[:, 0]]
+        for o in range(1, len(self.members) - 1):
+            said = []
+            for m, h_Bd in ((0, h_B2d[:, 0]), (-1, h_B2d[:, 1])):
+                if readout == "mapped":
+                    said.append((h_Bd.double() @ self.maps.map_MMdd[m, o] + self.maps.offset_MMd[m, o]).to(h_Bd.dtype))
+                else:
+                    x_Bd = (h_Bd - self.mean_Md[m]) / self.scale_M[m]
+                    said.append(x_Bd * self.scale_M[o] + self.mean_Md[o])
+            slots.append(sum(said) / 2)
+        return torch.stack([*slots, h_B2d[:, 1]], dim=1)
+
+    def readout_raw(self, member: int, readout: Readout) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """W_dS, bias_S and floor_S with f(h) = pre where pre = h W + bias > floor, else 0, for raw rows h of a member.
+
+        `encode_one`, folded as `fold` does: in float64, rounded once to float32, instead of for every token.
+        """
+        W_dS, bias_S = self.one_sided(member, readout, torch.float64)
+        W_dS = W_dS / self.scale_M[member].double()
+        bias_S = bias_S - self.mean_Md[member].double() @ W_dS
+        floor_S = torch.zeros_like(bias_S) if self.threshold is None else _threshold_on_pre(self)
+        return W_dS.float(), bias_S.float(), floor_S.clamp(min=0).float()
 
     def decode(self, z_BS: torch.Tensor) -> torch.Tensor:
         """Code -> reconstruction of every member in raw units (B, M, d)."""
@@ -119,8 +183,11 @@ class Crosscoder:
         write_tensors(folder / NORMALISATION, tensors, {"crosscoder": canonical_json(facts)})
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Crosscoder":
-        """Read what `save` wrote. Raises ArtifactError naming a file that is missing, cut short or of another save."""
+    def load(cls, folder: str | Path, readout: Readout = "swap") -> "Crosscoder":
+        """Read what `save` wrote, and the maps beside it where the readout needs them.
+
+        Raises ArtifactError naming a file that is missing, cut short or of another save.
+        """
         folder = Path(folder)
         normalisation, header = read_tensors(folder / NORMALISATION)
         weights, _ = read_tensors(folder / WEIGHTS)
@@ -133,7 +200,8 @@ class Crosscoder:
             ) from error
         if digest_of(folder / WEIGHTS) != expected:
             raise ArtifactError(folder / WEIGHTS, f"not the weights that {NORMALISATION} belongs to", REMEDY)
-        return unfold(weights, normalisation, facts)
+        maps = MemberMaps.load(folder / MAPS, facts["members"]) if readout == "mapped" else None
+        return replace(unfold(weights, normalisation, facts), maps=maps)
 
 
 def fold(crosscoder: Crosscoder) -> dict[str, torch.Tensor]:
@@ -151,10 +219,15 @@ def fold(crosscoder: Crosscoder) -> dict[str, torch.Tensor]:
         "b_dec": (crosscoder.b_dec_Md.double() * scale_M1 + mean_Md).flatten(),
     }
     if crosscoder.threshold is not None:
-        norms_S = latent_norms(crosscoder.W_dec_SMd.double())
-        # a latent without a decoder exceeds no threshold, not even 0
-        folded["threshold"] = torch.where(norms_S > 0, crosscoder.threshold / norms_S, torch.inf)
+        folded["threshold"] = _threshold_on_pre(crosscoder)
     return {name: tensor.float() for name, tensor in folded.items()}
+
+
+def _threshold_on_pre(crosscoder: Crosscoder) -> torch.Tensor:
+    """What pre_k must exceed for z_k * norms_k to exceed the threshold, float64 (S,)."""
+    norms_S = latent_norms(crosscoder.W_dec_SMd.double())
+    # a latent without a decoder exceeds no threshold, not even 0
+    return torch.where(norms_S > 0, crosscoder.threshold / norms_S, torch.inf)
 
 
 def unfold(weights: dict[str, torch.Tensor], normalisation: dict[str, torch.Tensor], facts: dict) -> Crosscoder:

@@ -9,7 +9,9 @@ import torch
 from rlgen.activations.batches import ahead
 from rlgen.activations.shards import Shards
 from rlgen.dictionaries.crosscoder import Crosscoder
+from rlgen.dictionaries.member_maps import MemberMaps
 from rlgen.files import ArtifactError, read_tensors
+from rlgen.names import Readout
 
 ROWS_PER_BATCH = 2048
 
@@ -21,10 +23,11 @@ def batches(shards: Shards, indices: Sequence[int], device: torch.device) -> Ite
             yield rows_BMd.to(device, torch.float32)
 
 
-def load_crosscoder(folder: Path, device: torch.device) -> Crosscoder:
-    """A trained dictionary with its tensors on the device."""
-    crosscoder = Crosscoder.load(folder)
-    tensors = {name: value.to(device) for name, value in vars(crosscoder).items() if isinstance(value, torch.Tensor)}
+def load_crosscoder(folder: Path, device: torch.device, readout: Readout = "swap") -> Crosscoder:
+    """A trained dictionary with its tensors on the device, and what a readout needs beside it."""
+    crosscoder = Crosscoder.load(folder, readout)
+    movable = (torch.Tensor, MemberMaps)
+    tensors = {name: value.to(device) for name, value in vars(crosscoder).items() if isinstance(value, movable)}
     return replace(crosscoder, **tensors)
 
 

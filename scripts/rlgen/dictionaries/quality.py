@@ -13,11 +13,11 @@ import pandas as pd
 import torch
 from pydantic import Field
 
+from rlgen.activations.stream import SEQUENCES_PER_BATCH
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.dictionaries.held_out import HeldOut
 from rlgen.strict import Strict
 
-SEQUENCES_PER_BATCH = 256
 LOGITS_PER_BATCH = 2**28  # of all variants together: a published vocabulary holds 150,000 words
 Replace = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -23,6 +23,7 @@ from rlgen.dictionaries.settings import Recipe
 
 DEAD_EVERY = 20  # steps between two looks at which latents are dead
 POINTS = 100  # points per curve
+STATISTICS = ("idle_rows_S", "threshold", "dead_D", "mean_Md", "scale_M")  # what a run keeps beside what Adam changes
 
 
 def step_made_by(
@@ -45,6 +46,8 @@ class Training:
     idle_rows_S: torch.Tensor  # rows since the latent last fired
     threshold: torch.Tensor  # running mean of the smallest kept value (batchtopk, shared_latents)
     dead_D: torch.Tensor  # indices of latents dead at the last look
+    mean_Md: torch.Tensor  # of raw rows; with the scale part of the run, because computing them reads the harvest
+    scale_M: torch.Tensor
     ranks: Ranks = ALONE
     step: int = 0
     points: list[tuple[int, dict[str, torch.Tensor | float]]] = field(default_factory=list)
@@ -53,7 +56,10 @@ class Training:
     def start(
         cls, recipe: Recipe, members: int, d: int, seed: int, device: torch.device | str, ranks: Ranks = ALONE
     ) -> "Training":
-        """A fresh run. Raises ValueError for a contrastive loss on rows that lie with several processes."""
+        """A fresh run, whose rows count as normalised until `normalise` says by what they are to be.
+
+        Raises ValueError for a contrastive loss on rows that lie with several processes.
+        """
         if recipe.alignment == "contrastive" and ranks.size > 1:
             raise ValueError(f"alignment contrastive: rows lie with {ranks.size} processes, expected one")
         S, made_by = recipe.latents, step_made_by(device, ranks, recipe.alignment)
@@ -70,8 +76,22 @@ class Training:
             idle_rows_S=torch.zeros(S, dtype=torch.int64, device=device),
             threshold=torch.zeros((), device=device),
             dead_D=torch.zeros(0, dtype=torch.int64, device=device),
+            mean_Md=torch.zeros(members, d, device=device),
+            scale_M=torch.ones(members, device=device),
             ranks=ranks,
         )
+
+    def normalise(self, mean_Md: torch.Tensor, scale_M: torch.Tensor) -> None:
+        """Take rows as (h - mean) / scale from now on, both in raw units."""
+        self.mean_Md, self.scale_M = mean_Md.to(self.mean_Md.device), scale_M.to(self.scale_M.device)
+
+    def normalised(self, rows_BMd: torch.Tensor) -> torch.Tensor:
+        """What `advance` takes, of raw rows on this run's device, in the memory of the batch where that has this type.
+
+        Computed in float32, returned in the recipe's precision.
+        """
+        rows_BMd = rows_BMd.float().sub_(self.mean_Md).div_(self.scale_M[:, None])
+        return rows_BMd.to(getattr(torch, self.recipe.precision))
 
     def advance(self, rows_BMd: torch.Tensor) -> None:
         """One step of Adam on one normalised batch, or on this process's rows of it."""
@@ -102,14 +122,15 @@ class Training:
 
         The tensors are the live ones: save them before the next step.
         """
-        tensors = {"idle_rows_S": self.idle_rows_S, "threshold": self.threshold, "dead_D": self.dead_D}
+        tensors = {name: getattr(self, name) for name in STATISTICS}
         for name, parameter in self.parameters.named_parameters():
             tensors[name] = parameter.detach()
             tensors[f"{name}.first"], tensors[f"{name}.second"] = self.moments[name]
         values = [[float(value) for value in measures.values()] for _, measures in self.points]
         tensors["points"] = torch.tensor(values, dtype=torch.float64)  # not JSON: it cannot hold what is not finite
         metrics = list(self.points[0][1]) if self.points else []
-        return tensors, {"step": self.step, "metrics": metrics, "points_at": [step for step, _ in self.points]}
+        facts = {"step": self.step, "metrics": metrics, "points_at": [step for step, _ in self.points]}
+        return tensors, facts | {"step_made_by": step_made_by(self.threshold.device, self.ranks, self.recipe.alignment)}
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
@@ -118,9 +139,8 @@ class Training:
             parameter.copy_(tensors[name])
             for moment, kind in zip(self.moments[name], ("first", "second"), strict=True):
                 moment.copy_(tensors[f"{name}.{kind}"])
-        self.idle_rows_S, self.threshold, self.dead_D = (
-            tensors[name].to(self.threshold.device) for name in ("idle_rows_S", "threshold", "dead_D")
-        )
+        for name in STATISTICS:
+            setattr(self, name, tensors[name].to(self.threshold.device))
         values = tensors["points"].tolist()
         points = [dict(zip(facts["metrics"], row, strict=True)) for row in values]
         self.points = list(zip(facts["points_at"], points, strict=True))

@@ -25,6 +25,7 @@ from rlgen.features.gates import Direction, learn_gates
 from rlgen.features.mediation import populations
 from rlgen.files import read_parquet
 from rlgen.models.checkpoints import load_model, load_tokenizer
+from rlgen.names import Readout
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 from rlgen.tasks.samples import read_samples
@@ -41,7 +42,7 @@ class ForcedModels(Strict):
     tuned: str
     layer: int = Field(ge=0)
     positions: Literal["completion", "all"]
-    readout: Literal["swap", "own"]
+    readout: Readout
     critical: Literal["gained", "lost"]
     doses: list[float] = Field(min_length=1)
     completion_tokens: int | None = Field(ge=1, description="tokens of a text that count; null: all, words are tokens")
@@ -77,7 +78,7 @@ class Subjects:
         device: torch.device,
     ) -> None:
         """Load everything; folders and behaviours are those of (reference, tuned)."""
-        self.cfg, self.crosscoder = cfg, load_crosscoder(dictionary, device)
+        self.cfg, self.crosscoder = cfg, load_crosscoder(dictionary, device, cfg.readout)
         features = read_parquet(dictionary / "features.parquet").sort_values("latent")
         self.alive_F = torch.from_numpy(np.flatnonzero(features["alive"].to_numpy())).to(device)
         tables = [read_parquet(path) for path in behaviours]

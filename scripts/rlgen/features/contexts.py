@@ -38,15 +38,15 @@ def context_table(
     sequence_R: torch.Tensor,
     position_R: torch.Tensor,
     token_ids_NT: torch.Tensor,
-    words: Callable[[list[int]], list[str]],
+    decode: Callable[[list[int]], str],
     contexts: int,
     context_tokens: int,
 ) -> pd.DataFrame:
     """Up to `contexts` contexts per latent, at most one per sequence: latent, member, rank, activation, text, token.
 
     `codes` yields the member's own code of R rows; `sequence_R` and `position_R` say where each row lies in
-    `token_ids_NT`; `words` turns token ids into words. `text` ends with `token`, the word at which the latent fires,
-    and holds at most `context_tokens` words. Latents that never fire have no rows.
+    `token_ids_NT`; `decode` turns token ids into text. `text` is that of at most `context_tokens` tokens, of which
+    `token` is the last, at which the latent fires. Latents that never fire have no rows.
     """
     best_KS, rows_KS = (t.cpu() for t in strongest_rows(codes, contexts * CANDIDATES_PER_CONTEXT))
     sequence_KS, position_KS = sequence_R[rows_KS].tolist(), position_R[rows_KS].tolist()
@@ -60,14 +60,14 @@ def context_table(
             if sequence in used:
                 continue
             used.add(sequence)
-            shown = words(token_ids_NT[sequence, max(0, end - context_tokens) : end].tolist())
-            table.append((latent, member, len(used), activation, " ".join(shown), shown[-1]))
+            ids = token_ids_NT[sequence, max(0, end - context_tokens) : end].tolist()
+            table.append((latent, member, len(used), activation, decode(ids), decode(ids[-1:])))
     return pd.DataFrame(table, columns=["latent", "member", "rank", "activation", "text", "token"])
 
 
 @torch.no_grad()
 def contexts(
-    held_out: HeldOut, words: Callable[[list[int]], list[str]], per_latent: int, context_tokens: int
+    held_out: HeldOut, decode: Callable[[list[int]], str], per_latent: int, context_tokens: int
 ) -> pd.DataFrame:
     """Maximally activating contexts of every latent by every member's own code ("swap" readout)."""
     sequence_R, position_R = held_out.places()
@@ -76,7 +76,7 @@ def contexts(
         codes = (held_out.crosscoder.encode_one(h_BMd[:, m], m) for h_BMd in held_out.batches())
         tables.append(
             context_table(
-                member, codes, sequence_R, position_R, held_out.token_ids_NT, words, per_latent, context_tokens
+                member, codes, sequence_R, position_R, held_out.token_ids_NT, decode, per_latent, context_tokens
             )
         )
     return pd.concat(tables, ignore_index=True)

@@ -125,7 +125,7 @@ def course_rows(model: str, displacement_M: NDArray[np.float64]) -> list[dict]:
     ]
 
 
-def overlap_rows(
+def pair_rows(
     model: str,
     reading: str,
     score_CS: NDArray,
@@ -215,7 +215,7 @@ def _course_rows(
     rows = course_rows(course.model, mean_displacement(held_out()))
     for reading, (score_CS, alive_S) in scores.items():
         rng = np.random.default_rng(stream_seed(cfg.seed, "dynamics", course.model, reading))
-        rows += overlap_rows(course.model, reading, score_CS, alive_S, cfg.top, cfg.random_draws, rng)
+        rows += pair_rows(course.model, reading, score_CS, alive_S, cfg.top, cfg.random_draws, rng)
     return rows
 
 

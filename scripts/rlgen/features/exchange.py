@@ -12,16 +12,17 @@ batch, S latents, F of them in the pool, d width of the residual stream.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
 from rlgen.activations.forced import Forced, Ids
-from rlgen.dictionaries.crosscoder import Crosscoder
-from rlgen.models.generation import Hook, edited
+from rlgen.dictionaries.crosscoder import ENDS, Crosscoder
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.logprobs import kl_and_slope
 from rlgen.models.residual import sequences_per_pass
+from rlgen.names import Readout
 
 ROWS_PER_PRODUCT = 4096  # rows whose codes stand in memory together
 MOST_SEQUENCES = 256
@@ -29,23 +30,23 @@ MOST_SEQUENCES = 256
 
 @dataclass(frozen=True)
 class Exchange:
-    """What exchanging the latents `pool_F` adds to the stream of member `running` (0: the reference, 1: the tuned)."""
+    """What exchanging the latents `pool_F` adds to the stream of the reference (running 0) or the tuned model (1)."""
 
     crosscoder: Crosscoder
     running: int
-    readout: Literal["swap", "own"]
+    readout: Readout
     pool_F: torch.Tensor
 
     @cached_property
     def direction_Fd(self) -> torch.Tensor:
         """What one unit of a latent's activation adds, raw units."""
-        raw_S2d = self.crosscoder.decoder_raw_SMd[self.pool_F]
-        return raw_S2d[:, 1 - self.running] - raw_S2d[:, self.running]
+        raw_FMd = self.crosscoder.decoder_raw_SMd[self.pool_F]
+        return raw_FMd[:, ENDS[1 - self.running]] - raw_FMd[:, ENDS[self.running]]
 
     def code(self, h_Nd: torch.Tensor) -> torch.Tensor:
         """One-sided readout of the pool's latents (N, F)."""
         h_Nd = h_Nd.to(torch.promote_types(h_Nd.dtype, torch.float32))
-        return self.crosscoder.encode_one(h_Nd, self.running, self.readout)[:, self.pool_F]
+        return self.crosscoder.encode_one(h_Nd, ENDS[self.running], self.readout)[:, self.pool_F]
 
     def change(self, h_Nd: torch.Tensor, gate_F: torch.Tensor) -> torch.Tensor:
         """sum_F g_k f_k(h) (d_k^goal - d_k^running), (N, d)."""
@@ -100,11 +101,11 @@ class Pair:
     ) -> Outcome:
         """KL of one batch under the exchange with these gates, once per variant of its scale; slopes where asked."""
         forced = Forced.of([self.texts[i] for i in samples]).to(self.running.device)
-        place_BT = (
-            torch.arange(forced.ids_BT.shape[1], device=forced.ids_BT.device)
-            <= (forced.start_B + forced.length_B)[:, None]
-        )
-        edited_BT = place_BT if self.everywhere else forced.completion_BT
+        column_T = torch.arange(forced.ids_BT.shape[1], device=forced.ids_BT.device)
+        edited_BT = forced.completion_BT
+        if self.everywhere:  # but for the first token, as in `Hook`
+            last_B1 = (forced.start_B + forced.length_B)[:, None]
+            edited_BT = edited_BT | ((column_T > 0) & (column_T <= last_B1))
         row_N = edited_BT.nonzero(as_tuple=True)[0]
         kept = {}
 

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rlgen.dictionaries.crosscoder import Crosscoder
+from rlgen.dictionaries.crosscoder import ENDS, Crosscoder, of_ends
+from rlgen.names import Readout
 
 ROWS_PER_BATCH = 4096
 Cut = Literal["cumulative", "intersection", "top"]
@@ -67,24 +68,20 @@ def group_means(
     reference_Nd: torch.Tensor,
     tuned_Nd: torch.Tensor,
     weights_GN: NDArray[np.float64],
-    readout: Literal["swap", "own"],
+    readout: Readout,
 ) -> GroupMeans:
-    """Means of codes, shift and reconstruction error under `weights_GN`, for a dictionary over two members.
+    """Means of codes, shift and reconstruction error under `weights_GN`.
 
-    Raises ValueError when the dictionary reads other than two members: the joint code needs each of them.
+    The dictionary's members between reference and tuned model have not read these texts: see `Crosscoder.complete`.
     """
-    if len(crosscoder.members) != 2:
-        raise ValueError(
-            f"the dictionary reads {', '.join(crosscoder.members)}; expected a reference and a tuned model"
-        )
     device = crosscoder.W_dec_SMd.device
     sums = None
     for start in range(0, len(reference_Nd), ROWS_PER_BATCH):
         rows = slice(start, start + ROWS_PER_BATCH)
         h_B2d = torch.stack([reference_Nd[rows], tuned_Nd[rows]], dim=1).to(device)
-        z_BS = crosscoder.encode(h_B2d)
-        error_B2d = h_B2d - crosscoder.decode(z_BS)
-        one = [crosscoder.encode_one(h_B2d[:, m], m, readout) for m in (0, 1)]
+        z_BS = crosscoder.encode(crosscoder.complete(h_B2d, readout))
+        error_B2d = h_B2d - of_ends(crosscoder.decode(z_BS))
+        one = [crosscoder.encode_one(h_B2d[:, i], member, readout) for i, member in enumerate(ENDS)]
         columns = (z_BS, one[1] - one[0], one[0], h_B2d[:, 1] - h_B2d[:, 0], error_B2d[:, 1] - error_B2d[:, 0])
         parts = [weights_GN[:, rows] @ column.double().cpu().numpy() for column in columns]
         sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
@@ -118,9 +115,9 @@ def decompose(
 
 def decompositions(crosscoder: Crosscoder, means: GroupMeans) -> list[Decomposition]:
     """The decomposition of every group's shift."""
-    raw_S2d = crosscoder.decoder_raw_SMd.double().cpu().numpy()
+    raw_S2d = of_ends(crosscoder.decoder_raw_SMd).double().cpu().numpy()
     nothing_1S = torch.zeros(1, crosscoder.n_latents, device=crosscoder.W_dec_SMd.device)
-    bias_2d = crosscoder.decode(nothing_1S)[0].double().cpu().numpy()
+    bias_2d = of_ends(crosscoder.decode(nothing_1S))[0].double().cpu().numpy()
     difference_Sd, bias_d = raw_S2d[:, 1] - raw_S2d[:, 0], bias_2d[1] - bias_2d[0]
     groups = zip(means.code_GS, means.error_Gd, means.shift_Gd, strict=True)
     return [decompose(code_S, difference_Sd, bias_d, error_d, shift_d) for code_S, error_d, shift_d in groups]
@@ -128,7 +125,7 @@ def decompositions(crosscoder: Crosscoder, means: GroupMeans) -> list[Decomposit
 
 def sizes(crosscoder: Crosscoder, means: GroupMeans) -> NDArray[np.float64]:
     """Mean length of what an exchange of each latent adds to the reference at dose 1, raw units (G, S)."""
-    raw_S2d = crosscoder.decoder_raw_SMd.double().cpu().numpy()
+    raw_S2d = of_ends(crosscoder.decoder_raw_SMd).double().cpu().numpy()
     return means.reference_GS * np.linalg.norm(raw_S2d[:, 1] - raw_S2d[:, 0], axis=1)
 
 

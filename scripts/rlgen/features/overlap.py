@@ -12,6 +12,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from rlgen.tables import ROLE_MEAN
+
 BINS_PER_AXIS = 4
 SMALLEST_STRATUM = 8  # latents; fewer bins where the pool is too small for that
 ELEMENTS_PER_CHUNK = 10_000_000  # of a (D, T, S) array of draws
@@ -93,8 +95,8 @@ def overlap_rows(
                 "intersection": observed,
                 "intersection_chance": float(shared_D.mean()),
                 "p": float((1 + (shared_D >= observed).sum()) / (1 + draws)),
-                "size_a": int(sizes.min() if task_a == "ALL" else sizes[0]),
-                "size_b": int(sizes.max() if task_a == "ALL" else sizes[1]),
+                "size_a": int(sizes.min() if task_a == ROLE_MEAN else sizes[0]),
+                "size_b": int(sizes.max() if task_a == ROLE_MEAN else sizes[1]),
             }
         )
     return rows
@@ -104,7 +106,7 @@ def _subsets(tasks: Sequence[str]) -> dict[tuple[str, str], list[int]]:
     """(task_a, task_b) of a row -> indices of the lists it is about."""
     everyone = list(range(len(tasks)))
     subsets = {(tasks[a], tasks[b]): [a, b] for a, b in combinations(everyone, 2)}
-    subsets["ALL", ""] = everyone
+    subsets[ROLE_MEAN, ""] = everyone
     if len(tasks) > 2:
-        subsets |= {("ALL", tasks[out]): [i for i in everyone if i != out] for out in everyone}
+        subsets |= {(ROLE_MEAN, tasks[out]): [i for i in everyone if i != out] for out in everyone}
     return subsets

@@ -29,7 +29,7 @@ from rlgen.features.mediation import (
     sizes,
 )
 from rlgen.features.overlap import overlap_rows, strata
-from rlgen.names import LISTED_BY
+from rlgen.names import LISTED_BY, Readout
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 
@@ -41,7 +41,7 @@ class ScoreFeatures(Strict):
     cut: Cut
     cut_share: float = Field(gt=0, lt=1)
     cut_count: int | None = Field(ge=1)
-    readout: Literal["swap", "own"]
+    readout: Readout
     critical: Literal["gained", "lost"]
     tasks: list[str] = Field(min_length=1, description="selection tasks: only they choose")
     random_draws: int = Field(ge=10)

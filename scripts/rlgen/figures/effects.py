@@ -9,13 +9,12 @@ from matplotlib.lines import Line2D
 
 from rlgen.figures import style
 from rlgen.figures.page import Settings
+from rlgen.tables import STEERING, UNEDITED
 
 COLUMNS = [
     "procedure", "state", "edit", "set_kind", "set", "form", "dose", "chosen", "role", "task", "half", "n", "metric",
     "value", "change", "change_lo", "change_hi", "seed", "subset",
 ]  # fmt: skip
-STEERING = "steering"
-UNEDITED = "none"
 AS_LONG = "equal_norm"  # the form in which rivals stand beside a set: as long as what it adds
 RANDOM_DIRECTION = "direction"
 LANES = 0.62  # share of a row over which seeds spread

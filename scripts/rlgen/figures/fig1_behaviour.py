@@ -1,4 +1,7 @@
-"""Figure 1: which training generalizes, who still knows the steps, and does a lost habit come back faster."""
+"""Figure 1: which training generalizes, and who still knows the steps.
+
+The second page: does a lost habit come back faster, or the course of training.
+"""
 
 import numpy as np
 import pandas as pd
@@ -44,37 +47,41 @@ class Settings(TasksPage):
 
 
 def draw(page: Settings, accuracy: pd.DataFrame) -> Figure:
-    """One row per reading: accuracy, steps in the task's own format, and learning again (or the course of training)."""
+    """One row per reading: accuracy, and steps in the task's own format."""
     rows = accuracy[(accuracy["half"] == "test") & (accuracy["task"] == "ALL")]
     finals, seeds, roles = final_checkpoints(rows), seeds_of(rows), page.task_roles()
     steps = "own_format" in set(rows["metric"])
-    figure, body = style.new_page(11.7, 6.6 + 2.6 * steps)
-    parts = iter(np.atleast_1d(body.subfigures(2 + steps, 1, height_ratios=[1.15, *[1] * steps, 1.05])))
-    top = next(parts)
-    _row_of_roles(top, roles, "accuracy", lambda ax, role: _finals(ax, page, finals, "accuracy", role, seeds))
+    figure, body = style.new_page(11.7, 4.6 + 2.6 * steps)
+    parts = np.atleast_1d(body.subfigures(1 + steps, 1, height_ratios=[1.1, *[1] * steps]))
+    _row_of_roles(parts[0], roles, "accuracy", lambda ax, role: _finals(ax, page, finals, "accuracy", role, seeds))
     if steps:
         label = "right steps, own format"
-        _row_of_roles(next(parts), roles, label, lambda ax, role: _finals(ax, page, finals, "own_format", role, seeds))
-    bottom, course = next(parts), _again if page.relearning else _course
-    _row_of_roles(bottom, roles, "accuracy", lambda ax, role: course(ax, page, rows, role, seeds))
-    _legends(page, top, bottom, seeds, rows)
-    style.head_and_foot(figure, _answer(page, finals), _finding(page, finals), page, _note(page, finals))
-    return figure
-
-
-def _legends(page: Settings, top: SubFigure, bottom: SubFigure, seeds: list[int], rows: pd.DataFrame) -> None:
+        _row_of_roles(parts[1], roles, label, lambda ax, role: _finals(ax, page, finals, "own_format", role, seeds))
     handles = [*style.seed_handles(seeds), style.stroke(style.GREY, "mean over seeds")]
     if page.chance or set(GUESSES.values()) & set(rows["metric"]):
         handles += [style.stroke(style.GREY, "guessing" if page.chance else "always the commonest answer", ":")]
     if page.published:
         handles += [Line2D([], [], ms=9, label="published", **style.STAR)]
-    top.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    parts[0].legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    style.head_and_foot(figure, _answer(page, finals), _finding(page, finals), page, _note(page, finals))
+    return figure
+
+
+def appendix(page: Settings, accuracy: pd.DataFrame) -> Figure | None:
+    """Learning again, or the course of training; None where the study trained nothing."""
+    rows = accuracy[(accuracy["half"] == "test") & (accuracy["task"] == "ALL")]
     drawn = {name: f"{name}: from {r.parent}" for name, r in page.relearning.items()}
-    lines = [
-        style.stroke(page.colour(m), label) for m, label in (drawn or {m: m for m in _trained(page, rows)}).items()
-    ]
-    if lines:
-        bottom.legend(handles=lines, loc="outside lower center", ncols=len(lines))
+    course, drawn = (_again, drawn) if drawn else (_course, {m: m for m in _trained(page, rows)})
+    if not drawn:
+        return None
+    finals, seeds = final_checkpoints(rows), seeds_of(rows)
+    figure, body = style.new_page(11.7, 4.6)
+    _row_of_roles(body, page.task_roles(), "accuracy", lambda ax, role: course(ax, page, rows, role, seeds))
+    handles = [style.stroke(page.colour(m), label) for m, label in drawn.items()] + style.seed_handles(seeds)
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    title = "Learning again, step by step" if page.relearning else "Accuracy over training"
+    style.head_and_foot(figure, title, _finding(page, finals), page, _note(page, finals))
+    return figure
 
 
 def _note(page: Settings, finals: pd.DataFrame) -> str:
@@ -135,7 +142,7 @@ def _finals(ax: Axes, page: Settings, finals: pd.DataFrame, metric: str, role: s
 
 def _guessing(ax: Axes, page: Settings, rows: pd.DataFrame, metric: str, role: str) -> None:
     """What answering without the prompt reaches: the same for every model."""
-    tasks, level = getattr(page.tasks, role), rows[rows["metric"] == GUESSES[metric]]["value"]
+    tasks, level = getattr(page.tasks, role), rows[rows["metric"] == GUESSES.get(metric)]["value"]
     if len(level):
         ax.axhline(level.mean(), color=style.GREY, ls=":", lw=1.2)
     elif metric == "accuracy" and all(t in page.chance for t in tasks):

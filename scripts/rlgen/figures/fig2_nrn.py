@@ -1,4 +1,7 @@
-"""Figure 2: are post-trained models' latents their own? Norm ratios, nulls, and latent scaling as the judge."""
+"""Figure 2: are post-trained models' latents their own?
+
+The first page is the tail of the norm ratio, split by latent scaling; the second holds the distributions.
+"""
 
 import numpy as np
 import pandas as pd
@@ -27,6 +30,86 @@ class Settings(Page):
 
 
 def draw(page: Settings, features: pd.DataFrame) -> Figure:
+    """One bar per recipe, pair and null: the share of alive latents in the tail, exclusive or shared after all."""
+    counted, seeds = exclusive.table(features), seeds_of(features)
+    bars = [(r, d, label, colour) for r in page.recipes for d, label, colour in _entries(page)]
+    figure, body = style.new_page(11.7, style.HEAD + style.FOOT + 1.3 + 0.34 * (len(bars) + len(page.recipes)))
+    ax, y, ticks = body.subplots(), 0.0, {}
+    for recipe, name in page.recipes.items():
+        ax.text(-0.01, y, name, fontweight="bold", ha="right", va="center", transform=ax.get_yaxis_transform())
+        for _, dictionary, label, colour in [bar for bar in bars if bar[0] == recipe]:
+            y += 1
+            ticks[y] = label
+            own = counted[(counted["dictionary"] == dictionary) & (counted["recipe"] == recipe)]
+            _bar(ax, own, y, colour, seeds)
+        y += 1.4
+    ax.set_yticks(list(ticks), list(ticks.values()))
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(max(y - 0.6, 1), -0.7)
+    ax.set_xlim(0, 1.1 * max(0.01, ax.get_xlim()[1]))
+    ax.set_xlabel(f"share of alive latents with NRN above {style.share(CUTS[0])}")
+    ax.grid(axis="x", color=style.PALE, lw=0.6)
+    full, pale = (Rectangle((0, 0), 1, 1, color=style.GREY, alpha=a, lw=0) for a in (1, 0.3))
+    body.legend([full, pale, *style.seed_handles(seeds)],
+                ["its own by latent scaling", "shared after all", *(f"seed {s}" for s in seeds)],
+                loc="outside lower center", ncols=2 + len(seeds))  # fmt: skip
+    style.head_and_foot(
+        figure,
+        answer(page, counted),
+        _finding(page, features),
+        page,
+        f"{style.count(seeds)}, marks; bars are means over seeds. NRN: share of a decoder row's norm that lies in the "
+        "post-trained model. Its own: both ν of latent scaling below .5 (right of the bar: latents by our cut / by "
+        "public code's, of those in the tail). Distributions: second page of the PDF. Seeds are the spread.",
+    )
+    return figure
+
+
+def _bar(ax: Axes, own: pd.DataFrame, y: float, colour: str, seeds: list[int]) -> None:
+    """One dictionary; `own`: its counts per seed."""
+    own = own[own["alive"] > 0]
+    if own.empty:
+        ax.text(0.005, y, "not trained", va="center", fontsize=8.5, style="italic", transform=ax.get_yaxis_transform())
+        return
+    tail, mine = own["tail"] / own["alive"], own["exclusive_ours"] / own["alive"]
+    ax.barh(y, mine.mean(), color=colour, height=0.5)
+    ax.barh(y, (tail - mine).mean(), left=mine.mean(), color=colour, alpha=0.3, height=0.5)
+    for seed, value in zip(own["seed"], tail, strict=True):
+        at = y + style.lane(seed, seeds, 0.4)
+        ax.plot(value, at, style.seed_marker(seed, seeds), color=colour, mfc="white", ms=5)
+    total = own[["exclusive_ours", "exclusive_public", "tail"]].sum()
+    said = f"{total['exclusive_ours']:.0f} / {total['exclusive_public']:.0f} of {total['tail']:.0f}"
+    ax.annotate(said, (tail.max(), y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=8.5)
+
+
+def answer(page: Settings, counted: pd.DataFrame) -> str:
+    """The title: by the first recipe, does the target have fewer latents of its own than the contrast?"""
+    recipe = next(iter(page.recipes), None)
+    own = counted[(counted["recipe"] == recipe) & (counted["alive"] > 0)]
+    shares = {}
+    for dictionary, model in page.pairs.items():
+        cells = own[own["dictionary"] == dictionary].set_index("seed")
+        if len(cells):
+            shares[model.split("@")[0]] = cells["tail"] / cells["alive"]
+    target, contrast = shares.get(page.roles.target), shares.get(page.roles.contrast)
+    if target is None:
+        return f"No alive latents of {page.roles.target} to judge"
+    name, other = page.roles.target, page.roles.contrast
+    if contrast is None:
+        return f"{style.share(target.mean())} of the alive latents are {name}'s own"
+    between = (target - contrast).dropna()
+    n, fewer, more = len(between), int((between < 0).sum()), int((between > 0).sum())
+    shares = f"({style.share(target.mean())} against {style.share(contrast.mean())} of the alive)"
+    if n and n in (fewer, more):
+        every = f" in each of {n} seeds" if n > 1 else ""
+        return f"{name} adds {'fewer' if fewer else 'more'} latents of its own than {other}{every} {shares}"
+    if not fewer + more:
+        return f"{name} adds as many latents of its own as {other} {shares}"
+    counts = f"in {fewer or 'none'} of {n} seeds, more in {more or 'none'}"
+    return f"{name} adds fewer latents of its own than {other} {counts} {shares}"
+
+
+def appendix(page: Settings, features: pd.DataFrame) -> Figure:
     """One row per recipe: distribution of the norm ratio, its tail per seed, latent scaling of the tail."""
     figure, body = style.new_page(11.7, 3.3 * len(page.recipes) + 1.7)
     seeds = seeds_of(features)
@@ -44,7 +127,7 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
     body.legend(handles=style.seed_handles(seeds), loc="outside lower center", ncols=len(seeds))
     style.head_and_foot(
         figure,
-        "Do post-trained models have latents of their own, or does the objective invent them?",
+        "Norm ratios, their tail, and latent scaling",
         _finding(page, features),
         page,
         f"{style.count(seeds)}; alive latents only (numbers in the panels). NRN: L1 norm of the post-trained model's "

@@ -1,4 +1,7 @@
-"""Figure 3: to which of three models do the latents of one common dictionary belong?"""
+"""Figure 3: to which of three models do the latents of one common dictionary belong?
+
+The first page is the triangle; the second holds every model's share.
+"""
 
 import numpy as np
 import pandas as pd
@@ -22,33 +25,77 @@ class Settings(Page):
 
 
 def draw(page: Settings, features: pd.DataFrame) -> Figure:
-    """One row per recipe: ternary density and three marginals."""
-    figure, body = style.new_page(11.7, 3.3 * len(page.recipes) + 1.4)
-    rows = features[(features["dictionary"] == page.triple) & features["alive"]]
-    dropped = features[(features["dictionary"] == page.triple) & ~features["alive"]]
-    seeds = seeds_of(rows)
-    grid = body.subplots(len(page.recipes), 4, squeeze=False, width_ratios=[1.35, 1, 1, 1])
-    for axes, (recipe, name) in zip(grid, page.recipes.items(), strict=True):
+    """Density over the triangle of three models, one per recipe."""
+    rows, dropped = _alive(page, features)
+    figure, body = style.new_page(11.7, style.HEAD + style.FOOT + 4.9)
+    axes = body.subplots(1, max(1, len(page.recipes)), squeeze=False)[0]
+    for ax, (recipe, name) in zip(axes, page.recipes.items(), strict=False):
         cells = rows[rows["recipe"] == recipe]
-        count = f"{name}: {len(cells)} alive latents, {int((dropped['recipe'] == recipe).sum())} dropped"
-        axes[0].set_title(count, loc="left")
+        ax.set_title(_count(name, cells, dropped, recipe), loc="left")
         if cells.empty:
-            for ax in axes:
-                style.say(ax, "no alive latent" if ax is axes[0] else "")
-            continue
-        _ternary(axes[0], body, page, cells)
-        for i, ax in enumerate(axes[1:]):
-            _marginal(ax, page, cells, i)
-        axes[1].set_ylabel("share of alive latents (log scale)")
+            style.say(ax, "no alive latent")
+        else:
+            _ternary(ax, body, page, cells)
     style.head_and_foot(
         figure,
-        "Which model owns the latents of a dictionary over all three?",
+        answer(page, rows),
         _finding(page, rows),
         page,
-        f"{style.count(seeds)}, their latents together in the triangle; in the margins thin lines are seeds, the thick "
-        "one their mean. MAS: share of a latent's decoder L1 norm that lies in a model; one third each = shared by all "
-        f"(cross). Bold: share of latents with more than {style.share(HALF)} in one model, per seed. No intervals: "
-        "seeds are the spread.",
+        f"{style.count(seeds_of(rows))}, their latents together. Place in the triangle: shares of a latent's decoder "
+        f"L1 norm in the three models (MAS); cross: shared by all alike; dashed: {style.share(HALF)} in one model. "
+        "Every model's share, per seed: second page of the PDF. No intervals: seeds are the spread.",
+    )
+    return figure
+
+
+def answer(page: Settings, rows: pd.DataFrame) -> str:
+    """The title: who owns latents, by the first recipe."""
+    recipe = next(iter(page.recipes), None)
+    cells = rows[rows["recipe"] == recipe]
+    if cells.empty:
+        return "No alive latents to divide among the models"
+    shares = {m: float((cells[f"mas_l1_{i}"] > HALF).mean()) for i, m in enumerate(page.members)}
+    owned = sum(shares.values())
+    owners = ", ".join(f"{m} {style.share(v)}" for m, v in sorted(shares.items(), key=lambda pair: -pair[1]))
+    if owned >= HALF:
+        return f"Most latents belong to one model ({owners})"
+    return f"{style.share(1 - owned)} of the latents are no single model's; owned by {owners}"
+
+
+def _alive(page: Settings, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Alive latents of the dictionary, and the others."""
+    own = features[features["dictionary"] == page.triple]
+    alive = own["alive"].astype(bool)
+    return own[alive], own[~alive]
+
+
+def _count(name: str, cells: pd.DataFrame, dropped: pd.DataFrame, recipe: str) -> str:
+    return f"{name}: {len(cells)} alive latents, {int((dropped['recipe'] == recipe).sum())} dropped"
+
+
+def appendix(page: Settings, features: pd.DataFrame) -> Figure:
+    """One row per recipe: every model's share of the norm."""
+    rows, dropped = _alive(page, features)
+    figure, body = style.new_page(11.7, 2.9 * len(page.recipes) + style.HEAD + style.FOOT)
+    seeds = seeds_of(rows)
+    grid = body.subplots(len(page.recipes), 3, squeeze=False)
+    for axes, (recipe, name) in zip(grid, page.recipes.items(), strict=True):
+        cells = rows[rows["recipe"] == recipe]
+        axes[0].set_title(_count(name, cells, dropped, recipe), loc="left")
+        for i, ax in enumerate(axes):
+            if cells.empty:
+                style.say(ax, "no alive latent" if i == 0 else "")
+            else:
+                _marginal(ax, page, cells, i)
+        axes[0].set_ylabel("share of alive latents (log scale)")
+    style.head_and_foot(
+        figure,
+        "Every model's share of the latents",
+        _finding(page, rows),
+        page,
+        f"{style.count(seeds)}: thin lines are seeds, the thick one their mean. MAS: share of a latent's decoder L1 "
+        f"norm that lies in a model; one third each = shared by all (dotted). Bold: share of latents with more than "
+        f"{style.share(HALF)} in one model, per seed. No intervals: seeds are the spread.",
     )
     return figure
 
@@ -60,7 +107,9 @@ def _ternary(ax: Axes, part: SubFigure, page: Settings, cells: pd.DataFrame) -> 
     density = ax.hexbin(
         x_S, y_S, gridsize=28, extent=(0, 1, 0, 0.87), bins="log", mincnt=1, cmap="viridis_r", linewidths=0.1
     )
-    scale = part.colorbar(density, ax=ax, format="%g", label="latents per cell", shrink=0.75, pad=0.02)
+    scale = part.colorbar(
+        density, ax=ax, format="%g", label="latents per cell", shrink=0.6, pad=0.0, orientation="horizontal"
+    )
     scale.solids.set_rasterized(False)
     loop_42 = np.vstack([CORNERS_32, CORNERS_32[:1]])
     ax.plot(*loop_42.T, color="#555555", lw=0.9)

@@ -1,4 +1,7 @@
-"""Figure 4: when do the features of post-training appear, counted in steps and in distance covered?"""
+"""Figure 4: when do the features of post-training appear?
+
+The first page counts in steps; the second holds the matrices and the distance covered.
+"""
 
 import numpy as np
 import pandas as pd
@@ -23,6 +26,58 @@ class Settings(Page):
 
 
 def draw(page: Settings, dynamics: pd.DataFrame) -> Figure:
+    """Overlap with the final list against steps, a panel per reading."""
+    figure, body = style.new_page(11.7, style.HEAD + style.FOOT + 3.6)
+    seeds = seeds_of(dynamics)
+    for ax, (reading, words) in zip(body.subplots(1, 2), READINGS.items(), strict=True):
+        rows = dynamics[(dynamics["reading"] == reading) & dynamics["model"].isin(page.models)]
+        if rows.empty:
+            style.say(ax, "this reading was not made")
+            continue
+        _approach(ax, page, rows, dynamics[dynamics["kind"] == "steps"], "steps", seeds)
+        ax.set_title(f"Lists {words}", loc="left", fontweight="bold")
+        ax.set_ylabel("overlap with the final list")
+    handles = [style.stroke(style.model_colour(m, page.roles), m) for m in page.models] + style.seed_handles(seeds)
+    handles += [style.stroke(style.GREY, "chance (range of random lists)", "--")]
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    style.head_and_foot(
+        figure,
+        answer(page, dynamics),
+        _finding(page, dynamics),
+        page,
+        f"{style.count(seeds)}, a line each; top {page.top} lists of alive latents. Chance: mean and 95 % range of "
+        "lists drawn at random from the alive latents. All pairs of checkpoints, and overlap against "
+        "distance covered: second page of the PDF.",
+    )
+    return figure
+
+
+def answer(page: Settings, dynamics: pd.DataFrame) -> str:
+    """The title: how much of the final list stands at the first checkpoint, and who is settled earlier."""
+    rows = dynamics[(dynamics["kind"] == "overlap") & (dynamics["reading"] == "joint")]
+    first = {}
+    for model in page.models:
+        own = rows[(rows["model"] == model) & rows["value"].notna()]
+        own = own[(own["a"] == own["a"].min()) & (own["b"] == own["b"].max())]
+        if len(own):
+            first[model] = own.set_index("seed")["value"]
+    if not first:
+        return "No lists over training to compare"
+    shares = " and ".join(f"{style.share(v.mean())} of {model}'s" for model, v in first.items())
+    said = f"At the first checkpoint {shares} final list stand"
+    if len(first) != 2:
+        return said
+    (a, of_a), (b, of_b) = first.items()
+    between = (of_a - of_b).dropna()
+    n, early, late = len(between), int((between > 0).sum()), int((between < 0).sum())
+    if n and n in (early, late):
+        return f"{said}: {a if early else b} is settled earlier" + (f" in each of {n} seeds" if n > 1 else "")
+    if not early + late:
+        return f"{said}: neither is settled earlier"
+    return f"{said}: {a} is settled earlier in {early or 'none'} of {n} seeds, {b} in {late or 'none'}"
+
+
+def appendix(page: Settings, dynamics: pd.DataFrame) -> Figure:
     """One row per reading: overlap matrix of each model, then overlap with the end against steps and displacement."""
     models = page.models
     figure, body = style.new_page(11.7, 8.0)
@@ -46,7 +101,7 @@ def draw(page: Settings, dynamics: pd.DataFrame) -> Figure:
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     style.head_and_foot(
         figure,
-        "When do the post-trained features appear, and is that early or only far along the way?",
+        "Overlap of every pair of checkpoints, and against the distance covered",
         _finding(page, dynamics),
         page,
         f"{style.count(seeds)}; top {page.top} lists of alive latents. Matrices: mean over seeds of the shared part of "

@@ -1,4 +1,7 @@
-"""Figure 5: which features mediate, and are they the same on every task beyond chance?"""
+"""Figure 5: which features mediate, and are they the same on every task beyond chance?
+
+The first page is the answer, overlap against chance; the second holds scores, sets and pairs of tasks.
+"""
 
 import numpy as np
 import pandas as pd
@@ -27,13 +30,100 @@ SHOWN_FROM = 0.04  # latents scoring below this share of the task's maximum are 
 
 
 class Settings(Page):
-    """`procedures`: every way to choose a set; rows stand in the order of their names. `selection`: its tasks."""
+    """`procedures`: every way to choose a set; rows stand in the order of their names. `selection`: its tasks.
+
+    `leading`: the procedure that the title is about.
+    """
 
     procedures: dict[str, Procedure]
     selection: list[str]
+    leading: str | None = None
+
+
+LOOKS = {  # population -> label and filling
+    "critical": ("lists from samples that only one model gets right", True),
+    "noncritical": ("lists from samples that both models get right", False),
+}
 
 
 def draw(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.DataFrame) -> Figure:
+    """Overlap minus chance, a row per procedure and seed: shared by all tasks, and by two of them."""
+    seeds = seeds_of(sets)
+    names = sorted(page.procedures, key=lambda name: name != page.leading)
+    figure, body = style.new_page(11.7, style.HEAD + style.FOOT + 1.3 + 0.25 * (len(seeds) + 1.5) * len(names))
+    whole = overlap[(overlap["task_a"] == "ALL") & overlap["task_b"].fillna("").eq("")]
+    keys = ["procedure", "seed", "population"]
+    pairs = overlap[overlap["task_a"] != "ALL"].groupby(keys, as_index=False)[["jaccard", "chance_mean"]].mean()
+    both = body.subplots(1, 2)
+    tasks = len(page.selection)
+    for ax, table, title in zip(both, (whole, pairs), (f"all {tasks} tasks", "two tasks"), strict=True):
+        _beyond(ax, page, names, table, sets, seeds)
+        ax.set_title(f"Overlap of {title}, minus chance", loc="left", fontweight="bold")
+        ax.set_xlabel(
+            "Jaccard of the tasks' lists"
+            + ("" if table is whole else ", mean over pairs")
+            + ", minus its mean by chance"
+        )
+    handles = [style.dot(style.BLACK, text, hollow=not filled) for text, filled in LOOKS.values()]
+    handles += [style.stroke(style.PALE, "chance, 95 % range")]
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    style.head_and_foot(figure, answer(page, whole), _finding(page, sets), page,
+                        f"{style.count(seeds)}, a row each; discovery half. Chance: lists of the same lengths drawn "
+                        "within strata of frequency and norm. Scores, thresholds and pairs of tasks: second page of "
+                        "the PDF.")  # fmt: skip
+    return figure
+
+
+def _beyond(
+    ax: Axes, page: Settings, names: list[str], table: pd.DataFrame, sets: pd.DataFrame, seeds: list[int]
+) -> None:
+    """Overlap minus chance; bars: the range of chance, where the table holds one."""
+    y, across = 0.0, ax.get_yaxis_transform()
+    for name in names:
+        own = table[table["procedure"] == name]
+        ax.text(-0.02, y, name, fontweight="bold", ha="right", va="center", transform=across)
+        colour = style.PROCEDURE_COLOURS[list(page.procedures).index(name) % len(style.PROCEDURE_COLOURS)]
+        for i, seed in enumerate(seeds):
+            at = y + 1 + i
+            ax.text(-0.02, at, f"seed {seed}", va="center", ha="right", transform=across)
+            cells = own[(own["seed"] == seed) & own["jaccard"].notna()]
+            if cells.empty:
+                ax.text(0.02, at, "no lists to compare", va="center", style="italic", transform=across)
+            for r in cells.itertuples():
+                filled = LOOKS[r.population][1]
+                if filled and "chance_lo" in cells:
+                    ends = [r.chance_lo - r.chance_mean, r.chance_hi - r.chance_mean]
+                    ax.plot(ends, [at, at], color=style.PALE, lw=7, solid_capstyle="butt", zorder=1)
+                beside = at - 0.15 if filled else at + 0.15
+                face = colour if filled else "white"
+                ax.plot(r.jaccard - r.chance_mean, beside, "o", color=colour, mfc=face, ms=6.5, mew=1.4)
+        y += len(seeds) + 1.5
+    ax.set_ylim(max(y - 0.3, 1), -0.7)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.axvline(0, color="black", lw=0.8, zorder=0)
+    ax.grid(axis="x", color=style.PALE, lw=0.6)
+
+
+def answer(page: Settings, whole: pd.DataFrame) -> str:
+    """The title: do all tasks of the leading procedure share features beyond chance, and do other samples?"""
+    own = whole[(whole["procedure"] == page.leading) & whole["jaccard"].notna()]
+    critical = own[own["population"] == "critical"].set_index("seed")
+    n = len(critical)
+    if not n:
+        return f"{page.leading or 'No procedure'} has no lists to compare"
+    beyond = int((critical["jaccard"] > critical["chance_hi"]).sum())
+    where = "" if n == 1 else f" in each of {n} seeds" if beyond in (0, n) else f" in {beyond} of {n} seeds"
+    shared = "no more features than chance does" if not beyond else "features beyond chance"
+    others = own.loc[own["population"] == "noncritical", "jaccard"]
+    means = (
+        f"overlap {style.share(critical['jaccard'].mean())}, by chance {style.share(critical['chance_mean'].mean())}"
+    )
+    means += f", where both models are right {style.share(others.mean())}" if len(others) else ""
+    return f"All {len(page.selection)} tasks share {shared}{where} ({means})"
+
+
+def appendix(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.DataFrame) -> Figure:
     """One row per procedure: scores per task, sets per seed, overlap matrix, intersection against chance."""
     figure, body = style.new_page(11.7, 2.6 * len(page.procedures) + 1.75)
     seeds = seeds_of(sets)
@@ -61,7 +151,7 @@ def draw(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.D
     samples = f"{int(critical.min())} to {int(critical.max())}" if len(critical.dropna()) else "no"
     style.head_and_foot(
         figure,
-        "Which features mediate generalization, and are they the same on every task beyond chance?",
+        "Scores, sets and overlaps of every procedure",
         _finding(page, sets),
         page,
         f"{style.count(seeds)}; {samples} critical samples per task and seed, discovery half (gained: reference wrong, "

@@ -1,4 +1,8 @@
-"""Figure 8: does each method find the planted cause? Alignment with it, and effect against steering by it."""
+"""Figure 8: does each method find the planted cause?
+
+The first page is the answer, alignment with the cause and what it is worth; the second holds carried shares and
+steering by the cause itself.
+"""
 
 import numpy as np
 import pandas as pd
@@ -21,6 +25,47 @@ ROLE = "selection"
 
 
 def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
+    """Left: cosine with the planted direction per method and seed; right: effect against it."""
+    figure, body = style.new_page(11.7, 5.6)
+    rows, seeds = effects.reported(table), seeds_of(recovery)
+    methods = list(dict.fromkeys([*page.procedures, *recovery["procedure"]]))
+    methods.sort(key=lambda method: method != page.leading)
+    left, right = body.subplots(1, 2, width_ratios=[1.3, 1])
+    _quantity(left, page, recovery, "cosine", methods, seeds)
+    left.set_xlabel("cosine with the planted direction (grey: 95 % of random sets)")
+    left.set_title("Along the planted cause?", loc="left", fontweight="bold")
+    _effect_by_alignment(right, page, rows, recovery, seeds)
+    handles = [*style.seed_handles(seeds), *(style.dot(_colour(page, m), m, marker="D") for m in page.procedures)]
+    handles += [style.dot(style.SHIFT_COLOUR, "mean shifts", marker="D")]
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    style.head_and_foot(figure, answer(page, recovery), _finding(page, recovery, methods), page,
+                        f"{style.count(seeds)}, each a mark; {_prompts(rows)} test prompts per seed for effects. Bars: "
+                        "95 % bootstrap intervals within a seed. Grey: 95 % of random sets of as many alive latents "
+                        "(shifts: of random directions), tick: median; P: share of them that reach the value. Carried "
+                        "shares and steering: second page of the PDF.")  # fmt: skip
+    return figure
+
+
+def answer(page: Settings, recovery: pd.DataFrame) -> str:
+    """The title: does the leading set's change point along the planted cause, more than random sets do?"""
+    cells = recovery[(recovery["quantity"] == "cosine") & (recovery["procedure"] == page.leading)]
+    cells = cells.dropna(subset=["value", "chance_hi"])
+    n, beyond = len(cells), int((cells["value"] > cells["chance_hi"]).sum())
+    if not n:
+        return f"{page.leading or 'No procedure'} has no set to hold against the planted cause"
+    mean = f"(cosine {style.share(cells['value'].mean())}, random sets {style.share(cells['chance'].mean())})"
+    if beyond == n:
+        return f"The set's change points along the planted cause{' in every seed' if n > 1 else ''} {mean}"
+    if not beyond:
+        return f"The set's change points along the planted cause no more than random sets do {mean}"
+    return f"The set's change points along the planted cause, beyond random sets, in {beyond} of {n} seeds {mean}"
+
+
+def _prompts(rows: pd.DataFrame) -> str:
+    return "/".join(str(int(n)) for n in sorted(rows.loc[rows["role"] == ROLE, "n"].unique())) or "0"
+
+
+def appendix(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """Above: recovery per method and seed. Below: steering by the truth, and effect against alignment."""
     figure, body = style.new_page(11.7, 8.2)
     rows, seeds = effects.reported(table), seeds_of(recovery)
@@ -44,13 +89,12 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
     handles += [style.dot(_colour(page, m), m, marker="D") for m in page.procedures]
     handles += [style.dot(style.SHIFT_COLOUR, "mean shifts", marker="D")]
     bottom.legend(handles=handles, loc="outside lower center", ncols=(len(handles) + 1) // 2)
-    counts = "/".join(str(int(n)) for n in sorted(rows.loc[rows["role"] == ROLE, "n"].unique())) or "0"
     style.head_and_foot(
         figure,
-        "Does each method find the planted cause of generalization?",
+        "Every procedure against the planted cause: what it carries, and what steering by the cause does",
         _finding(page, recovery, methods),
         page,
-        f"{style.count(seeds)}, each a mark; {counts} test prompts per seed for effects. Bars: 95 % bootstrap "
+        f"{style.count(seeds)}, each a mark; {_prompts(rows)} test prompts per seed for effects. Bars: 95 % bootstrap "
         "intervals within a seed. Grey: 95 % of random sets of as many alive latents (shifts: of random directions); "
         "P: share of them that reach the value. Truth: stream of the same texts under a careful minus under a careless "
         "header, times the dose. Dashed: the header itself in the prompt. Methods at their own dose.",

@@ -6,31 +6,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pydantic import Field
 
 from rlgen.figures import style
-from rlgen.figures.page import Page, seeds_of
+from rlgen.figures.page import seeds_of
+from rlgen.figures.variants import COLUMNS, Settings, answer, changed_verdicts, finding, own_rows, readable
 
-COLUMNS = [
-    "factor", "variant", "seed", "quantity", "state", "role", "metric", "rival", "form", "claim", "value", "lo", "hi",
-    "chance", "chance_lo", "chance_hi", "p", "note",
-]  # fmt: skip
+__all__ = ["COLUMNS", "Settings", "appendix", "draw"]
+
 ROW, HEADING = 0.25, 0.8  # inches of a row, and the share of one that the name of a factor takes
 LANES = 0.5
 OWN_DOSE = "own_dose"
 RIVALS = {"random": "random sets", "size": "size-only set", "shift-in_domain": "in-domain mean shift"}
-
-
-class Settings(Page):
-    """`factors`: factor -> variant -> what it changes, in words; `main` is the procedure that is varied."""
-
-    main: str
-    target: str
-    factors: dict[str, dict[str, str]]
-    replicates: list[str] = Field(description="variants that change nothing but the dictionary's seed")
-    nulls: list[str] = Field(description="variants that read a null dictionary")
-    margin: float
-    same_cosine: float
 
 
 class Panel(NamedTuple):
@@ -41,16 +27,31 @@ class Panel(NamedTuple):
     quantity: str
     state: str = ""
     role: str = ""
+    rival: str = ""  # whose row it is, where that is not the set itself
+    form: str = OWN_DOSE
 
 
 def draw(page: Settings, table: pd.DataFrame) -> Figure:
     """One row per variant: what it finds, where that points, what it does, beside chance, rivals and the main one."""
     table, seeds = readable(table), seeds_of(table)
-    places, headings = rows_of(page)
+    return _forest(page, table, panels_of(page), answer(page, table), finding(page, table), note(page, seeds))
+
+
+def appendix(page: Settings, table: pd.DataFrame) -> Figure:
+    """The same rows: latents found again, samples ranked alike, paired differences from the main set and a rival."""
+    table, seeds = readable(table), seeds_of(table)
+    what = "Variants against the main procedure: latents, samples, and paired differences"
+    rivals = f"Minus the size-only set: both add as much. {note(page, seeds)}"
+    return _forest(page, table, details_of(page), what, finding(page, table), rivals)
+
+
+def _forest(page: Settings, table: pd.DataFrame, panels: list[Panel], title: str, below: str, foot: str) -> Figure:
+    """A page of panels that share their rows."""
+    seeds, (places, headings) = seeds_of(table), rows_of(page)
     bottom = max(places.values()) + 0.6
     figure, body = style.new_page(11.7, ROW * bottom + 2.3)
-    panels = panels_of(page)
-    axes = body.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=[0.8, 0.8, 1.1, 1.1, 1.1])[0]
+    widths = [1.1 if panel.role else 0.8 for panel in panels]
+    axes = body.subplots(1, len(panels), sharey=True, squeeze=False, width_ratios=widths)[0]
     for ax, panel in zip(axes, panels, strict=True):
         _panel(ax, page, panel, of_panel(table, panel), places, seeds)
         ax.set_ylim(bottom, -0.6)
@@ -61,16 +62,8 @@ def draw(page: Settings, table: pd.DataFrame) -> Figure:
     handles += [style.dot(style.SHIFT_COLOUR, RIVALS["shift-in_domain"], marker="d")]
     handles += [style.stroke(style.PALE, "main recipe (band)"), style.stroke(style.GREY, "chance, 95 %")]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    style.head_and_foot(
-        figure, "Does the finding depend on how one looks?", finding(page, table), page, note(page, seeds)
-    )
+    style.head_and_foot(figure, title, below, page, foot)
     return figure
-
-
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with empty texts in place of missing ones."""
-    texts = ["state", "role", "metric", "rival", "form", "claim", "note"]
-    return table.assign(**{column: table[column].astype(object).where(table[column].notna(), "") for column in texts})
 
 
 def panels_of(page: Settings) -> list[Panel]:
@@ -85,14 +78,32 @@ def panels_of(page: Settings) -> list[Panel]:
     ]
 
 
+def details_of(page: Settings) -> list[Panel]:
+    """What the second page shows of every variant."""
+    reference, target, against = page.roles.reference, page.target, "accuracy minus main,\nselection tasks"
+    return [
+        Panel("The same latents?", "matched share of\nalive latents", "matched_share"),
+        Panel("The same samples?", "rank correlation of\ncarried shares", "carried_rank"),
+        Panel(f"Against main, {reference}", against, "against_main", reference, "selection"),
+        Panel(f"Against main, {target}", against, "against_main", target, "selection"),
+        Panel(
+            f"Against size, {reference}", "accuracy minus size-only,\nselection tasks", "difference", reference,
+            "selection", "size", "equal_norm",
+        ),
+    ]  # fmt: skip
+
+
 def of_panel(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """Rows of one panel, rivals at their own dose included."""
+    """Rows of one panel; with effects those of the rivals at their own dose."""
     rows = table[
         (table["quantity"] == panel.quantity) & (table["state"] == panel.state) & (table["role"] == panel.role)
     ]
-    if panel.quantity != "effect":
-        return rows
-    return rows[(rows["metric"] == "accuracy") & (rows["form"] == OWN_DOSE)]
+    rows = rows[rows["metric"].isin(["", "accuracy"])]
+    if panel.quantity == "effect":
+        return rows[rows["form"] == panel.form]
+    if panel.rival:
+        return rows[(rows["rival"] == panel.rival) & (rows["form"] == panel.form)].assign(rival="")
+    return rows
 
 
 def rows_of(page: Settings) -> tuple[dict[str, float], dict[str, float]]:
@@ -107,17 +118,13 @@ def rows_of(page: Settings) -> tuple[dict[str, float], dict[str, float]]:
     return places, headings
 
 
-def own_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of the set itself, without its rivals."""
-    return rows[rows["rival"] == ""]
-
-
 def _panel(
     ax: Axes, page: Settings, panel: Panel, rows: pd.DataFrame, places: dict[str, float], seeds: list[int]
 ) -> None:
     """Seeds as marks with intervals; chance and rivals in grey; the main recipe as a band."""
     band = own_rows(rows)
-    band = band[band["variant"].isin([page.main] if panel.quantity == "effect" else page.replicates)]["value"].dropna()
+    banded = [page.main] if panel.quantity in ("effect", "difference") else page.replicates
+    band = band[band["variant"].isin(banded)]["value"].dropna()
     if len(band):
         ax.axvspan(band.min(), max(band.max(), band.min() + 1e-3), color=style.PALE, alpha=0.6, lw=0, zorder=0)
     for r in rows.itertuples():
@@ -186,55 +193,6 @@ def _words(ax: Axes, page: Settings, table: pd.DataFrame, places: dict[str, floa
         ax.text(
             1.03, y, f"{size} | {told}" if told else size, transform=ax.get_yaxis_transform(), va="center", fontsize=8
         )
-
-
-def changed_verdicts(table: pd.DataFrame, main: str) -> dict[str, tuple[int, int]]:
-    """Variant -> verdicts per claim and seed that differ from the main procedure's, and how many were compared."""
-    rows = table[table["quantity"] == "verdict"]
-    said = rows.assign(word=rows["note"].str.split(":").str[0]).pivot_table(
-        index=["claim", "seed"], columns="variant", values="word", aggfunc="first"
-    )
-    if main not in said:
-        return {}
-    both = {name: said[[main, name]].dropna() if name != main else said[[main]] for name in said}
-    return {name: (int((cells[main] != cells[name]).sum()), len(cells)) for name, cells in both.items()}
-
-
-def moves(page: Settings, table: pd.DataFrame) -> pd.Series:
-    """Mean over seeds of how far each variant's accuracy in the reference lies from the main set's, selection tasks."""
-    rows = table[(table["quantity"] == "against_main") & (table["state"] == page.roles.reference)]
-    rows = rows[(rows["role"] == "selection") & (rows["metric"] == "accuracy")]
-    return rows.groupby("variant")["value"].mean()
-
-
-def finding(page: Settings, table: pd.DataFrame) -> str:
-    """Which factors move the effect by the margin or more and which do not, and with which the set is found again."""
-    moved, same, other, again, lost = moves(page, table), [], [], [], []
-    overlap = own_rows(table[table["quantity"] == "overlap"])
-    above = (overlap["value"] > overlap["chance_hi"]).groupby(overlap["variant"]).all()
-    for factor, variants in page.factors.items():
-        if set(variants) <= set(page.nulls):
-            continue
-        known = moved.reindex(list(variants)).dropna()
-        if len(known):
-            worst = known.abs().idxmax()
-            if abs(known[worst]) < page.margin:
-                same.append(factor)
-            else:
-                other.append(f"{factor} ({worst} {style.change(known[worst])})")
-        found = above.reindex(list(variants)).dropna()
-        if len(found):
-            (again if found.all() else lost).append(factor)
-    if not same and not other:
-        return "No variant was compared with the main procedure."
-    kinds = {f"by less than {style.share(page.margin)} with": same, "by more with": other}
-    moving = "; ".join(f"{words} {', '.join(names)}" for words, names in kinds.items() if names)
-    kinds = {"beyond chance in all seeds with": again, "not with": lost}
-    finding_it = "; ".join(f"{words} {', '.join(names)}" for words, names in kinds.items() if names)
-    nulls = moved.reindex(page.nulls).dropna()
-    beside = "".join(f" A null dictionary ({name}): {style.change(value)}." for name, value in nulls.items())
-    said = f"Effect in {page.roles.reference}, selection tasks, mean over seeds: moves {moving}.{beside}"
-    return said + (f" The set overlaps with the main one {finding_it}." if finding_it else "")
 
 
 def note(page: Settings, seeds: list[int]) -> str:

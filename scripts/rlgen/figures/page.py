@@ -85,10 +85,12 @@ def final_checkpoints(table: pd.DataFrame) -> pd.DataFrame:
 class Settings(Page):
     """`procedures`: how features were chosen and which edits were made; `states`: the models shown, in order.
 
-    `published` values of these `tasks` are drawn where a study repeats a paper's.
+    `leading`: the procedure that the page's title is about. `published` values of these `tasks` are drawn where a study
+    repeats a paper's.
     """
 
     procedures: dict[str, Procedure]
     states: list[str]
+    leading: str | None = None
     published: Published | None = None
     tasks: list[str] = Field(default_factory=list)

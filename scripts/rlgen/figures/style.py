@@ -5,12 +5,13 @@ Importing this module sets matplotlib's defaults for the process, whatever a use
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, wrap
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
@@ -47,9 +48,10 @@ GREY, PALE = "#8C8C8C", "#D9D9D9"
 OTHERS = (PURPLE, GREEN, ORANGE, SKY)  # models of no role
 MARKERS = "os^Dv<>Pp*h"
 TRUTH_COLOUR, SHIFT_COLOUR = GREEN, YELLOW
-HEAD, FOOT = 0.72, 0.58  # inches kept for the title and for the note
+SET_COLOUR, RIVAL_COLOUR = "#882255", "#555555"  # a procedure's set where its rivals stand beside it: no model's colour
+HEAD, FOOT = 0.95, 0.58  # inches kept for the title and for the note
 STAR = {"marker": "*", "ls": "", "mfc": "white", "mec": "black", "mew": 1.0}  # a published value, on every page
-PROCEDURE_COLOURS = (PURPLE, SKY, ORANGE, BLACK)
+PROCEDURE_COLOURS = ("#999933", "#882255", "#44AA99", "#DDAA33")  # no model's colour
 
 
 def model_colour(model: str, roles: Roles, models: Sequence[str] = ()) -> str:
@@ -81,11 +83,13 @@ def new_page(width: float, height: float) -> tuple[Figure, SubFigure]:
     return figure, body
 
 
-def head_and_foot(figure: Figure, question: str, finding: str, page: Page, note: str) -> None:
-    """Write the page's question and measured answer above, study, n and meaning of the intervals below."""
+def head_and_foot(figure: Figure, answer: str, finding: str, page: Page, note: str) -> None:
+    """Write the page's answer and the numbers behind it above, study, n and meaning of the intervals below."""
     width, height = figure.get_size_inches()
-    figure.text(0.008, 1 - 0.06 / height, question, fontsize=13, fontweight="bold", va="top")
-    figure.text(0.008, 1 - 0.34 / height, fill(finding, int(width * 13.4)), fontsize=9.5, va="top", color="#333333")
+    lines = wrap(answer, int(width * 8.4))
+    figure.text(0.008, 1 - 0.06 / height, "\n".join(lines), fontsize=13, fontweight="bold", va="top")
+    at = 1 - (0.13 + 0.21 * len(lines)) / height
+    figure.text(0.008, at, fill(finding, int(width * 13.4)), fontsize=9.5, va="top", color="#333333")
     text = fill(f"Study {page.study}. {note}", int(width * 16.2))
     figure.text(0.008, 0.05 / height, text, fontsize=8, va="bottom", color="#333333")
 
@@ -161,10 +165,17 @@ def _rounded(box: Bbox) -> np.ndarray:
     return np.round(box.get_points(), 6) + 0.0  # no negative zero
 
 
-def save(figure: Figure, pdf: str | Path, png: str | Path) -> None:
-    """Write the page as vector PDF and as PNG (150 dpi), whole or not at all, without dates or versions inside."""
-    settle(figure)
-    with atomic_path(pdf) as partial:
-        figure.savefig(partial, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+def save(figure: Figure, pdf: str | Path, png: str | Path, *more: Figure | None) -> None:
+    """Write the page as vector PDF and as PNG (150 dpi), whole or not at all, without dates or versions inside.
+
+    `more`: further pages of the PDF, for those who look closer; None is no page.
+    """
+    pages = [figure, *filter(None, more)]
+    for page in pages:
+        settle(page)
+    metadata = {"CreationDate": None, "Creator": None, "Producer": None}
+    with atomic_path(pdf) as partial, PdfPages(partial, metadata=metadata) as file:
+        for page in pages:
+            file.savefig(page)
     with atomic_path(png) as partial:
         figure.savefig(partial, format="png", dpi=150, metadata={"Software": None})

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rlgen.figures import exclusive
-from rlgen.figures import fig9_sensitivity as fig9
+from rlgen.figures import exclusive, variants
 from rlgen.figures.page import Page, TasksPage, final_checkpoints
 from rlgen.files import write_csv, write_text
+from rlgen.tables import STEERING, UNEDITED
 
 ACCURACY_COLUMNS = ["model", "checkpoint", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi"]
 EFFECT_COLUMNS = [
@@ -28,7 +28,7 @@ QUALITY_COLUMNS = [
     "loss_recovered",
     "rows",
 ]
-READINGS = {"accuracy": "", "format_blind": ", format-blind", "own_format": ", own format"}
+READINGS = {"accuracy": "", "format_blind": ", format-blind", "own_format": ", own format", "strict": ", strict"}
 QUALITY = {
     "fve": "variance explained",
     "fve_swap": "variance explained, one-sided",
@@ -53,7 +53,6 @@ SENSITIVITY = {  # title -> quantity, column, digits
     "carried rank": ("carried_rank", "value", 2),
 }
 BEATEN = [(rival, form) for rival in ("size", "random", "shift-in_domain") for form in ("own_dose", "equal_norm")]
-STEERING = "steering"
 CONTROLS = {"random": "random sets", "nrn": "top by NRN", "shift-selection": "mean shift, as long"}
 KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
 
@@ -82,7 +81,7 @@ def table1(page: TasksPage, accuracy: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
 def table2(page: Page, effects: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Effects at the chosen dose on the test half, whole and critical: (per seed with controls; seeds side by side)."""
     where = (effects["half"] == "test") & (effects["metric"] == "accuracy") & (effects["task"] == "ALL")
-    rows = effects[where & effects["chosen"].astype(bool) & (effects["edit"] != "none")]
+    rows = effects[where & effects["chosen"].astype(bool) & (effects["edit"] != UNEDITED)]
     main = rows[(rows["set_kind"] == "selected") | (rows["procedure"] == STEERING) & (rows["set_kind"] != "direction")]
     controls = rows.drop(main.index).groupby([*KEYS, "set_kind"])["change"].agg(["mean", "min", "max", "size"])
     controls = controls.reindex(columns=["mean", "min", "max", "size"]).unstack("set_kind")
@@ -123,13 +122,13 @@ def table3(page: Page, quality: pd.DataFrame, features: pd.DataFrame) -> tuple[p
     return quality[[*QUALITY_COLUMNS, *OWN]], pd.DataFrame(lines)
 
 
-def table5(page: fig9.Settings, sensitivity: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def table5(page: variants.Settings, sensitivity: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Variants of the main procedure: (every number; one row per variant, seeds side by side)."""
-    rows, lines = fig9.readable(sensitivity), []
+    rows, lines = variants.readable(sensitivity), []
     rows = rows[rows["metric"].isin(["", "accuracy"])]
-    other = fig9.changed_verdicts(rows, page.main)
+    other = variants.changed_verdicts(rows, page.main)
     named = {"main": {page.main: ""}} | page.factors
-    for factor, name, change in [(f, name, text) for f, variants in named.items() for name, text in variants.items()]:
+    for factor, name, change in [(f, name, text) for f, entries in named.items() for name, text in entries.items()]:
         own = rows[rows["variant"] == name]
         line = {"factor": factor, "variant": name, "changes": change or "–"}
         for title, (quantity, column, digits) in SENSITIVITY.items():

@@ -4,6 +4,8 @@ import sys
 
 import pandas as pd
 
+from rlgen.tables import UNEDITED
+
 KEY = ["task", "state", "sample"]
 
 
@@ -12,7 +14,7 @@ def agreement(behaviour: pd.DataFrame, interventions: pd.DataFrame) -> pd.DataFr
 
     `interventions` holds rows of unedited models (edit "none"); states and samples that are not in both are left out.
     """
-    unedited = interventions[interventions["edit"] == "none"]
+    unedited = interventions[interventions["edit"] == UNEDITED]
     columns = [*KEY, "correct", "answer_logprob"]
     both = behaviour[columns].merge(unedited[columns], on=KEY, suffixes=("", "_hooked"), validate="one_to_one")
     both["same"] = both["correct"].astype(bool) == both["correct_hooked"].astype(bool)

@@ -13,11 +13,10 @@ from rlgen.behaviour.benchmarks import BenchmarkEvaluator
 from rlgen.behaviour.lm_eval import read_tasks
 from rlgen.behaviour.reading import BenchmarkGoal
 from rlgen.behaviour.settings import BenchmarkEvaluation
-from rlgen.interventions.edits import Edits, apply
-from rlgen.interventions.runner import Condition, condition_table
+from rlgen.interventions.edits import Edits
+from rlgen.interventions.runner import Condition, Running, condition_table
 from rlgen.interventions.settings import Editing, Intervening, Steering
 from rlgen.models.checkpoints import load_model, load_tokenizer
-from rlgen.models.generation import Hook
 from rlgen.progress import Progress
 from rlgen.tasks.samples import Sample
 from rlgen.tasks.settings import Benchmark
@@ -38,11 +37,12 @@ class SteerBenchmarks(OnBenchmarks, Steering):
     """The slice that `scripts/interventions/steer_benchmarks.py` receives."""
 
 
-class BenchmarkRunner:
+class BenchmarkRunner(Running):
     """Scores conditions of one running model at one layer."""
 
     def __init__(self, model: PreTrainedModel, evaluator: BenchmarkEvaluator, layer: int, everywhere: bool) -> None:
-        self.model, self.evaluator, self.layer, self.everywhere = model, evaluator, layer, everywhere
+        super().__init__(model, layer, everywhere)
+        self.evaluator = evaluator
         evaluator.check_context(model.config.max_position_embeddings)
 
     def goal(self) -> BenchmarkGoal:
@@ -61,28 +61,21 @@ class BenchmarkRunner:
         kl = mean over the goal's first completion tokens of KL(goal || edited model), nats, where a goal is given.
         """
         rows_R = torch.tensor(samples).repeat(len(conditions))
-        condition_R = torch.arange(len(conditions)).repeat_interleave(len(samples))
-        hook_for = None if edits is None else lambda index_B: self._hook(edits, condition_R, index_B)
+        hook = None if edits is None else self.hook(edits, len(conditions), len(samples))
         progress = Progress("interventions", len(rows_R), "completions")
-        scores = self.evaluator.score(self.model, rows_R, hook_for, progress, goal)
+        scores = self.evaluator.score(self.model, rows_R, hook, progress, goal)
         return condition_table(conditions, [self.evaluator.samples[i] for i in samples], scores, scores.kl_B)
 
     def distances(self, conditions: int, edits: Edits, samples: Sequence[int], goal: BenchmarkGoal) -> np.ndarray:
         """KL(goal || edited model) of every condition on every sample, nats (C, I); nothing is generated."""
         rows_R = torch.tensor(samples).repeat(conditions)
-        condition_R = torch.arange(conditions).repeat_interleave(len(samples))
-        kl_R = self.evaluator.distances(
-            self.model, rows_R, lambda index_B: self._hook(edits, condition_R, index_B), goal
-        )
+        hook = self.hook(edits, conditions, len(samples))
+        kl_R = self.evaluator.distances(self.model, rows_R, hook, goal)
         return kl_R.view(conditions, len(samples)).numpy()
 
     def stream_on_goal(self, samples: Sequence[int], goal: BenchmarkGoal) -> torch.Tensor:
         """This model's unedited stream at the goal's completion positions of some samples, raw units (N, d)."""
         return self.evaluator.stream_on(self.model, goal, samples, self.layer)
-
-    def _hook(self, edits: Edits, condition_R: torch.Tensor, index_B: torch.Tensor) -> Hook:
-        condition_B = condition_R[index_B.cpu()].to(index_B.device)
-        return Hook(apply(edits.take(condition_B)), self.layer, self.everywhere)
 
 
 class BenchmarkBench:

@@ -5,14 +5,17 @@ random directions) is its per-prompt mean over members; beside it stands the sha
 the direction of its goal, which is up where the reference is to become the tuned model and down the other way round.
 """
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from rlgen.seeds import stream_seed
-from rlgen.stats import resamples, task_mean_interval
-from rlgen.tables import ROLE_MEAN, prompts_by_condition
+from rlgen.stats import bounds, resamples
+from rlgen.tables import ROLE_MEAN, UNEDITED, prompts_by_condition
 
 KEY = ["procedure", "state", "edit"]
 COLUMNS = [*KEY, "rival", "form", "role", "task", "half", "metric", "n", "members", "set_value", "rival_value"]
@@ -35,7 +38,7 @@ def comparisons(rows: pd.DataFrame, steering: pd.DataFrame, *, target: str, seed
     for key, own in chosen.groupby(KEY, sort=False):
         state = key[1]
         others = steered[(steered["state"] == state) & steered["edit"].isin(STEERED)]
-        unedited = steered[(steered["state"] == state) & (steered["edit"] == "none")]
+        unedited = steered[(steered["state"] == state) & (steered["edit"] == UNEDITED)]
         sign = -1 if state.partition("@")[0] == target.partition("@")[0] else 1
         for role, group in own.groupby("role", sort=False):
             parts = [group, others[others["role"] == role]]
@@ -48,48 +51,68 @@ def comparisons(rows: pd.DataFrame, steering: pd.DataFrame, *, target: str, seed
 
 def _of_role(rows: pd.DataFrame, unedited: pd.DataFrame, sign: int, seed: int, draws: int) -> Iterator[dict]:
     """Rows of every rival, form and metric: every task of a role, then their mean."""
-    family = rows["set"].str.replace(r"-\d+$", "", regex=True)
     tasks = list(dict.fromkeys(rows["task"]))
+    rows = rows.assign(condition=_conditions(rows))
+    own = {task: rows[rows["task"] == task] for task in tasks}
+    weights = {}
     for metric, column in COMPARED.items():
-        wide = {task: _wide(rows[rows["task"] == task], family, column) for task in tasks}
-        before = {task: unedited[unedited["task"] == task].set_index("sample")[column].astype(float) for task in tasks}
-        weights = {
-            task: resamples(
-                len(wide[task]), draws, np.random.default_rng(stream_seed(seed, "bootstrap", task, HALF, "half"))
-            )
-            for task in tasks
-        }
-        rivals = [key for key in dict.fromkeys((kind, form) for kind, form, _ in wide[tasks[0]]) if key[0] != SELECTED]
-        for rival, form in rivals:
-            for some in [*([task] for task in tasks), tasks]:
-                cells = [_Cell(wide[task], before[task], rival, form) for task in some]
-                name = some[0] if len(some) == 1 and some is not tasks else ROLE_MEAN
-                named = {"rival": rival, "form": form, "task": name, "metric": metric}
-                yield named | _compared(cells, [weights[task] for task in some], sign)
+        cells = {}
+        for task in tasks:
+            before = unedited[unedited["task"] == task].set_index("sample")[column].astype(float)
+            wide = prompts_by_condition(own[task], "condition", column)
+            cells[task] = _cells(wide, before)
+            if task not in weights:
+                rng = np.random.default_rng(stream_seed(seed, "bootstrap", task, HALF, "half"))
+                weights[task] = resamples(len(wide), draws, rng)
+        keys = list(cells[tasks[0]])
+        drawn_RTD = [[weights[task] @ cells[task][key].difference_N for task in tasks] for key in keys]
+        columns = [column_D for drawn_TD in drawn_RTD for column_D in (*drawn_TD, np.mean(drawn_TD, axis=0))]
+        intervals = bounds(np.stack(columns, axis=1)).T if keys else []
+        places = [(key, some) for key in keys for some in (*([task] for task in tasks), tasks)]
+        for (key, some), (lo, hi) in zip(places, intervals, strict=True):
+            name = ROLE_MEAN if some is tasks else some[0]
+            named = {"rival": key[0], "form": key[1], "task": name, "metric": metric}
+            yield named | _compared([cells[task][key] for task in some], sign) | {"lo": float(lo), "hi": float(hi)}
 
 
-def _wide(rows: pd.DataFrame, family: pd.Series, column: str) -> pd.DataFrame:
-    """Prompts of one task against (kind, form, set)."""
-    keys = pd.MultiIndex.from_arrays([family[rows.index], rows["form"], rows["set"]])
-    table = prompts_by_condition(rows.assign(condition=[" ".join(key) for key in keys]), "condition", column)
-    table.columns = pd.MultiIndex.from_tuples([tuple(name.split(" ")) for name in table.columns])
-    return table
+def _conditions(rows: pd.DataFrame) -> np.ndarray:
+    """`kind form set` of every row; made once for every pair of a set and a form."""
+    (set_R, sets), (form_R, forms) = pd.factorize(rows["set"]), pd.factorize(rows["form"])
+    kinds = [re.sub(r"-\d+$", "", name) for name in sets]
+    names = [f"{kind} {form} {name}" for kind, name in zip(kinds, sets, strict=True) for form in forms]
+    return np.array(names, dtype=object)[set_R * len(forms) + form_R]
 
 
-class _Cell:
-    """One task: the set, the members of one rival, and the unedited model, on the same N prompts."""
+@dataclass(frozen=True)
+class Cell:
+    """One task: the set, the K members of one rival in one form, and the unedited model, on the same N prompts."""
 
-    def __init__(self, wide: pd.DataFrame, before: pd.Series, rival: str, form: str) -> None:
-        self.set_N = wide[SELECTED].iloc[:, 0].to_numpy()
-        self.members_NK = wide[rival][form].to_numpy()
-        self.before_N = before.reindex(wide.index).to_numpy()
-        if np.isnan(self.before_N).any():
-            raise ValueError("edited and unedited models were not run on the same prompts")
+    set_N: np.ndarray
+    members_NK: np.ndarray
+    before_N: np.ndarray
+
+    @cached_property
+    def difference_N(self) -> np.ndarray:
+        """The set beside the mean of its rival's members."""
+        return self.set_N - self.members_NK.mean(1)
 
 
-def _compared(cells: list[_Cell], weights: list[np.ndarray], sign: int) -> dict:
-    """Paired difference of the set and the mean of a rival's members, means over tasks."""
-    difference = task_mean_interval([c.set_N - c.members_NK.mean(1) for c in cells], weights)
+def _cells(wide: pd.DataFrame, before: pd.Series) -> dict[tuple[str, str], Cell]:
+    """(rival, form) -> its cell, in the order of the conditions of one task."""
+    before_N = before.reindex(wide.index).to_numpy()
+    if np.isnan(before_N).any():
+        raise ValueError("edited and unedited models were not run on the same prompts")
+    wide_CN, places = wide.to_numpy().T, {}
+    if np.isnan(wide_CN).any():
+        raise ValueError("a value is missing (NaN); score every prompt before its interval is asked for")
+    for c, condition in enumerate(wide.columns):
+        places.setdefault(tuple(condition.split(" ")[:2]), []).append(c)
+    (set_N,) = (wide_CN[rows[0]] for (kind, _), rows in places.items() if kind == SELECTED)
+    return {key: Cell(set_N, wide_CN[rows].T, before_N) for key, rows in places.items() if key[0] != SELECTED}
+
+
+def _compared(cells: list[Cell], sign: int) -> dict:
+    """The set and the mean of a rival's members, means over tasks; without the interval of their difference."""
     set_value, before = (
         float(np.mean([x.mean() for x in xs])) for xs in zip(*((c.set_N, c.before_N) for c in cells), strict=True)
     )
@@ -99,9 +122,7 @@ def _compared(cells: list[_Cell], weights: list[np.ndarray], sign: int) -> dict:
         "members": len(member_K),
         "set_value": set_value,
         "rival_value": float(member_K.mean()),
-        "difference": float(difference.value),
-        "lo": float(difference.lo),
-        "hi": float(difference.hi),
+        "difference": float(np.mean([c.difference_N.mean() for c in cells])),
         "set_change": set_value - before,
         "rival_change": float(member_K.mean()) - before,
         "share_exceeded": float((sign * (set_value - member_K) > 0).mean()),

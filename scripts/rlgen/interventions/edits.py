@@ -4,12 +4,14 @@ All edits of one kind run side by side: condition c has its own feature set and 
 condition. The dose 0 always means "nothing is changed". With f_k the running model's one-sided readout, d^ref and
 d^tuned the decoder rows in raw units and F the condition's set:
 
-    exchange   h + dose * sum_F f_k (d_k^tuned - d_k^ref)    towards the tuned model; minus, towards the reference
+    exchange   h + dose * sum_F f_k (d_k^tuned - d_k^ref)    towards the tuned model; minus, towards the reference;
+                                                             a running member between the two has its d_k for d_k^ref
     disable    h - dose * sum_F f_k d_k^tuned                dose 1 is the paper's zero-out
     scale      h + dose * sum_F f_k d_k^ref                  the paper's amplification by alpha = 1 + dose
     add        h + dose * sum_F fbar_k d_k^ref               fbar_k: mean activation in the tuned model
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from rlgen.dictionaries.objectives import latent_norms
+from rlgen.models.hooks import Edit
+from rlgen.names import Readout
 
 if TYPE_CHECKING:
     from rlgen.dictionaries.crosscoder import Crosscoder
@@ -27,11 +30,14 @@ EditKind = Literal["exchange", "disable", "scale", "add"]
 Delta = Callable[[torch.Tensor], torch.Tensor]  # h_BTd -> what is added to it
 
 
-def directions(crosscoder: "Crosscoder", kind: EditKind, towards_tuned: bool) -> torch.Tensor:
-    """What one unit of each latent's activation adds at dose 1, raw units (S, d). Reference first, tuned last."""
+def directions(crosscoder: "Crosscoder", kind: EditKind, towards_tuned: bool, member: int = 0) -> torch.Tensor:
+    """What one unit of each latent's activation adds at dose 1, raw units (S, d). Reference first, tuned last.
+
+    `member` is the running model's: towards the tuned model an exchange leaves from its decoder.
+    """
     reference_Sd, tuned_Sd = crosscoder.decoder_raw_SMd[:, 0], crosscoder.decoder_raw_SMd[:, -1]
     if kind == "exchange":
-        return tuned_Sd - reference_Sd if towards_tuned else reference_Sd - tuned_Sd
+        return tuned_Sd - crosscoder.decoder_raw_SMd[:, member] if towards_tuned else reference_Sd - tuned_Sd
     return -tuned_Sd if kind == "disable" else reference_Sd
 
 
@@ -45,46 +51,63 @@ class FeatureEdits:
 
     crosscoder: "Crosscoder"
     member: int  # whose statistics normalise the running model's stream
-    readout: Literal["swap", "own"]
+    readout: Readout
     direction_Sd: torch.Tensor
     mask_CS: torch.Tensor
     dose_C: torch.Tensor
     order_Cd: torch.Tensor | None = None
     sign_Cd: torch.Tensor | None = None
 
+    def on(self, device: torch.device | str) -> "LatentEdits":
+        """The same edits on a device, where only the latents that any condition has are held."""
+        used_F = self.mask_CS.any(0).nonzero().squeeze(1)
+        read = (x[..., used_F] for x in self._readout)
+        acting = (self.direction_Sd[used_F], self.mask_CS[:, used_F], self.dose_C, self.order_Cd, self.sign_Cd)
+        return LatentEdits(*(None if x is None else x.to(device) for x in (*read, *acting)))
+
     @cached_property
-    def readout_raw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """W_dS, bias_S and floor_S with f(h) = pre where pre = h W + bias > floor, else 0, for raw rows h.
+    def _readout(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return self.crosscoder.readout_raw(self.member, self.readout)
 
-        The one-sided readout of `Crosscoder.encode_one` with normalisation folded into the weights and the threshold
-        divided by the latents' norms once, in float64, instead of for every token.
-        """
-        c, m = self.crosscoder, self.member
-        slots_MdS = c.W_enc_MdS.double()
-        W_dS = slots_MdS[m] * len(c.members) if self.readout == "own" else slots_MdS.sum(0)
-        W_dS = W_dS / c.scale_M[m].double()
-        bias_S = c.b_enc_S.double() - c.mean_Md[m].double() @ W_dS
-        norms_S = latent_norms(c.W_dec_SMd.double())
-        # a latent without a decoder exceeds no threshold, not even 0
-        floor_S = 0 * norms_S if c.threshold is None else torch.where(norms_S > 0, c.threshold / norms_S, torch.inf)
-        return W_dS.float(), bias_S.float(), floor_S.clamp(min=0).float()
 
-    def take(self, condition_B: torch.Tensor) -> Delta:
-        """The change of a batch whose row b runs under condition_B[b]. Only latents of its conditions are read.
+class _PerRow(ABC):
+    """Edits of C conditions on one device: every row of a batch names its own."""
 
-        The change is made on condition_B's device, in float32 whatever the model's type.
-        """
-        device, condition_B = condition_B.device, condition_B.to(self.mask_CS.device)
-        used_F = self.mask_CS[condition_B.unique()].any(0).nonzero().squeeze(1)
-        W_dF, bias_F, floor_F = (x[..., used_F].to(device) for x in self.readout_raw)
-        weight_BF = (self.mask_CS[condition_B][:, used_F] * self.dose_C[condition_B, None]).to(device)
-        direction_Fd = self.direction_Sd[used_F].to(device)
-        order_Bd = None if self.order_Cd is None else self.order_Cd[condition_B].to(device)
-        sign_Bd = None if self.sign_Cd is None else self.sign_Cd[condition_B].to(device)
+    @abstractmethod
+    def delta(self, condition_B: torch.Tensor) -> Delta:
+        """What is added to the stream of a batch whose row b runs under condition_B[b]."""
+
+    def take(self, condition_B: torch.Tensor) -> Edit:
+        """The edit of such a batch."""
+        delta = self.delta(condition_B)
+        return lambda h_BTd: h_BTd + delta(h_BTd).to(h_BTd.dtype)
+
+
+@dataclass(frozen=True)
+class LatentEdits(_PerRow):
+    """FeatureEdits of F latents: their readout for raw rows, then what they add. float32 whatever the model's type."""
+
+    W_dF: torch.Tensor
+    bias_F: torch.Tensor
+    floor_F: torch.Tensor
+    direction_Fd: torch.Tensor
+    mask_CF: torch.Tensor
+    dose_C: torch.Tensor
+    order_Cd: torch.Tensor | None
+    sign_Cd: torch.Tensor | None
+
+    def delta(self, condition_B: torch.Tensor) -> Delta:
+        """Only latents of the batch's conditions are read."""
+        used_U = self.mask_CF[condition_B.unique()].any(0).nonzero().squeeze(1)
+        W_dU, bias_U, floor_U = (x[..., used_U] for x in (self.W_dF, self.bias_F, self.floor_F))
+        weight_BU = self.mask_CF[condition_B][:, used_U] * self.dose_C[condition_B, None]
+        direction_Ud = self.direction_Fd[used_U]
+        order_Bd = None if self.order_Cd is None else self.order_Cd[condition_B]
+        sign_Bd = None if self.sign_Cd is None else self.sign_Cd[condition_B]
 
         def delta(h_BTd: torch.Tensor) -> torch.Tensor:
-            pre_BTF = torch.nn.functional.linear(h_BTd.float(), W_dF.T, bias_F)
-            change_BTd = (pre_BTF * (pre_BTF > floor_F) * weight_BF[:, None]) @ direction_Fd
+            pre_BTU = torch.nn.functional.linear(h_BTd.float(), W_dU.T, bias_U)
+            change_BTd = (pre_BTU * (pre_BTU > floor_U) * weight_BU[:, None]) @ direction_Ud
             if order_Bd is None:
                 return change_BTd
             return change_BTd.gather(-1, order_Bd[:, None].expand_as(change_BTd)) * sign_Bd[:, None]
@@ -93,26 +116,26 @@ class FeatureEdits:
 
 
 @dataclass(frozen=True)
-class VectorEdits:
+class VectorEdits(_PerRow):
     """C conditions that add a constant vector each, raw units (C, d)."""
 
     vector_Cd: torch.Tensor
 
-    def take(self, condition_B: torch.Tensor) -> Delta:
-        """The change of a batch whose row b runs under condition_B[b]."""
-        vector_B1d = self.vector_Cd[condition_B.to(self.vector_Cd.device), None].to(condition_B.device)
+    def on(self, device: torch.device | str) -> "VectorEdits":
+        """The same edits on a device."""
+        return VectorEdits(self.vector_Cd.to(device))
+
+    def delta(self, condition_B: torch.Tensor) -> Delta:
+        """The condition's vector, at every token."""
+        vector_B1d = self.vector_Cd[condition_B, None]
         return lambda h_BTd: vector_B1d.expand_as(h_BTd)
 
 
 Edits = FeatureEdits | VectorEdits
 
 
-def apply(delta: Delta) -> Callable[[torch.Tensor], torch.Tensor]:
-    """The edit of the stream that a change makes."""
-    return lambda h_BTd: h_BTd + delta(h_BTd).to(h_BTd.dtype)
-
-
 def mean_norms(edits: Edits, conditions: int, h_Nd: torch.Tensor) -> list[float]:
     """Mean length of what each condition adds to rows h_Nd, raw units."""
-    deltas = (edits.take(torch.full((1,), c)) for c in range(conditions))
+    there = edits.on(h_Nd.device)
+    deltas = (there.delta(torch.full((1,), c, device=h_Nd.device)) for c in range(conditions))
     return [float(delta(h_Nd[None]).norm(dim=-1).mean()) for delta in deltas]

@@ -12,6 +12,7 @@ import torch
 
 from rlgen.interventions.controls import random_directions, role_shift, rotations
 from rlgen.interventions.edits import EditKind, Edits, FeatureEdits, VectorEdits, directions, mean_norms
+from rlgen.names import Readout
 
 if TYPE_CHECKING:  # no dependency: steering runs without a dictionary
     from rlgen.activations.completions import Completions
@@ -54,7 +55,7 @@ class Mechanics:
     crosscoder: "Crosscoder"
     kind: EditKind
     member: int  # whose statistics normalise the running model's stream
-    readout: Literal["swap", "own"]
+    readout: Readout
     towards_tuned: bool
     shift_d: torch.Tensor  # mean shift of the tuned model on the selection tasks, raw units
     mean_S: torch.Tensor | None = None  # `add`: mean activation in the tuned model
@@ -77,7 +78,7 @@ class Mechanics:
 
     def directions(self, part: Part = "whole") -> torch.Tensor:
         """What one unit of each latent's activation adds at dose 1, or its part along the mean shift, or the rest."""
-        direction_Sd = directions(self.crosscoder, self.kind, self.towards_tuned)
+        direction_Sd = directions(self.crosscoder, self.kind, self.towards_tuned, self.member)
         if part == "whole":
             return direction_Sd
         unit_d = self.shift_d / self.shift_d.norm().clamp(min=1e-12)

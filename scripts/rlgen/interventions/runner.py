@@ -11,9 +11,10 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 
 from rlgen.behaviour.evaluator import Evaluator, Scores, by_length
-from rlgen.interventions.edits import Edits, apply
+from rlgen.interventions.edits import Edits
 from rlgen.models.drafts import Draft
-from rlgen.models.generation import Hook, generate
+from rlgen.models.generation import Limits, generate
+from rlgen.models.hooks import Hook
 from rlgen.progress import Progress
 from rlgen.tasks.samples import Sample
 
@@ -40,24 +41,38 @@ class Goal:
     logprob_NTV: torch.Tensor
 
 
-class Runner:
+class Running:
+    """A model that runs conditions side by side, edited at one layer."""
+
+    def __init__(self, model: PreTrainedModel, layer: int, everywhere: bool) -> None:
+        self.model, self.layer, self.everywhere = model, layer, everywhere
+
+    def hook(self, edits: Edits, conditions: int, samples: int) -> Hook:
+        """That of all rows (condition, sample), samples varying fastest. The edits go to the model's device here."""
+        device = self.model.device
+        condition_R = torch.arange(conditions, device=device).repeat_interleave(samples)
+        return Hook(edits.on(device), self.layer, self.everywhere, condition_R)
+
+
+class Runner(Running):
     """Scores conditions of one running model at one layer."""
 
     def __init__(self, model: PreTrainedModel, evaluator: Evaluator, layer: int, everywhere: bool) -> None:
-        self.model, self.evaluator, self.layer, self.everywhere = model, evaluator, layer, everywhere
+        super().__init__(model, layer, everywhere)
+        self.evaluator = evaluator
         self.prompts = evaluator.prompts.with_prefix(model)
         self._read: tuple[Goal, Draft] | None = None  # the last goal and what this model makes of its text
 
     @cached_property
     def unedited(self) -> Draft:
         """This model's own completions of all samples: what most weak edits leave alone."""
-        e, tokens = self.evaluator, self.evaluator.tokenizer
-        eos, pad_id, n = tokens.eos_token_id, tokens.pad_token_id, e.max_new_tokens
+        e = self.evaluator
+        limits = Limits.of(e.tokenizer, e.max_new_tokens)
         batches = torch.arange(len(e.samples)).split(e.batch_size)
-        texts = [generate(self.model, self.prompts.take(rows_B), n, eos, pad_id) for rows_B in batches]
+        texts = [generate(self.model, self.prompts.take(rows_B), limits) for rows_B in batches]
         longest = max(ids_BN.shape[1] for ids_BN in texts)
-        text_NL = torch.cat([pad(t, (0, longest - t.shape[1]), value=pad_id) for t in texts])
-        return self._draft(text_NL, (text_NL != pad_id).sum(1))
+        text_NL = torch.cat([pad(t, (0, longest - t.shape[1]), value=limits.pad_id) for t in texts])
+        return self._draft(text_NL, (text_NL != limits.pad_id).sum(1))
 
     def goal(self) -> Goal:
         """This model's own behaviour, as a goal for edits of others."""
@@ -88,8 +103,7 @@ class Runner:
         """
         n, c = len(samples), len(conditions)
         rows_R = torch.tensor(samples).repeat(c)
-        condition_R = torch.arange(c).repeat_interleave(n)
-        hook_for = None if edits is None else lambda index_B: self._hook(edits, condition_R[index_B])
+        hook = None if edits is None else self.hook(edits, c, n)
         kl_R = torch.full((len(rows_R),), torch.nan)
 
         def see(index_B: torch.Tensor, logits_BTV: torch.Tensor) -> None:
@@ -98,7 +112,7 @@ class Runner:
         scores = self.evaluator.score(
             self.model,
             rows_R,
-            hook_for,
+            hook,
             Progress("interventions", len(rows_R), "completions"),
             self.prompts,
             (self.unedited,) if goal is None else (self.on_goal(goal), self.unedited),
@@ -110,10 +124,10 @@ class Runner:
     def distances(self, conditions: int, edits: Edits, samples: Sequence[int], goal: Goal) -> np.ndarray:
         """KL(goal || edited model) of every condition on every sample, nats (C, I); nothing is decoded."""
         rows_R, draft = torch.tensor(samples).repeat(conditions), self.on_goal(goal)
-        condition_R = torch.arange(conditions).repeat_interleave(len(samples))
+        every = self.hook(edits, conditions, len(samples))
         kl_R = torch.full((len(rows_R),), torch.nan)
         for index_B in by_length(draft.length_N[rows_R]).split(self.evaluator.batch_size):
-            hook, rows_B = self._hook(edits, condition_R[index_B]), rows_R[index_B]
+            hook, rows_B = every.take(index_B), rows_R[index_B]
             prompts = self.prompts.take(rows_B)
             prompts = prompts.with_prefix(self.model, hook) if self.everywhere else prompts
             logits_BTV, _ = draft.check(self.model, prompts, rows_B, hook)
@@ -123,9 +137,6 @@ class Runner:
     def stream_on_goal(self, samples: Sequence[int], goal: Goal) -> torch.Tensor:
         """This model's unedited stream at the goal's completion positions of some samples, raw units (N, d)."""
         return self.on_goal(goal).h_NTd[samples][:, :-1][goal.mask_NT[samples]]
-
-    def _hook(self, edits: Edits, condition_B: torch.Tensor) -> Hook:
-        return Hook(apply(edits.take(condition_B)), self.layer, self.everywhere)
 
 
 def condition_table(

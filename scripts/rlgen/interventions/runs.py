@@ -17,6 +17,7 @@ from rlgen.interventions.runner import Condition
 from rlgen.interventions.settings import Intervening, Steering
 from rlgen.interventions.subjects import Bench
 from rlgen.seeds import stream_seed
+from rlgen.tables import STEERING, UNEDITED
 
 if TYPE_CHECKING:
     from rlgen.dictionaries.crosscoder import Crosscoder
@@ -69,7 +70,7 @@ def run_steering(cfg: Steering, truth_d: torch.Tensor | None, completions: Compl
     if truth_d is not None:
         vectors = {"truth": (truth_d, cfg.truth_doses)} | vectors
     parts = [_steer_state(cfg, bench, state, vectors).assign(state=state) for state in cfg.states]
-    return _ordered([part.assign(procedure="steering") for part in parts])
+    return _ordered([part.assign(procedure=STEERING) for part in parts])
 
 
 def _steer_state(
@@ -83,8 +84,8 @@ def _steer_state(
     goal, runner = bench.goal(cfg.reference if away else cfg.target), bench.runner(state)
     choosing = [i for i, s in enumerate(bench.samples) if s.half == "discovery" and s.task in cfg.selection]
     test_half = [i for i, s in enumerate(bench.samples) if s.half == "test"]
-    none = runner.run([Condition("none", 0.0)], None, range(len(bench.samples)), goal)
-    parts = [none.assign(edit="none", chosen=True, delta_norm=0.0)]
+    none = runner.run([Condition(UNEDITED, 0.0)], None, range(len(bench.samples)), goal)
+    parts = [none.assign(edit=UNEDITED, chosen=True, delta_norm=0.0)]
     for name, (vector_d, doses) in vectors.items():
         conditions = [Condition(name, dose, {"delta_norm": dose * float(vector_d.norm())}) for dose in doses]
         edits = VectorEdits((-1.0 if away else 1.0) * torch.tensor(doses)[:, None] * vector_d)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from rlgen.names import LISTED_BY
+from rlgen.names import LISTED_BY, Readout
 from rlgen.strict import Strict
 
 
@@ -26,7 +26,7 @@ class Intervening(Editing):
     """One procedure's edits; `tuned` is the dictionary's tuned model."""
 
     procedure: str
-    readout: Literal["swap", "own"]
+    readout: Readout
     edits: dict[str, list[Literal["exchange", "disable", "scale", "add"]]]
     tuned: str
     random_sets: int
@@ -48,7 +48,9 @@ class Steering(Editing):
 class Procedure(Strict):
     """One way to choose a mediating set and to act on it."""
 
-    dictionary: str = Field(description="a pair: reference first")
+    dictionary: str = Field(
+        description="reference first, the explained model last, and perhaps one between them, to be edited, too"
+    )
     recipe: str
     score: Literal["activation", "contribution", "size", "attribution", "elimination", "gates"] = Field(
         "contribution", description="attribution and what follows run both models; the last two rank all tasks at once"
@@ -61,7 +63,9 @@ class Procedure(Strict):
     gate_penalty: float = Field(
         0.03, gt=0, description="gates: price of an open gate, in units of the distance between the models"
     )
-    readout: Literal["swap", "own"] = "swap"
+    readout: Readout = Field(
+        "swap", description="mapped: what the running model's stream predicts of the other members, where they differ"
+    )
     critical: Literal["gained", "lost"] = Field(
         "gained", description="samples that choose: gained = reference wrong, tuned right; lost = the reverse"
     )

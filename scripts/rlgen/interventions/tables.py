@@ -34,7 +34,6 @@ COLUMNS += ["change", "change_lo", "change_hi", "wrong_to_right", "right_to_wron
 
 FLIPPING = ("accuracy", "format_blind")  # metrics that are right or wrong
 NUMEROUS = ("random", "rotated", "direction")  # kinds of control that come in dozens: role means of FLIPPING only
-UNEDITED = "none"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from rlgen.files import atomic_path, digest
 
 PACKAGE = "rlgen"
 NATIVE = (".cpp", ".h")  # of what a module compiles: `step.cpp` and `step.h` belong to `step.py`
+# A digest is that of Python 3.11 in later ones, too: Snakemake's Python need not be that of its jobs (`--sdm conda`).
+AS_IN_3_11 = {"show_empty": True} if sys.version_info >= (3, 13) else {}
 READ = Path(".snakemake/sources_read.json")  # texts read before, in the working folder: parsing takes .4 s of a dry run
 
 
@@ -71,7 +73,7 @@ def _parsed(text: str) -> tuple[list[str], str]:
     """Imports and digest of a Python text, by its tree, which is not kept: it has thousands of objects."""
     tree = ast.parse(text)
     names = _imports(tree)
-    return sorted(names), digest(ast.dump(_WithoutProse().visit(tree)))[:16]
+    return sorted(names), digest(ast.dump(_WithoutProse().visit(tree), **AS_IN_3_11))[:16]
 
 
 @cache
@@ -132,9 +134,11 @@ def _file(root: Path, module: str) -> Path | None:
 
 
 class _WithoutProse(ast.NodeTransformer):
-    """Drops docstrings, and the `description` of settings fields."""
+    """Drops docstrings, the `description` of settings fields, and empty lists of type parameters (from 3.12 on)."""
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
+        if getattr(node, "type_params", None) == []:
+            del node.type_params
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             if ast.get_docstring(node, clean=False) is not None:
                 del node.body[0]

@@ -14,6 +14,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlgen.files import ArtifactError
@@ -49,12 +50,17 @@ def launch(processes: str, *call: str) -> None:
     main()
 
 
+def become(script: Path, arguments: Sequence[str]) -> None:
+    """Run a script in this process, as `python script arguments` would, with the library in reach wherever it lies."""
+    sys.argv = [str(script), *arguments]
+    sys.path[:1] = [str(script.parent), str(PACKAGES)]
+    runpy.run_path(str(script), run_name="__main__")
+
+
 def script(path: str, *arguments: str) -> None:
-    """Run a script as `python path arguments` would; write down why, where it refuses its input."""
-    sys.argv = [path, *arguments]
-    sys.path[:1] = [str(Path(path).parent), str(PACKAGES)]
+    """Run a script; write down why, where it refuses its input."""
     try:
-        runpy.run_path(path, run_name="__main__")
+        become(Path(path), arguments)
     except ArtifactError as error:
         Path(os.environ[PROBLEM]).write_text(str(error), encoding="utf-8")
         raise SystemExit(1) from None

@@ -30,6 +30,17 @@ class Made(NamedTuple):
     manifest: Path
 
 
+class Noted(NamedTuple):
+    """What a job noted beside its manifest about its run."""
+
+    dates: dict[str, int]  # of each output when it was written, ns
+    again: list[str] | None  # inputs that its rule names again, once per further time
+    wall_s: float | None  # seconds it took, to a tenth
+
+
+NOTHING_NOTED = Noted({}, None, None)
+
+
 def manifests(results: Path) -> Iterable[tuple[Path, dict]]:
     """Every readable manifest of a study, by its path. One that is broken vouches for nothing and is left out."""
     folder = results / FOLDER
@@ -69,20 +80,17 @@ def outputs(paths: Iterable[str]) -> dict[str, dict]:
         raise ArtifactError(error.filename, problem, "run the job again") from error
 
 
-def noted(manifest: Path) -> tuple[dict[str, int], list[str] | None]:
-    """What lies beside a manifest about its run's files.
-
-    Returns the dates (ns) of the outputs when they were written, and the inputs that its rule names again, once per
-    further time; {} and None where that was not noted.
-    """
+def noted(manifest: Path) -> Noted:
+    """What lies beside a manifest about its run; `NOTHING_NOTED` where that is not there or not whole."""
     try:
         found = json.loads(manifest.with_suffix(RUN).read_text(encoding="utf-8"))
-        dates, again = found["written_ns"], found["inputs_again"]
+        dates, again, wall_s = found["written_ns"], found["inputs_again"], float(found["wall_s"])
     except (OSError, ValueError, KeyError, TypeError):
-        return {}, None
+        return NOTHING_NOTED
     if not isinstance(dates, dict) or not isinstance(again, list):
-        return {}, None
-    return {name: date for name, date in dates.items() if isinstance(date, int)}, list(map(str, again))
+        return NOTHING_NOTED
+    dates = {name: date for name, date in dates.items() if isinstance(date, int)}
+    return Noted(dates, list(map(str, again)), wall_s)
 
 
 def whole(entries: dict[str, dict], names: Iterable[str]) -> bool:

@@ -20,6 +20,7 @@ from rlgen.jobs.claims import LOCKS, taken
 if TYPE_CHECKING:
     from snakemake.rules import Rule
 
+SHORTEST_S = 0.05  # of a job that noted no tenth of a second: a report has a log axis
 READERS = 8  # files whose content is compared at a time
 
 
@@ -57,18 +58,28 @@ def write_records(found: list[tuple[Path, dict]], rules: "Iterable[Rule]", resul
         rule = rule_of(str(log)) if missing else None
         if rule is None:
             continue
-        _, again = manifests.noted(path)
+        noted = manifests.noted(path)
         record = MetadataRecord(
             rule=rule.name,
-            input=None if again is None else sorted([*manifest["inputs"], *again]),  # None: not compared
+            input=None if noted.again is None else sorted([*manifest["inputs"], *noted.again]),  # None: not compared
             params=sorted(map(repr, _params(rule, manifest, makers, results))),
             record_format_version=RECORD_FORMAT_VERSION,
             incomplete=False,
+            job_hash=int(digest(str(path))[:12], 16),  # of the job's outputs alone: a report adds up by it
         )
         for name in missing:
+            record.starttime, record.endtime = _times(name, noted)
             records._write_record(name, record)
         written += len(missing)
     return written
+
+
+def _times(name: str, noted: manifests.Noted) -> tuple[float | None, float | None]:
+    """When the job of a file began and when it wrote the file, for the engine's report; None where it is not known."""
+    if name not in noted.dates or noted.wall_s is None:
+        return None, None
+    written = noted.dates[name] / 1e9
+    return written - max(noted.wall_s, SHORTEST_S), written
 
 
 def _rule_by_log(rules: "Iterable[Rule]") -> "Callable[[str], Rule | None]":
@@ -128,7 +139,7 @@ def _newer_input(manifest: dict) -> bool:
 
 def _misdated(path: Path, manifest: dict) -> list[Misdated]:
     """The outputs of a job that have another date than the job noted."""
-    dates, _ = manifests.noted(path)
+    dates = manifests.noted(path).dates
     entries = [Misdated(Path(name), entry["sha256"], dates.get(name)) for name, entry in manifest["outputs"].items()]
     return [entry for entry in entries if entry.written is not None and _date(entry.path) not in (None, entry.written)]
 

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import resource
-import runpy
 import shutil
 import socket
 import sys
@@ -29,7 +28,6 @@ from rlgen.jobs.differences import differences
 from rlgen.jobs.orphans import follow_engine
 from rlgen.jobs.packages import used
 
-LIBRARY = Path(__file__).parents[2]  # a script finds the library there, wherever it lies itself
 REMEDIES = {errno.ENOSPC: "free some space", errno.EDQUOT: "free some space", errno.EROFS: "make it writable"}
 PARTIAL = re.compile(r"\.(.+)\.\d+\.partial(.*)")  # what `rlgen.files.atomic_path` writes to
 
@@ -154,7 +152,7 @@ def made_of(job: Job, arguments: list[str]) -> dict:
         "code": _code(job),
         "environment": job.environment,
         "inputs": manifests.verified(job.inputs, job.results),
-    } | used(LIBRARY.parent, job.environment)
+    } | used(launch.PACKAGES.parent, job.environment)
 
 
 def _made_of(manifest: dict) -> dict:
@@ -216,11 +214,9 @@ def _clear_leftovers(claimed: set[Path]) -> None:
 
 
 def _run_script(script: Path, arguments: list[str]) -> None:
-    """Run the script in this process, as `python script arguments` would."""
-    sys.argv = [str(script), *arguments]
-    sys.path[:1] = [str(script.parent), str(LIBRARY)]
+    """Run the script in this process; that it says how it ended is no fault where it ended well."""
     try:
-        runpy.run_path(str(script), run_name="__main__")
+        launch.become(script, arguments)
     except SystemExit as end:
         if end.code:
             raise

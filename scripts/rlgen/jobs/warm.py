@@ -1,26 +1,21 @@
-"""A process that has imported torch and its like once and forks a job wherever one is asked for: imports take seconds.
+"""A job in a fork of a process that has imported torch and its like already: imports take seconds.
 
-One such server works for one run of Snakemake, on Linux; the first job that wants it starts it, and it ends with
-the engine. It loads packages of others only: what it forks runs `scripts/job.py` from its beginning and reads this
-project's code from the disk, as a process of its own would. The process that the engine started stays and stands for
-the fork: it passes on the signals that it gets and the fork's exit status, and when it is killed the fork ends too.
+One such server (`rlgen.jobs.warm_server`) works for one run of Snakemake, on Linux; the first job that wants it starts
+it, and it ends with the engine. The process that the engine started stays and stands for the fork: it passes on the
+signals that it gets and the fork's exit status, and when it is killed the fork ends too. The fork begins when the other
+says that it stands, so that no signal comes between.
 Where anything about a server is not as it should be, the job runs in its own process instead.
 """
 
 import fcntl
-import gc
 import hashlib
-import importlib
 import json
 import os
-import runpy
-import selectors
+import select
 import signal
 import socket
 import subprocess
 import sys
-import threading
-from contextlib import suppress
 from pathlib import Path
 
 from rlgen.jobs.claims import visible
@@ -42,9 +37,8 @@ PRELOADED = {
 }  # by environment; missing ones are skipped
 PER_PROCESS = ("_", "SHLVL", "PWD", "OLDPWD")  # environment variables that say nothing about a job
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LOOK_S = 1.0
 WAIT_S = 60.0  # for a server's answer: it may still be importing
-YES = b"y"
+YES, BEGIN = b"y", b"b"  # a server's answer; what starts its fork
 
 
 def run_warm(environment: str, results: Path, gpu: int) -> int | None:
@@ -100,7 +94,7 @@ def _start(listening: socket.socket, place: Path, environment: str, engine: int)
     command = [
         sys.executable,
         "-m",
-        "rlgen.jobs.warm",
+        "rlgen.jobs.warm_server",
         str(listening.fileno()),
         environment,
         str(engine),
@@ -125,143 +119,30 @@ def _accepted(server: socket.socket) -> bool:
 
 
 def _stand_for_fork(server: socket.socket) -> int:
-    """Pass on signals until the fork has ended, and end as it did."""
+    """Pass on signals, let the fork begin, wait until it has ended, and end as it did.
 
-    def pass_on(number: int, _frame) -> None:
-        with suppress(OSError):  # the fork has ended meanwhile
-            server.send(bytes([number]))
-
+    Python itself writes the number of each signal into the socket when it comes, whatever this process is doing: a
+    function would run only where Python looks for signals, which is not inside a wait that began a moment before.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)  # what comes meanwhile comes after BEGIN
+    server.setblocking(False)
+    signal.set_wakeup_fd(server.fileno(), warn_on_full_buffer=False)
     for number in PASSED_ON:
-        signal.signal(number, pass_on)
+        signal.signal(number, lambda *_: None)
     try:
+        server.send(BEGIN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, PASSED_ON)
+        select.select([server], [], [])
         answer = server.recv(4)
     except OSError:
         answer = b""
     if len(answer) < 4:
         print("error: the process that this job ran in is gone, and its server with it", file=sys.stderr)
         return 1
+    signal.set_wakeup_fd(-1)
     status = int.from_bytes(answer, "big", signed=True)
     if status < 0:
         if -status != signal.SIGKILL:
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     return status
-
-
-# The server.
-
-
-def main() -> bool:
-    """Leave the job that started this, import, and fork until the engine is gone. True in a fork."""
-    number, environment, engine, place = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4])
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    listening, known, request = socket.socket(fileno=number), variables(), None
-    try:
-        os.close(os.pidfd_open(os.getpid()))  # raises OSError on an old system: no server there
-        for module in PRELOADED[environment]:
-            with suppress(ImportError):
-                importlib.import_module(module)
-        gc.collect()
-        gc.freeze()  # what is loaded is never garbage, and looking through it in every fork would copy it
-        request = _serve(listening, engine, known)
-    finally:
-        if request is None:
-            place.unlink(missing_ok=True)
-            place.with_suffix(".lock").unlink(missing_ok=True)
-    return request is not None and _become(request)
-
-
-def _serve(listening: socket.socket, engine: int, known: dict[str, str]) -> dict | None:
-    """Fork for every job that shares the variables `known`. In a fork: its request. None once the engine is gone."""
-    selector, jobs = selectors.DefaultSelector(), {}
-    selector.register(listening, selectors.EVENT_READ)
-    since = born(engine)
-    while since is not None and born(engine) == since:
-        for key, _ in selector.select(LOOK_S):
-            if key.fileobj is not listening:
-                selector.unregister(key.fileobj)
-                _report(key.fileobj, *jobs.pop(key.fileobj))
-                continue
-            client, _ = listening.accept()
-            request = _read(client)
-            if request is None:
-                continue
-            fits = request["variables"] == known and not _threads()  # a variable may have done its work at import
-            pid = os.fork() if fits else None
-            if pid == 0:
-                listening.close()
-                selector.close()
-                for ended, (_, other) in jobs.items():
-                    os.close(ended)
-                    other.close()
-                return request
-            for stream in request["streams"]:
-                os.close(stream)
-            if not fits:
-                client.close()
-                continue
-            ended = os.pidfd_open(pid)
-            jobs[ended] = pid, client
-            selector.register(ended, selectors.EVENT_READ)
-            with suppress(OSError):  # whoever asked may be gone already
-                client.sendall(YES)
-    return None
-
-
-def _threads() -> list[str]:
-    """Names of further threads, which would not survive a fork. jemalloc's, which pyarrow brings, is made for it."""
-    tasks = set(os.listdir("/proc/self/task")) - {str(os.getpid())}
-    names = [
-        Path(f"/proc/self/task/{task}/comm").read_text(encoding="utf-8", errors="replace").strip() for task in tasks
-    ]
-    return [name for name in names if name != "jemalloc_bg_thd"]
-
-
-def _read(client: socket.socket) -> dict | None:
-    """What a job asks for, with the connection and the job's three streams; None where it does not say."""
-    client.settimeout(LOOK_S)
-    try:
-        size, streams, *_ = socket.recv_fds(client, 4, 3)
-        text = b""
-        while part := client.recv(int.from_bytes(size, "big") - len(text)):
-            text += part
-        client.settimeout(None)
-        return json.loads(text) | {"client": client, "streams": streams}
-    except (OSError, ValueError):
-        return None
-
-
-def _report(ended: int, pid: int, client: socket.socket) -> None:
-    """Tell how a fork ended."""
-    os.close(ended)
-    _, status = os.waitpid(pid, 0)
-    with client, suppress(OSError):
-        client.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
-
-
-def _become(request: dict) -> bool:
-    """Make this fork what the asking process would be, had it not asked."""
-    for place, stream in enumerate(request["streams"]):
-        os.dup2(stream, place)
-        os.close(stream)
-    threading.Thread(target=_obey, args=(request["client"],), daemon=True).start()
-    del os.environ[WARM]
-    os.chdir(request["cwd"])
-    sys.argv, sys.path[0] = request["argv"], request["path"]
-    for name in [name for name in sys.modules if name.partition(".")[0] == "rlgen"]:
-        del sys.modules[name]
-    return True
-
-
-def _obey(client: socket.socket) -> None:
-    """Take the signals that the asking process got; end when it is gone."""
-    with suppress(OSError):
-        while number := client.recv(1):
-            os.kill(os.getpid(), number[0])
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-if __name__ == "__main__" and main():
-    runpy.run_path(sys.argv[0], run_name="__main__")

@@ -10,12 +10,10 @@ import pandas as pd
 
 from rlgen.ledger.intervals import Interval, difference, ratio, wilson
 from rlgen.ledger.settings import Claim
-from rlgen.tables import ROLE_MEAN
+from rlgen.tables import ROLE_MEAN, STEERING, UNEDITED
 
 FAMILIES = ("random", "rotated", "direction")  # rivals that come in dozens
 FAMILY_SHARE = 0.95  # share of a family's members that the set must exceed
-UNEDITED = "none"
-STEERING = "steering"
 COLUMNS = {
     "accuracy": ["state", "seed", "role", "task", "half", "metric", "value", "lo", "hi"],
     "features": ["dictionary", "recipe", "seed", "alive", "nrn_l1"],

@@ -18,8 +18,9 @@ from transformers import PreTrainedModel
 
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
-from rlgen.models.generation import AnswerWatch, Decoding, Hook, Prefix, Prompts, decode, forward
+from rlgen.models.generation import AnswerWatch, Decoding, Limits, Prefix, Prompts, decode, forward
 from rlgen.models.head import output_head
+from rlgen.models.hooks import Hook
 from rlgen.models.residual import resumed_after, stopped_at
 
 
@@ -88,39 +89,38 @@ class Draft:
         model: PreTrainedModel,
         prompts: Prompts,
         rows_B: torch.Tensor,
-        max_new_tokens: int,
-        eos_id: int,
-        pad_id: int,
+        limits: Limits,
         hook: Hook | None,
         watch: AnswerWatch,
         second: "Draft | None" = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Greedy completions ids_BN as `generate` writes them, and the logits (B, L+1, V) of the check.
 
-        `prompts` and `hook` are those of rows_B. Texts are whole: at most max_new_tokens, ended by eos if shorter.
+        `prompts` and `hook` are those of rows_B. Texts are whole: as long as `limits` allow, ended by eos if shorter.
         Rows that this draft does not carry to their end start anew from the `second`, where there is one.
         """
         length_B = self.length_N[rows_B]
         text_BL = self.text_NL[rows_B, : int(length_B.max())]
-        logits_BTV, cache = self.check(model, prompts, rows_B, hook, max_new_tokens - self.text_NL.shape[1] + 1)
+        logits_BTV, cache = self.check(model, prompts, rows_B, hook, limits.max_new_tokens - self.text_NL.shape[1] + 1)
         choice_BT = logits_BTV.argmax(-1)
         column_L = torch.arange(text_BL.shape[1], device=text_BL.device)
         right_BL = (choice_BT[:, :-1] == text_BL) & (column_L < length_B[:, None])
         accepted_B = right_BL.int().cumprod(1).sum(1)
         kept_BL = column_L < accepted_B[:, None]
         _see_draft(watch, text_BL, kept_BL, logits_BTV)
-        spare = max_new_tokens - text_BL.shape[1]
-        ids_BN = torch.nn.functional.pad(text_BL.masked_fill(~kept_BL, pad_id), (0, spare), value=pad_id)
-        decoding = Decoding(prompts, cache, ids_BN, eos_id)
+        spare = limits.max_new_tokens - text_BL.shape[1]
+        ids_BN = torch.nn.functional.pad(text_BL.masked_fill(~kept_BL, limits.pad_id), (0, spare), value=limits.pad_id)
+        decoding = Decoding(prompts, cache, ids_BN, limits.eos_id)
         next_B = choice_BT.gather(1, accepted_B[:, None]).squeeze(1)
         decoding.resume(accepted_B, next_B, accepted_B == length_B, watch)
         open_A = (~decoding.ended_A | ~watch.seen_B).nonzero().squeeze(1)
         longest = decoding.longest
         if len(open_A) and second is not None:
             rest = AnswerWatch(watch.marker_id, len(open_A), logits_BTV.shape[2], ids_BN.device)
-            part = (prompts.take(open_A), rows_B[open_A], max_new_tokens, eos_id, pad_id, hook and hook.take(open_A))
+            part = (prompts.take(open_A), rows_B[open_A], limits, hook and hook.take(open_A))
             text_AN, _ = second.complete(model, *part, rest)
-            ids_BN[open_A] = torch.nn.functional.pad(text_AN, (0, max_new_tokens - text_AN.shape[1]), value=pad_id)
+            missing = limits.max_new_tokens - text_AN.shape[1]
+            ids_BN[open_A] = torch.nn.functional.pad(text_AN, (0, missing), value=limits.pad_id)
             watch.seen_B[open_A], watch.logprob_BV[open_A] = True, rest.logprob_BV
             longest = max(longest, text_AN.shape[1])
         elif len(open_A):

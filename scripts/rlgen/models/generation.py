@@ -7,9 +7,8 @@ Columns: prompts are padded on the left to P columns, so a prompt's last token s
 column P+n; a token's position is its column less the row's padding.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -17,47 +16,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
 from rlgen.models.head import Head, output_head
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.masks import allowed, allowed_at, window_of
 
 COMPACT_BELOW = 0.8  # rows that are done leave once the others are at most this share: moving the cache has its price
-
-
-# (residual stream h_BTd of the columns that may change) -> the edited h_BTd; row b is row b of the batch.
-Edit = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Hook:
-    """Where an edit acts: the output of block `layer`, from the last prompt token on or everywhere."""
-
-    edit: Edit
-    layer: int
-    everywhere: bool = False
-    edit_of: Callable[[torch.Tensor], Edit] | None = None  # rows of the batch -> their edit; None: all rows are alike
-
-    def take(self, rows_A: torch.Tensor) -> "Hook":
-        """The hook of some rows of the batch."""
-        of = self.edit_of
-        return self if of is None else replace(self, edit=of(rows_A), edit_of=lambda part: of(rows_A[part]))
-
-
-@contextmanager
-def edited(model: PreTrainedModel, hook: Hook | None, first_column: int = 0) -> Iterator[None]:
-    """Within the context block `hook.layer` outputs the edited stream in columns >= `first_column`."""
-    if hook is None:
-        yield
-        return
-
-    def replaced(_module, _inputs, h_BTd: torch.Tensor) -> torch.Tensor:
-        if first_column == 0:
-            return hook.edit(h_BTd)
-        return torch.cat([h_BTd[:, :first_column], hook.edit(h_BTd[:, first_column:])], dim=1)
-
-    handle = blocks(model)[hook.layer].register_forward_hook(replaced)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 Prefix = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # per block: keys, values of all prompt tokens but the last
@@ -109,7 +71,7 @@ class Prompts:
         if last == 0:
             return replace(prompts, prefix=(), prefix_row_B=rows_B)
         cache = RowCache(last)
-        with edited(model, hook):
+        with edited(model, hook and hook.but_first(prompts.padding_B)):
             forward(model, cache, prompts.ids_BP[:, :-1], prompts.padding_B, 0)
         prefix = tuple(cache.layers[block] for block in range(len(blocks(model))))
         return replace(prompts, prefix=prefix, prefix_row_B=rows_B)
@@ -139,6 +101,19 @@ def forward(
         use_cache=True,
         **inputs,
     ).last_hidden_state
+
+
+class Limits(NamedTuple):
+    """When a completion ends, and what stands after its end."""
+
+    max_new_tokens: int
+    eos_id: int
+    pad_id: int
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast, max_new_tokens: int) -> "Limits":
+        """With the tokenizer's own end and padding."""
+        return cls(max_new_tokens, tokenizer.eos_token_id, tokenizer.pad_token_id)
 
 
 class AnswerWatch:
@@ -232,15 +207,13 @@ class Decoding:
 def generate(
     model: PreTrainedModel,
     prompts: Prompts,
-    max_new_tokens: int,
-    eos_id: int,
-    pad_id: int,
+    limits: Limits,
     hook: Hook | None = None,
     temperature: float = 0.0,
     generator: torch.Generator | None = None,
     watch: AnswerWatch | None = None,
 ) -> torch.Tensor:
-    """Completions ids_BN (N <= max_new_tokens), eos kept, padding after it.
+    """Completions ids_BN (N <= limits.max_new_tokens), eos kept, padding after it.
 
     Greedy at temperature 0. Stops as soon as every row has ended. `watch` is left with every row's answer.
     """
@@ -248,9 +221,9 @@ def generate(
         prompts = prompts.with_prefix(model, hook)
     elif prompts.prefix is None:
         prompts = prompts.with_prefix(model)
-    ids_BN = torch.full((len(prompts), max_new_tokens), pad_id, device=prompts.ids_BP.device)
-    cache = prompts.fill(RowCache(prompts.ids_BP.shape[1] + max_new_tokens + 1), range(len(blocks(model))))
-    decoding = Decoding(prompts, cache, ids_BN, eos_id)
+    ids_BN = torch.full((len(prompts), limits.max_new_tokens), limits.pad_id, device=prompts.ids_BP.device)
+    cache = prompts.fill(RowCache(prompts.ids_BP.shape[1] + limits.max_new_tokens + 1), range(len(blocks(model))))
+    decoding = Decoding(prompts, cache, ids_BN, limits.eos_id)
     decode(model, decoding, hook, watch, temperature, generator)
     return ids_BN[:, : decoding.longest]
 

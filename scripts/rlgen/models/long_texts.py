@@ -12,7 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
-from rlgen.models.generation import AnswerWatch, Decoding, Hook, Prompts, decode
+from rlgen.models.generation import AnswerWatch, Decoding, Prompts, decode
+from rlgen.models.hooks import Hook
 
 NOTHING = -1  # fills ids after a text's end: a tokenizer may pad with its end of sequence
 

@@ -2,18 +2,33 @@
 
 from pydantic import ConfigDict, Field, model_validator
 
+from rlgen.packaged import is_packaged
 from rlgen.strict import Strict
+
+ORIGIN = "hub id `owner/name`, a checkpoint folder, a GGUF file, or one in a package: `package:NAME/FILE.gguf`"
 
 
 class Source(Strict):
-    """One model: a repository on the hub at one commit, or a checkpoint folder, with or without a LoRA adapter."""
+    """One model: a hub's repository at one commit, a checkpoint folder or a GGUF file, and maybe an adapter."""
 
     model_config = ConfigDict(serialize_by_alias=True)  # `from` cannot be the name of an attribute
 
-    origin: str = Field(alias="from", min_length=1, description="hub id `owner/name`, or a checkpoint folder")
+    origin: str = Field(alias="from", min_length=1, description=ORIGIN)
     revision: str | None = Field(None, description="commit of the hub's repository, written by `make pin`; no folder's")
     adapter: str | None = Field(None, min_length=1, description="LoRA adapter to merge: hub id or folder")
     adapter_revision: str | None = Field(None, description="commit of the adapter's repository, as `revision`")
+
+    @model_validator(mode="after")
+    def _names_one_file(self):
+        """Of a GGUF file, whose commit nobody can name, and a package's, which has to lie inside it."""
+        inside = is_packaged(self.origin) and self.origin.endswith(".gguf")
+        if self.origin.startswith("package:") and not inside:
+            raise ValueError(f"from={self.origin}, expected package:NAME/FILE.gguf, a file inside an installed package")
+        if self.origin.endswith(".gguf") and self.revision is not None:
+            raise ValueError(f"revision={self.revision}, but {self.origin} is a file, expected no revision")
+        if self.adapter is not None and self.adapter.endswith(".gguf"):
+            raise ValueError(f"adapter={self.adapter}, expected a LoRA adapter of peft: hub id or folder")
+        return self
 
     @model_validator(mode="after")
     def _has_the_adapter_it_pins(self):

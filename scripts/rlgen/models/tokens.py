@@ -1,5 +1,7 @@
 """Messages as text, and text as token ids, by the tokenizer's own rules: one place decides about <bos>."""
 
+from collections.abc import Callable
+
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
@@ -64,3 +66,11 @@ def encode_prompts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list
     return [
         tokenizer(text, add_special_tokens=not whole)["input_ids"] for text, whole in zip(texts, complete, strict=True)
     ]
+
+
+def reader(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[int]], str]:
+    """What turns token ids into the text that they stand for, special tokens and all spaces included.
+
+    A token that holds part of a character shows it as U+FFFD.
+    """
+    return lambda ids: tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -3,8 +3,6 @@
 What a set adds on average, and what random sets add, is in `rlgen.interventions.mean_change`.
 """
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 
@@ -22,6 +20,7 @@ from rlgen.interventions.mean_change import (
     measured,
 )
 from rlgen.interventions.procedure import Chosen
+from rlgen.names import Readout
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 from rlgen.tables import ROLE_MEAN
@@ -35,7 +34,7 @@ class MeasureRecovery(Strict):
     seed: int
     threads: int
     procedures: list[str]
-    readouts: list[Literal["swap", "own"]]
+    readouts: list[Readout]
 
 
 def shift_direction(completions: Completions, role: str, rng: np.random.Generator) -> Direction:

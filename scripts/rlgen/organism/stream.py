@@ -6,7 +6,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.activations.settings import OrganismStream
 from rlgen.activations.stream import RowsFrom, Sequence, TokenStream, assemble, drop_high_norms, row_mask
-from rlgen.models.generation import Prompts, generate
+from rlgen.models.generation import Limits, Prompts, generate
 from rlgen.organism.families import FAMILIES
 from rlgen.organism.language import distinct_problems, draw_document
 from rlgen.organism.settings import OrganismData
@@ -56,13 +56,12 @@ def sampled_sequences(
     seed: int,
 ) -> list[Sequence]:
     """One temperature-1 completion of the model per prompt."""
-    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    encoded = Prompts.encode(tokenizer, prompts)
+    encoded, limits = Prompts.encode(tokenizer, prompts), Limits.of(tokenizer, max_new_tokens)
     generator = torch.Generator(model.device).manual_seed(seed)
-    ids_BN = generate(model, encoded.to(model.device), max_new_tokens, eos, pad, temperature=1.0, generator=generator)
+    ids_BN = generate(model, encoded.to(model.device), limits, temperature=1.0, generator=generator)
     sequences = []
     for prompt_P, attention_P, new_N in zip(encoded.ids_BP, encoded.attention_BP, ids_BN, strict=True):
-        prompt, new = prompt_P[attention_P.bool()].tolist(), new_N[new_N != pad].tolist()
+        prompt, new = prompt_P[attention_P.bool()].tolist(), new_N[new_N != limits.pad_id].tolist()
         completion = [False] * len(prompt) + [True] * len(new)
         sequences.append((prompt + new, row_mask(completion, rows_from)))
     return sequences

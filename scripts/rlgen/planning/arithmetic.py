@@ -70,12 +70,16 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class ModelSize:
-    """What a pass costs: the study's `size`, or a checkpoint's config.json."""
+    """What a pass costs: the study's `size`, a checkpoint's config.json, or a GGUF file's header.
+
+    `saved` are the bytes per weight of its checkpoint and of those trained from it.
+    """
 
     blocks: int
     hidden_size: int
     parameters: float
     vocabulary: int | None = None
+    saved: int = 2
 
     @classmethod
     def stated(cls, size: Size) -> "ModelSize":

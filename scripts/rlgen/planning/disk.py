@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from rlgen.activations.disk import shard_bytes
 from rlgen.hub import is_hub_id
-from rlgen.planning.arithmetic import dictionary_weights
+from rlgen.planning.arithmetic import ModelSize, dictionary_weights
 from rlgen.planning.sizes import NotEstimated, Sizes
 from rlgen.planning.work import Estimator
 
-SAVED = 2  # bytes per weight of a checkpoint: published and trained models are kept in bfloat16
+PUBLISHED = 2  # bytes per weight of a model on the hub: bfloat16
 STATE = 4 + 8  # bytes per weight of a state to continue from: float32 weights and Adam's two moments
 TEXT, TOKEN = 4, 4  # bytes per token, as text and as its number
 
@@ -34,7 +34,7 @@ def disk_parts(estimator: Estimator) -> list[Part]:
     if not study.organism:
         found.append(_part("the hub's cache, from downloads of models", lambda: downloads(estimator)))
         if study.data.teacher:
-            found.append(_part("the teacher", lambda: SAVED * estimator.teacher_size().parameters))
+            found.append(_part("the teacher", lambda: _bytes(estimator.teacher_size())))
             found.append(_part("the teacher's solutions", lambda: _solutions(estimator)))
     found.append(_part("activations, kept shards", lambda: _shards(estimator, study.kept_shards)))
     if study.stream.windows > 1:
@@ -64,9 +64,9 @@ def downloads(estimator: Estimator) -> float:
     study, total = estimator.study, 0.0
     for name in study.made_by("load"):
         hub = sum(is_hub_id(source.origin) for source in study.models[name].sources())
-        total += hub and hub * SAVED * estimator.size(name).parameters
+        total += hub and hub * PUBLISHED * estimator.size(name).parameters
     if study.data.teacher and is_hub_id(study.data.teacher.origin):
-        total += SAVED * estimator.teacher_size().parameters
+        total += PUBLISHED * estimator.teacher_size().parameters
     return total
 
 
@@ -77,9 +77,14 @@ def _part(name: str, of) -> Part:
         return Part(name, None, str(error))
 
 
+def _bytes(size: ModelSize) -> float:
+    """Of one checkpoint; a trained model is kept in the dtype of its parent."""
+    return size.saved * size.parameters
+
+
 def _checkpoints(estimator: Estimator) -> float:
     study = estimator.study
-    kept = sum(SAVED * estimator.size(name).parameters * study.models[name].checkpoints for name in study.models)
+    kept = sum(_bytes(estimator.size(name)) * study.models[name].checkpoints for name in study.models)
     return kept * len(study.seeds)
 
 

@@ -1,9 +1,9 @@
 """Measured seconds in place of assumed ones: those of a study's own jobs, and of dictionary training on a GPU.
 
-A job that ran left a benchmark table. The measured seconds of a rule's jobs divided by their estimates correct the
-estimates of its other jobs: sizes that differ between jobs stay in, and so do models of other sizes. A rule without
-estimates takes the mean of what was measured. Tables of jobs whose settings have changed since count only where a rule
-has no others. A job that was continued after a kill has the seconds of its last attempt in its table.
+A job that ran noted its time beside its manifest. The measured seconds of a rule's jobs divided by their estimates
+correct the estimates of its other jobs: sizes that differ between jobs stay in, and so do models of other sizes. A rule
+without estimates takes the mean of what was measured. Times of jobs whose settings have changed since count only where
+a rule has no others. A job that was continued after a kill noted the seconds of its last attempt.
 """
 
 import csv

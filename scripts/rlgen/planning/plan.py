@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 SPEED = Path("docs/speed.csv")
-HARVEST = "scripts/activations/harvest.py"
 ON_A_PROCESSOR = "runs without a GPU"
 
 
@@ -111,7 +110,7 @@ class Plan:
 
     def _entries(self) -> dict["Job", Entry]:
         jobs = [job for job in self.dag.jobs if job.output]
-        scripts = {job: Path(why.options(job).get("--script", "")).stem for job in jobs}
+        scripts = {job: why.script_of(job) for job in jobs}
         works, whys = {}, {}
         for job in jobs:
             works[job], whys[job] = self._work(job, scripts[job])
@@ -130,7 +129,7 @@ class Plan:
             return Work(), str(error)
 
     def _timed(self, jobs: Iterable["Job"], works: dict["Job", Work]) -> list[Timed]:
-        found = [(job, seconds(Path(str(job.benchmark)))) for job in jobs if job.benchmark]
+        found = [(job, seconds(manifest)) for job in jobs if (manifest := why.manifest_of(job))]
         return [Timed(s, works[job].hours, not self.dag.needrun(job)) for job, s in found if s is not None]
 
     def _entry(self, job: "Job", script: str, work: Work, why: str, measured: Correction | None) -> Entry:
@@ -170,7 +169,7 @@ def beyond_disk_limit(dag: "DAG") -> str | None:
     """
     study: Study = dag.workflow.globals["study"]
     limit = study.stream.disk_gb
-    if limit is None or not any(why.options(job).get("--script") == HARVEST for job in dag.needrun_jobs()):
+    if limit is None or not any(why.script_of(job) == "harvest" for job in dag.needrun_jobs()):
         return None
     try:
         needed = activations_gb(Sizes(study, Path("results") / study.study))

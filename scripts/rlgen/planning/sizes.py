@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlgen.activations.disk import BYTES
+from rlgen.files import ArtifactError
+from rlgen.models.gguf_header import is_gguf, read_header
+from rlgen.packaged import local_path
 from rlgen.planning.arithmetic import ModelSize
 
 if TYPE_CHECKING:
     from rlgen.study.config import Study
 
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # per weight, by the dtype in config.json
 ORGANISM = "models of the organism: nothing is known until a job has run"
 
 
@@ -45,10 +48,24 @@ class Sizes:
 
 def _size(imported: Path, settings: Any, field: str) -> ModelSize:
     stated = settings.size and ModelSize.stated(settings.size)
-    found = read_size(imported) or stated or read_size(Path(settings.origin))
+    found = read_size(imported) or stated or _of_origin(settings.origin)
     if found is None:
         raise NotEstimated(f"{field}.size is missing (blocks, hidden_size, parameters)")
     return found
+
+
+def _of_origin(origin: str) -> ModelSize | None:
+    return gguf_size(origin) if is_gguf(origin) else read_size(Path(origin))
+
+
+def gguf_size(origin: str) -> ModelSize:
+    """Size of a GGUF file's model, by its header; its checkpoint is in float32. Raises NotEstimated."""
+    try:
+        header = read_header(local_path(origin))
+        size = header.size
+    except ArtifactError as error:
+        raise NotEstimated(str(error)) from error
+    return ModelSize(size.blocks, size.hidden_size, size.parameters, header.vocabulary, BYTES["float32"])
 
 
 def read_size(folder: Path) -> ModelSize | None:
@@ -57,7 +74,7 @@ def read_size(folder: Path) -> ModelSize | None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         width = BYTES[config.get("dtype") or config.get("torch_dtype") or "float32"]
         weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-        found = config["num_hidden_layers"], config["hidden_size"], weights / width, config.get("vocab_size")
+        found = config["num_hidden_layers"], config["hidden_size"], weights / width, config.get("vocab_size"), width
     except (OSError, ValueError, KeyError, AttributeError):
         return None
     return ModelSize(*found) if weights else None

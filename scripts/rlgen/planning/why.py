@@ -1,15 +1,13 @@
 """Why jobs would run, in words: the engine's reasons, and the manifests' account of what changed."""
 
-import itertools
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.jobs import manifests, packages
+from rlgen.jobs import engine_cache, manifests, packages
 from rlgen.jobs.differences import SHOWN, changed, code_changed, packages_changed
 from rlgen.study import pages
 from rlgen.study.load import ConfigError, load
@@ -32,10 +30,12 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
     from snakemake.exceptions import MissingInputException, MissingRuleException
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
+    if problem := engine_cache.refusal():
+        raise SystemExit(problem)
     quiet = OutputSettings(dryrun=True, log_level_override="ERROR")
     with SnakemakeApi(quiet) as api:
-        config = ConfigSettings(configfiles=[configfile] if configfile else [])
         try:
+            config = ConfigSettings(configfiles=[configfile] if configfile else [])
             workflow = api.workflow(ResourceSettings(cores=1), config, snakefile=Path("Snakefile"))
             workflow.dag(DAGSettings(targets=set(targets))).execute_workflow(executor="dryrun")
         except Exception as error:
@@ -48,14 +48,14 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
 
 
 def _not_of_the_study(targets: list[str], configfile: Path | None, missing: bool) -> str | None:
-    """What is wrong with targets that the study does not have, in a line; None where something else is wrong.
+    """What is wrong with the study, or with targets that it does not have; None where something else is wrong.
 
     `missing`: the engine found no rule for one of them.
     """
     try:
         study = load(configfile or CONFIG)
-    except ConfigError:
-        return None
+    except ConfigError as error:
+        return f"the study cannot run:\n{error}"
     names, left_out = {pages.number(page): page for page in pages.PAGES}, pages.left_out(study)
     for target in targets:
         page = Path(target).stem
@@ -94,7 +94,7 @@ def reasons(dag: "DAG", job: "Job") -> Iterator[str]:
         yield f"missing: {_listed(reason.missing_output)}"
     if reason.incomplete_output:
         yield f"an earlier attempt was interrupted: {_listed(reason.incomplete_output)}"
-    if not reason.missing_output and hasattr(job.params, "job"):  # a plain command, such as a copy, has no manifest
+    if not reason.missing_output and script_of(job):  # a plain command has no manifest
         yield from _settings_changed(job, bool(reason.params_changed))
     if reason.code_changed:
         yield f"the command of rule {job.rule.name} was edited"
@@ -114,35 +114,45 @@ def _settings_changed(job: "Job", engine_says_so: bool) -> Iterator[str]:
 
     The engine does not compare them for a job that runs anyway after another; the manifest tells.
     """
-    call = options(job)
-    results, manifest = Path(call["--results"]), manifests.read(manifest_of(job))
+    results, environment, manifest = results_of(job), environment_of(job), manifests.read(manifest_of(job))
     if manifest is None:
         if engine_says_so:
             yield "its settings, code or packages changed (no manifest tells which)"
         return
     for field, before, after in changed(manifest["cfg"], json.loads(job.params.cfg)):
         yield f"setting {field}: was {json.dumps(before)}, is {json.dumps(after)}"
-    accepted = packages.read_accepted(results).get(call["--environment"], {})
-    before, now = packages.locked_for(manifest), packages.versions(Path.cwd(), call["--environment"])
+    accepted = packages.read_accepted(results).get(environment, {})
+    before, now = packages.locked_for(manifest), packages.versions(Path.cwd(), environment)
     for line in packages_changed(*(packages.counted(pins, accepted) for pins in (before, now))):
         yield f"package {line}"
     if manifest["code"] != job.params.code:
         from rlgen.jobs.code import code_digests
 
-        for line in code_changed(manifest["code"], code_digests(call["--script"]), results):
+        script = job.dag.workflow.globals["SCRIPTS"][script_of(job)]
+        for line in code_changed(manifest["code"], code_digests(script), results):
             yield f"code: {line}"
 
 
-def options(job: "Job") -> dict[str, str]:
-    """Options of a job's command, as `--script`; none for a plain command, such as a copy."""
-    return dict(itertools.pairwise(shlex.split(str(getattr(job.params, "job", "")))))
+def script_of(job: "Job") -> str:
+    """Name of the script that a job runs; empty for a plain command, such as a copy."""
+    return getattr(job.params, "script", "")
+
+
+def environment_of(job: "Job") -> str:
+    """Name of the environment in envs/ that a job runs in."""
+    return Path(str(job.rule.conda_env)).stem
+
+
+def results_of(job: "Job") -> Path:
+    """Folder of the results of a job's study."""
+    return Path(job.dag.workflow.globals["at"].results)
 
 
 def manifest_of(job: "Job") -> Path | None:
     """Where a job's manifest lies, written or not: named like its log. None for a plain command."""
-    if "--results" not in (call := options(job)):
+    if not script_of(job):
         return None
-    results = Path(call["--results"])
+    results = results_of(job)
     return results / manifests.FOLDER / Path(str(job.log)).relative_to(results / "logs").with_suffix(".json")
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from rlgen.interventions.comparisons import COMPARED, HALF, SELECTED, comparisons
-from rlgen.interventions.tables import UNEDITED, effects_table
+from rlgen.interventions.tables import effects_table
 from rlgen.ledger.evidence import NoData, Setting, evidence
 from rlgen.ledger.settings import Claim
 from rlgen.ledger.verdicts import NO_DATA, verdict
 from rlgen.seeds import stream_seed
 from rlgen.stats import resamples, task_mean_interval
-from rlgen.tables import ROLE_MEAN, prompts_by_condition
+from rlgen.tables import ROLE_MEAN, UNEDITED, prompts_by_condition
 
 RIVALS = ("size", "random", "shift-in_domain")
 Row = dict[str, object]

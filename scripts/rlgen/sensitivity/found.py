@@ -21,6 +21,7 @@ from rlgen.features.mediation import populations
 from rlgen.interventions.controls import sample_means
 from rlgen.interventions.mean_change import DRAWS, Exchange, cosine, exchange_of, measured
 from rlgen.interventions.procedure import Chosen
+from rlgen.names import Readout
 from rlgen.seeds import stream_seed
 
 RANDOM_DICTIONARIES = 5
@@ -34,7 +35,7 @@ class Found:
 
     crosscoder: Crosscoder
     chosen: Chosen
-    readout: Literal["swap", "own"]
+    readout: Readout
 
     @property
     def alive(self) -> NDArray[np.intp]:

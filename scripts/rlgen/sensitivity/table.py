@@ -7,6 +7,7 @@ from pydantic import Field
 
 from rlgen.activations.completions import Completions
 from rlgen.ledger.settings import Claim
+from rlgen.names import Readout
 from rlgen.sensitivity.effects import Edited, Judging, effect_rows
 from rlgen.sensitivity.found import Found, Samples, found_rows, quality_rows
 from rlgen.strict import Strict
@@ -23,7 +24,7 @@ class MeasureSensitivity(Strict):
     threads: int = Field(ge=1)
     variant: str
     factor: str
-    readouts: tuple[Literal["swap", "own"], Literal["swap", "own"]] = Field(description="the variant's, the main one's")
+    readouts: tuple[Readout, Readout] = Field(description="the variant's, the main one's")
     critical: Literal["gained", "lost"] = Field(description="samples on which the main procedure chooses")
     tasks: list[str] = Field(min_length=1, description="selection tasks")
     same_cosine: float = Field(gt=0, le=1)

@@ -6,8 +6,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
-from rlgen.files import ArtifactError
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, first_line
 from rlgen.sources.model_checks import Skeleton
 from rlgen.sources.model_files import ADAPTER, ModelFiles
 

@@ -10,13 +10,13 @@ import copy
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from rlgen.files import ArtifactError
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, first_line
 from rlgen.models.cache import RowCache
 from rlgen.models.checkpoints import blocks
 from rlgen.models.drafts import Draft
-from rlgen.models.generation import Decoding, Hook, Prompts, edited
+from rlgen.models.generation import Decoding, Prompts
 from rlgen.models.head import output_head
+from rlgen.models.hooks import Hook, edited
 
 ANOTHER = "take a model of a class that docs/real-models.md lists as exact"
 PROMPTS = (24, 17)  # tokens of two prompts, which are padded to the same length

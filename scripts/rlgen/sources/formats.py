@@ -8,8 +8,7 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from rlgen.files import ArtifactError, all_finite
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, all_finite, first_line
 from rlgen.sources.settings import MessagesFormat, ProblemFormat, TextFormat
 
 Row = Mapping[str, Any]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from rlgen.files import ArtifactError
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, first_line
 from rlgen.models.checkpoints import blocks
 from rlgen.sources.exactness import ANOTHER, check_exact
+from rlgen.sources.gguf_models import read_config
 from rlgen.sources.model_files import ModelFiles
 
 
@@ -58,6 +58,8 @@ def skeleton(files: ModelFiles) -> Skeleton:
 
 
 def _config(files: ModelFiles) -> PretrainedConfig:
+    if files.header is not None:
+        return read_config(files.header)
     content = files.read_json("config.json")
     if "quantization_config" in content:
         problem = "its weights are quantised (quantization_config), expected float32, bfloat16 or float16"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rlgen.files import ArtifactError, digest, file_digest
 from rlgen.hub import PIN, check_pinned, hub_errors, is_hub_id, not_reached
+from rlgen.models.gguf_header import Header, is_gguf, read_header
+from rlgen.packaged import local_path
 
 DESCRIPTION = (
     *("config.json", "generation_config.json", "adapter_config.json", "model.safetensors.index.json"),
@@ -20,12 +22,16 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model's repository at one commit, or its folder. `sizes` (bytes) holds all files, `folder` the small ones."""
+    """A model's repository at one commit, its folder, or one GGUF file, whose `header` says what else is in it.
+
+    `sizes` (bytes) holds all files, `folder` the small ones.
+    """
 
     name: str
     revision: str | None
     folder: Path
     sizes: dict[str, int]
+    header: Header | None = None
 
     @property
     def label(self) -> str:
@@ -51,6 +57,8 @@ class ModelFiles:
 
         Raises ArtifactError for pickled weights, an index that names missing files, or none at all.
         """
+        if self.header is not None:
+            return [self.header.path.name]
         if WHOLE in self.sizes:
             return [WHOLE]
         if INDEX in self.sizes:
@@ -98,10 +106,14 @@ class ModelFiles:
 
 
 def find(origin: str, revision: str | None) -> ModelFiles:
-    """The files of a hub id at a commit, or of a folder; of a repository, only the small ones are downloaded.
+    """The files of a hub id at a commit, of a folder, or a GGUF file; of a repository, only small ones are downloaded.
 
-    Raises ArtifactError for a name that is neither, a repository without a commit, and all failures of the hub.
+    Raises ArtifactError for a name that is none of these, a repository without a commit, all failures of the hub, and
+    a GGUF file that is not there or cannot be read.
     """
+    if is_gguf(origin):
+        path = local_path(origin)
+        return ModelFiles(origin, None, path.parent, {path.name: path.stat().st_size}, read_header(path))
     folder = Path(origin).expanduser()
     if folder.is_dir():
         if revision is not None:

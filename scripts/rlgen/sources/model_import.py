@@ -1,6 +1,7 @@
 """Published and own models as checkpoints of a study: checked before weights are fetched, merged, in one file.
 
-The weights keep the dtype in which they were published. No code of a repository is run and no pickle is read.
+The weights keep the dtype in which they were published; those of a GGUF file become float32. No code of a repository
+is run and no pickle is read.
 """
 
 import sys
@@ -15,13 +16,13 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from rlgen.digests import digest_of
-from rlgen.files import ArtifactError
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, first_line
 from rlgen.models.checkpoints import save_checkpoint
 from rlgen.models.settings import Size, Source
 from rlgen.progress import Progress
 from rlgen.sources.adapters import check_adapter, merge
 from rlgen.sources.chat_dates import fix_date
+from rlgen.sources.gguf_models import load_gguf, read_gguf_tokenizer
 from rlgen.sources.model_checks import Skeleton, check_context, check_fits, skeleton
 from rlgen.sources.model_files import ModelFiles, check_space, find
 from rlgen.sources.tokenizers import check_embedded, check_same, read_tokenizer
@@ -52,7 +53,9 @@ class Candidate:
 
     @property
     def size(self) -> int:
-        """Bytes of its weights."""
+        """Bytes of its weights, as they are written."""
+        if self.files.header is not None:
+            return sum(4 * weight.numel() for weight in self.skeleton.model.parameters())
         return self.files.bytes_of(self.files.weights())
 
 
@@ -103,7 +106,7 @@ def candidate(
     files = find(source.origin, source.revision)
     files.weights()
     model = skeleton(files)
-    tokenizer = read_tokenizer(files.folder, files.label)
+    tokenizer = tokenizer_of(files)
     check_embedded(tokenizer, files.label, model.vocabulary)
     check_context(model, tokens)
     fix_date(tokenizer, files.label, date)
@@ -120,6 +123,11 @@ def candidate(
         adapter = find(source.adapter, source.adapter_revision)
         check_adapter(adapter, adapter.fetch(["adapter_config.json", *adapter.adapter_weights()]), model)
     return Candidate(files, adapter, model, tokenizer)
+
+
+def tokenizer_of(files: ModelFiles) -> PreTrainedTokenizerBase:
+    """The tokenizer that a model comes with."""
+    return read_tokenizer(files.folder, files.label) if files.header is None else read_gguf_tokenizer(files.header)
 
 
 def tell_added(
@@ -149,9 +157,8 @@ def write(found: Candidate, output: Path) -> dict[str, Any]:
     files = found.files
     progress = Progress(f"import {files.label}", 3, "steps")
     folder = files.fetch(files.weights())
-    dtype = published_dtype(files, folder)
     progress.update(1, ", weights are here")
-    model = load(files, folder, dtype)
+    model = load(found, folder)
     if found.adapter is not None:
         model = merge(model, found.adapter.folder, found.adapter.label)
     progress.update(2, ", model is in memory")
@@ -176,10 +183,27 @@ def published_dtype(files: ModelFiles, folder: Path) -> torch.dtype:
     return DTYPES[name]
 
 
-def load(files: ModelFiles, folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """The model with its weights. Raises ArtifactError where some are missing or of another shape."""
+def load(found: Candidate, folder: Path) -> PreTrainedModel:
+    """The model with its weights, in the dtype in which they were published; a GGUF file's in float32.
+
+    Raises ArtifactError where some are missing or of another shape.
+    """
+    files = found.files
+    if files.header is not None:
+        model, told = load_gguf(files.header, found.skeleton.model.config)
+    else:
+        model, told = _load_folder(files, folder, published_dtype(files, folder))
+    for kind, what in {"missing": "missing in", "mismatched": "of another shape in", "unexpected": "unused of"}.items():
+        names = sorted(str(name) for name in told[f"{kind}_keys"])
+        if names:
+            problem = f"{len(names)} tensors are {what} its weights, such as {names[0]}"
+            raise ArtifactError(files.label, problem, "check that its config.json belongs to its weights")
+    return model.eval()
+
+
+def _load_folder(files: ModelFiles, folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, dict[str, Any]]:
     try:
-        model, told = AutoModelForCausalLM.from_pretrained(
+        return AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,
@@ -191,18 +215,12 @@ def load(files: ModelFiles, folder: Path, dtype: torch.dtype) -> PreTrainedModel
         raise ArtifactError(
             files.label, f"its weights cannot be loaded ({first_line(error)})", "fetch them again"
         ) from error
-    for kind, what in {"missing": "missing in", "mismatched": "of another shape in", "unexpected": "unused of"}.items():
-        names = sorted(str(name) for name in told[f"{kind}_keys"])
-        if names:
-            problem = f"{len(names)} tensors are {what} its weights, such as {names[0]}"
-            raise ArtifactError(files.label, problem, "check that its config.json belongs to its weights")
-    return model.eval()
 
 
 def facts(found: Candidate, model: PreTrainedModel, output: Path) -> dict[str, Any]:
     """What an import made, and of what: for the study's records. sha256 is that of model.safetensors."""
-    adapter, skeleton = found.adapter, found.skeleton
-    return {
+    adapter, skeleton, header = found.adapter, found.skeleton, found.files.header
+    return ({} if header is None else {"quantisation": header.quantisation}) | {
         "source": found.files.name,
         "revision": found.files.revision,
         "fingerprint": found.files.fingerprint(),

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlgen.files import ArtifactError, file_digest
-from rlgen.hub import check_pinned, first_line, hub_errors, loading_script
+from rlgen.files import ArtifactError, file_digest, first_line
+from rlgen.hub import check_pinned, hub_errors, loading_script
+from rlgen.packaged import IN_PACKAGE, local_path
 from rlgen.sources.settings import DataSource
+from rlgen.tasks.generated import documents, generator
 
-ENDINGS = (".jsonl", ".json", ".parquet")
+ENDINGS = (".jsonl", ".json", ".parquet", ".txt")
 
 
 def local_files(patterns: list[str]) -> list[Path]:
@@ -23,7 +25,10 @@ def local_files(patterns: list[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+        if IN_PACKAGE.fullmatch(pattern):
+            paths = [str(local_path(pattern))]
+        else:
+            paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
         if not paths:
             raise ArtifactError(pattern, "no such file", "mend the source's `files` in the config")
         for path in map(Path, paths):
@@ -35,7 +40,9 @@ def local_files(patterns: list[str]) -> list[Path]:
 
 
 def fingerprint(source: DataSource) -> dict[str, str]:
-    """What a source's rows come from: the repository with its commit, or local files with their SHA-256."""
+    """What a source's rows come from: the repository with its commit, files with their SHA-256, or the generator."""
+    if source.generate is not None:
+        return generator()
     if source.hub is not None:
         return {source.hub: str(source.revision)}
     return {str(path): file_digest(path) for path in local_files(source.files)}
@@ -46,6 +53,8 @@ def rows(source: DataSource) -> Iterator[dict[str, Any]]:
 
     Raises ArtifactError, one line, for files that are missing or malformed and for all failures of the hub.
     """
+    if source.generate is not None:
+        return iter(documents(source.generate))
     if source.hub is not None:
         return _hub_rows(source)
     return (row for path in local_files(source.files) for row in _file_rows(path))
@@ -56,6 +65,8 @@ def _file_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from _parquet_rows(path)
     elif path.suffix == ".json":
         yield from _json_rows(path)
+    elif path.suffix == ".txt":
+        yield from _paragraphs(path)
     else:
         yield from _jsonl_rows(path)
 
@@ -69,6 +80,23 @@ def _jsonl_rows(path: Path) -> Iterator[dict[str, Any]]:
                 except ValueError as error:  # bytes that are no UTF-8 as well
                     raise _malformed(path, f"line {number} is not JSON ({error})") from error
                 yield _object(row, path, f"line {number}")
+
+
+def _paragraphs(path: Path) -> Iterator[dict[str, Any]]:
+    """Parts of a text between empty lines, each as {text}; line ends inside a part are spaces, as in a printed book."""
+    lines: list[str] = []
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                if line.strip():
+                    lines.append(line.strip())
+                elif lines:
+                    yield {"text": " ".join(lines)}
+                    lines = []
+    except UnicodeDecodeError as error:
+        raise _malformed(path, f"is no UTF-8 ({error})") from error
+    if lines:
+        yield {"text": " ".join(lines)}
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:

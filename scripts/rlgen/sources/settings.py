@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from rlgen.models.settings import Size, Source
 from rlgen.strict import Strict
-from rlgen.tasks.settings import Benchmark
+from rlgen.tasks.settings import Benchmark, Generated
 from rlgen.teacher.settings import Teacher
 
 
@@ -63,7 +63,7 @@ class TextFormat(Strict):
 
 
 class DataSource(Strict):
-    """Published rows: a data set on the hub at one commit, or local files."""
+    """Rows: a data set on the hub at one commit, local files, or problems that reasoning-gym generates."""
 
     hub: str | None = Field(
         None,
@@ -78,8 +78,12 @@ class DataSource(Strict):
     )
     files: list[str] = Field(
         [],
-        description="paths or patterns of .jsonl, .json and .parquet files; with `hub` the names of files in that "
+        description="paths or patterns of .jsonl, .json, .parquet and .txt files (of these a paragraph is a row), or "
+        "package:NAME/FILE; with `hub` the names of files in that "
         "repository, read instead of its subsets and splits: for one that holds a loading script",
+    )
+    generate: Generated | None = Field(
+        None, description="problems of reasoning-gym: columns question, answer, and both as `messages`"
     )
     rows: int | None = Field(None, ge=1, description="rows taken at most; none: all")
     draw: Literal["first", "random"] = Field(
@@ -92,13 +96,18 @@ class DataSource(Strict):
 
     @model_validator(mode="after")
     def _comes_from_one_place(self):
-        if self.hub is None and not self.files:
-            raise ValueError("expected hub, files, or files of a hub repository")
-        if self.files:
-            for name in ("subset", "split", "stream", *(() if self.hub else ("revision",))):
+        if self.generate is not None and (self.hub is not None or self.files):
+            raise ValueError("generate given beside hub or files, expected one of them")
+        if self.hub is None and not self.files and self.generate is None:
+            raise ValueError("expected hub, files, files of a hub repository, or generate")
+        if self.hub is None:
+            for name in ("subset", "split", "stream", "revision"):
                 if getattr(self, name) != type(self).model_fields[name].default:
-                    where = "a hub repository without files" if self.hub else "hub"
-                    raise ValueError(f"{name} given for files, expected only with {where}")
+                    raise ValueError(f"{name} given without hub, expected only with it")
+        elif self.files:
+            for name in ("subset", "split", "stream"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} given for files, expected only with a hub repository without files")
         if self.hub and (patterns := [name for name in self.files if set(name) & set("*?[")]):
             raise ValueError(f"files={patterns[0]!r} of a hub repository, expected a name without wildcards")
         if self.stream and self.draw == "random":
@@ -156,6 +165,11 @@ class SourcedData(Strict):
     def tasks(self) -> list[str]:
         """Names of the tasks that the data knows."""
         return list(self.benchmarks)
+
+    @property
+    def generated(self) -> list[str]:
+        """Tasks that reasoning-gym generates."""
+        return [name for name, benchmark in self.benchmarks.items() if benchmark.generate is not None]
 
 
 class Load(Source):

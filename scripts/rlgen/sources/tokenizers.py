@@ -7,8 +7,7 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from rlgen.files import ArtifactError
-from rlgen.hub import first_line
+from rlgen.files import ArtifactError, first_line
 
 PARTS = ("normalizer", "pre_tokenizer")
 ONE = "a study's models must share one tokenizer: take a model that was tuned from the reference"

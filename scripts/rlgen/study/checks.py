@@ -24,8 +24,9 @@ TAKEN = {  # names that a folder or a rule already has
 
 def problems(study: "Study") -> Iterator[str]:
     """Cross-field problems, each as `field: what is wrong, expected what`."""
-    if unknown := next(_task_problems(study), None):  # alone: half of what follows would ask for that task, too
-        yield unknown
+    first = [*_family_problems(study)] if study.organism else []
+    if unknown := first or [*_task_problems(study)][:1]:  # alone: half of what follows would ask for it, too
+        yield from unknown
         return
     for field, names in TAKEN.items():
         for name in set(names) & set(getattr(study, field)):
@@ -55,6 +56,12 @@ def problems(study: "Study") -> Iterator[str]:
     yield from _unknown("features.course_recipe", recipe, "recipe", study.recipes)
     if recipe in study.recipes:
         yield from _dynamics_problems(study, recipe)
+
+
+def _family_problems(study: "Study") -> Iterator[str]:
+    for name in study.data.families:
+        for problem in _unknown("data.families", name, "family", FAMILIES):
+            yield f"{problem}; a new one is added in scripts/rlgen/organism/families.py"
 
 
 def _task_problems(study: "Study") -> Iterator[str]:
@@ -108,13 +115,10 @@ def _organism_problems(study: "Study") -> Iterator[str]:
     for model in study.stream.sampled_models:
         yield from _unknown("stream.sampled_models", model, "model", study.models)
     families = study.data.families
-    unknown = [problem for name in families for problem in _unknown("data.families", name, "family", FAMILIES)]
-    unknown = [f"{problem}; a new one is added in scripts/rlgen/organism/families.py" for problem in unknown]
-    yield from unknown
     if len(set(families)) < len(families):
         yield f"data.families: {', '.join(families)} names a family twice, expected distinct families"
-    marker, words = study.evaluation.answer_marker, [] if unknown else vocabulary(families)
-    if words and marker not in words:
+    marker, words = study.evaluation.answer_marker, vocabulary(families)
+    if marker not in words:
         yield f"evaluation.answer_marker: '{marker}' is no word of the tasks, expected one of {' '.join(words)}"
 
 
@@ -143,10 +147,13 @@ def _sourced_problems(study: "Study") -> Iterator[str]:
             yield f"data.problems: {data.problems} holds texts, expected a source with format.kind problem"
     for name, model in study.models.items():
         if isinstance(model, SFT) and model.style == "plain":
-            yield f"models.{name}.style: plain, but published solutions have one style only, expected teacher"
-    learners = [name for name, model in study.models.items() if isinstance(model, SFT)]
-    if learners and data.teacher is None and _without_completions(data):
-        yield f"data.teacher: missing, expected one, or a completion in the format of {data.problems}, for SFT to learn"
+            yield f"models.{name}.style: plain is the organism's, expected teacher or source"
+    learners = {name: model for name, model in study.models.items() if isinstance(model, SFT)}
+    if _without_completions(data):
+        if learners and data.teacher is None:
+            yield f"data.teacher: missing, expected one, or a completion in {data.problems}'s format, for SFT to learn"
+        for name in (name for name, model in learners.items() if model.style == "source" and data.teacher):
+            yield f"models.{name}.style: source, but the format of {data.problems} has no completion, expected one"
     left_out = study.interventions.leave_out
     for name in left_out:
         yield from _unknown("interventions.leave_out", name, "task", study.tasks.role_of())
@@ -275,8 +282,8 @@ def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Ite
     if procedure.recipe not in entry.recipes:
         expected = f"one of the dictionary's recipes {', '.join(entry.recipes)}"
         yield f"{field}.recipe: '{procedure.recipe}' is not trained for {procedure.dictionary}, expected {expected}"
-    if len(entry.members) != 2:
-        yield f"{field}.dictionary: {procedure.dictionary} reads {len(entry.members)} states, expected a pair"
+    if len(entry.members) not in (2, 3):
+        yield f"{field}.dictionary: {procedure.dictionary} reads {len(entry.members)} states, expected two or three"
     elif not list(_bad_state(study, field, entry.members[-1])) and "@" in study.label(entry.members[-1]):
         yield f"{field}.dictionary: {procedure.dictionary} ends with {entry.members[-1]}, expected a last checkpoint"
 

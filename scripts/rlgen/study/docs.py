@@ -100,7 +100,8 @@ def _type(field: dict) -> str:
         items = field.get("prefixItems") or [field["items"]]
         return "list of " + ", ".join(_type(item) for item in items)
     if kind == "object":
-        return f"name -> {_type(field['additionalProperties'])}"
+        of = field["additionalProperties"]
+        return "name -> " + ("anything" if of is True else _type(of))
     return {"string": "text", "null": "none"}.get(kind, kind) + _bounds(field)
 
 

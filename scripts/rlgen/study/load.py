@@ -1,5 +1,6 @@
 """From a config file to a checked study, or to one line per problem."""
 
+import re
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -74,7 +75,13 @@ def _explain(error: dict) -> list[str]:
         return [f"{field}: {value}; expected one of the fields in config/README.md{like}"]
     if error["type"] == "missing":
         return [f"{field}: missing; expected a value, see config/README.md"]
+    if error["type"] == "union_tag_invalid":  # what tells kinds of entries apart
+        key, tag = error["ctx"]["discriminator"].strip("'"), error["ctx"]["tag"]
+        tags = re.findall(r"'([^']*)'", error["ctx"]["expected_tags"])
+        return [f"{field}.{key}: unknown {key} '{tag}', expected one of {', '.join(tags)}{nearest(tag, tags)}"]
     text = error["msg"].removeprefix("Value error, ")
+    if error["type"] in ("dict_type", "model_type", "model_attributes_type"):
+        text = "expected fields, `name: value`"
     if not field:  # a cross-field check, whose lines name their fields themselves
         return text.split("\n")
     value = f" (value {error['input']!r})" if isinstance(error["input"], str | int | float | bool | None) else ""

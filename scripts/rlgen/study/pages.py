@@ -1,5 +1,6 @@
 """What each figure and table may know of the study, and which of them a study has no inputs for."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -167,7 +168,13 @@ def procedures(study: Study) -> Slice:
         name: p.model_dump() | {"edits": {study.label(state): edits for state, edits in p.edits.items()}}
         for name, p in study.own_procedures().items()
     }
-    return page(study) | {"procedures": entries}
+    return page(study) | {"procedures": entries, "leading": leading(study)}
+
+
+def leading(study: Study) -> str | None:
+    """The procedure that titles are about: the one that most of the project's own claims name, else the first."""
+    claimed = Counter(c.procedure for c in study.claims.values() if c.of == "ours" and c.procedure)
+    return max([*claimed, *study.own_procedures()], key=lambda name: claimed[name], default=None)
 
 
 def edits(study: Study) -> Slice:

@@ -6,8 +6,9 @@ Lists of files keep the order in which the slices list what the files belong to.
 
 from dataclasses import dataclass
 
-from rlgen.names import CHECKPOINT_FILES, DICTIONARY_FILES, shard_name
+from rlgen.names import CHECKPOINT_FILES, DICTIONARY_FILES, MAPS, shard_name
 from rlgen.study.config import Study
+from rlgen.training.settings import SFT
 
 SUMMARISED = ["quality.csv", "features.parquet"]
 MEASURED = ["curves.csv", *SUMMARISED, "contexts.parquet"]
@@ -37,6 +38,12 @@ class Paths:
     def training(self, seed: int | str) -> str:
         """Problems and solutions that SFT trains on, and RL where no teacher leaves problems out."""
         return f"{self.results}/data/training/seed{seed}.jsonl"
+
+    def examples(self, model: str, seed: int | str) -> str:
+        """What a model trains on: a teacher's solutions, or problems as their source has them."""
+        wanted = self.study.models[model]
+        by_teacher = isinstance(wanted, SFT) and wanted.style != "source"
+        return self.training(seed) if by_teacher else self.prompts(seed)
 
     def prompts(self, seed: int | str) -> str:
         """Problems that RL trains on: all of them, also those that the teacher could not solve."""
@@ -153,9 +160,10 @@ class Paths:
         return [f"{self.dictionary_folder(dictionary, recipe, seed)}/{name}" for name in [*DICTIONARY_FILES, *names]]
 
     def of_procedure(self, procedure: str, seed: int | str, *names: str) -> list[str]:
-        """Files of the dictionary that a procedure reads."""
+        """Files of the dictionary that a procedure reads, and the maps that its readout needs."""
         settings = self.study.procedures[procedure]
-        return self.dictionary(settings.dictionary, settings.recipe, seed, *names)
+        maps = [MAPS] * (settings.readout == "mapped")
+        return self.dictionary(settings.dictionary, settings.recipe, seed, *names, *maps)
 
     def of_dynamics(self, dictionary: str, seed: int | str) -> list[str]:
         """Files of a dictionary that the dynamics read."""
@@ -222,6 +230,11 @@ class Paths:
         """What a variant finds and does in one seed, against the main procedure."""
         return f"{self.results}/sensitivity/{procedure}/seed{seed}.csv"
 
+    def quality_of(self, procedure: str, seed: int | str) -> str:
+        """Quality of the dictionary that a procedure reads."""
+        settings = self.study.procedures[procedure]
+        return f"{self.dictionary_folder(settings.dictionary, settings.recipe, seed)}/quality.csv"
+
     def of_variants(self) -> list[str]:
         """What serves nothing but the comparison of variants: their dictionaries' measures, scores and edits."""
         files = []
@@ -246,7 +259,12 @@ class Paths:
         for dictionary in study.dictionaries:
             files += self.of_dictionary(dictionary, *DICTIONARY_FILES, *MEASURED)
         files += [path for name in SUMMARISED for path in self.summaries(list(study.dictionaries), name)]
+        if not study.organism:
+            roles = study.tasks.role_of()
+            files += [f"{self.results}/data/tasks/{task}.yaml" for task in study.data.generated if task in roles]
         if not study.organism and study.data.teacher:
             files += [path for seed in seeds for path in self.trajectories(seed)]
         files += self.of_variants()
-        return files + sorted({self.completions_of(p, seed) for p in study.procedures for seed in seeds})
+        read = [(p, seed) for p in study.procedures for seed in seeds]
+        maps = {path for p, seed in read for path in self.of_procedure(p, seed) if path.endswith(MAPS)}
+        return files + sorted(maps | {self.completions_of(p, seed) for p, seed in read})

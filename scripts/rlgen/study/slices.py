@@ -100,10 +100,11 @@ def collect_trajectories(study: Study, seed: str) -> Slice:
 
 
 def draw_problems(study: Study, seed: str) -> Slice:
-    if study.data.teacher:  # for RL alone: SFT learns what the teacher solved
-        return {"seed": int(seed), "examples": _grpo_prompts(study), "completions": False}
-    sft = any(isinstance(model, SFT) for model in study.models.values())
-    return {"seed": int(seed), "examples": _examples(study), "completions": sft}
+    learners = [model for model in study.models.values() if isinstance(model, SFT)]
+    if study.data.teacher:  # SFT learns what the teacher solved, unless it says otherwise
+        learners = [model for model in learners if model.style == "source"]
+    examples = max([_grpo_prompts(study), *(model.examples for model in learners)])
+    return {"seed": int(seed), "examples": examples, "completions": bool(learners)}
 
 
 def make_benchmark(study: Study, task: str) -> Slice:
@@ -116,6 +117,11 @@ def make_benchmark(study: Study, task: str) -> Slice:
         "prompts_per_half": evaluation.prompts_per_half,
         "max_new_tokens": evaluation.max_new_tokens,
     }
+
+
+def export_task(study: Study, task: str) -> Slice:
+    longest = study.evaluation.max_new_tokens
+    return {"task": task, "benchmark": study.data.benchmarks[task].model_dump(), "max_new_tokens": longest}
 
 
 def pretrain(study: Study, model: str, seed: str) -> Slice:
@@ -163,7 +169,7 @@ def evaluate_benchmarks(study: Study, model: str, seed: str, tasks: str) -> Slic
 
 
 def _benchmarks(study: Study, tasks: list[str]) -> Slice:
-    """How benchmarks are read, in the order in which the rule passes their files."""
+    """How benchmarks are read; the rule passes a file of documents for each, named after it."""
     return {task: study.data.benchmarks[task].model_dump() for task in tasks}
 
 
@@ -249,6 +255,13 @@ def measure_dictionary(study: Study, dictionary: str) -> Slice:
         "alive_firings": study.features.alive_firings,
         "contexts": study.features.contexts,
         "context_tokens": study.features.context_tokens,
+    }
+
+
+def map_members(study: Study, dictionary: str) -> Slice:
+    return _members(study, dictionary) | {
+        "threads": study.threads,
+        "held_out_shards": study.stream.held_out_shards,
     }
 
 

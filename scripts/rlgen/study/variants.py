@@ -102,6 +102,9 @@ def _check_dictionary(study: "Study", main: str, other: str) -> None:
     if other not in study.dictionaries or other == main:
         known = ", ".join(name for name in study.dictionaries if name != main)
         raise ValueError(f"dictionary: '{other}' is no other dictionary, expected one of {known}")
+    counts = [len(study.dictionaries[name].members) for name in (other, main)]
+    if counts[0] != counts[1]:
+        raise ValueError(f"dictionary: {other} reads {counts[0]} states, expected {counts[1]} as {main} does")
     ends = [study.tuned_state(name) for name in (other, main)]
     if ends[0] != ends[1]:
         raise ValueError(f"dictionary: {other} ends with {ends[0]}, expected {ends[1]} as {main} does")

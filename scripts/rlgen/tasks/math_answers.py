@@ -12,6 +12,8 @@ that it ends on:
   whole text must be that letter ("C", "(c)", "\text{(C)}", "C) 12 cm"), with no second choice behind it.
 - A gold in words ("Monday", "\text{no solution}") is compared as text; math-verify reads words as products of
   their letters, and takes "pots" for "stop".
+- A gold that is a plain number asks for a number: what ends on a sum, a difference or a product of numbers ("9 + 8 =")
+  has not worked it out. math-verify would, and RL on sums soon learns to repeat the question.
 - Everything else is mathematics and is compared by math-verify: 1/2 is .5 and \frac12, 50 % is 50 and 1/2, sets are
   unordered, x = 5 is 5. Numbers are equal as `rlgen.tasks.equal_numbers` says: exact ones exactly, a decimal to all of
   its digits if it has six, a relative difference below 1e-5. Currency signs, a trailing full stop and a unit behind a
@@ -41,6 +43,11 @@ _SCALES = re.compile(  # words that make another number of the one before them
 )
 _INTEGER = re.compile(r"-?[0-9]{1,100}")
 _DECIMAL = re.compile(r"-?[0-9]{1,100}\.[0-9]{1,100}")
+_TERM = r"-?\d+(?:,\d{3})*(?:\.\d+)?"
+_OPERATOR = r"(?:[-+*×·−]|\\times|\\cdot|\\pm)"
+_NOT_WORKED_OUT = re.compile(  # at the end, and no number said to be equal to it before: "17 = 9 + 8" is an answer
+    rf"(?:^|[^=\s\d.])\s*{_TERM}(?:\s*{_OPERATOR}\s*\(?{_TERM}\)?)+[\s=?.$]*$"
+)
 _SEVERAL = re.compile(r"[-\d.]+(?:\s+[-\d.]+)+")  # "7 8": math-verify would add them up
 _MIXED = re.compile(r"(-?\d+)\s+(\d+)/(\d+)")
 _WRAPPING = re.compile(r"\\(?:text(?:bf|it|rm|normal)?|math(?:rm|bf|it)|mbox|boxed|operatorname)\b\s*")
@@ -145,6 +152,8 @@ def quick_verdict(completion: str, gold: str) -> bool | None:
         return _choice(stated if boxed else _answer_line(stated)) == letter
     if is_text(gold):
         return _text_key(stated if boxed else _answer_line(stated)) == _text_key(gold)
+    if (_INTEGER.fullmatch(gold) or _DECIMAL.fullmatch(gold)) and _NOT_WORKED_OUT.search(stated):
+        return False
     if boxed and _SEVERAL.fullmatch(stated):
         return gold == stated
     number = tidy(stated)

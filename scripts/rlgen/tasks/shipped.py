@@ -7,16 +7,14 @@ the task's `process_docs` is applied when a task is built, never before.
 
 import json
 import logging
-import os
-import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlgen.files import ArtifactError, all_finite
-from rlgen.hub import check_pinned, first_line, hub_errors, loading_script
+from rlgen.files import ArtifactError, all_finite, first_line
+from rlgen.hub import check_pinned, hub_errors, loading_script
+from rlgen.tasks.catalogue import shipped_config, task_config
+from rlgen.tasks.generated import SPLIT, documents
 from rlgen.tasks.math_answers import AnswerChecker
 from rlgen.tasks.samples import Sample
 from rlgen.tasks.settings import Benchmark
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
 
 
 SPLITS = ("training_split", "validation_split", "test_split", "fewshot_split")
-KINDS = ("multiple_choice", "generate_until")
 FEWSHOT_SEED = 1234  # lm-eval's own default
 FORMATS = ("arrow", "csv", "json", "parquet", "text")  # files anywhere, which `datasets` reads without a data set
 MATH_VERIFY = "math_verify"  # the one metric of ours: the verdict that training rewards (rlgen.tasks.math_answers)
@@ -39,11 +36,13 @@ def shipped_task(name: str, benchmark: Benchmark) -> "ConfigurableTask":
     Raises ArtifactError where lm-eval ships no such task, where it is of a kind that is not evaluated here, where the
     revision is missing or may move, or where the documents cannot be had.
     """
-    config = _shipped_config(name)
+    config = task_config(name, benchmark)
+    if benchmark.generate is not None:
+        return _build(config | _local({SPLIT: _data_set(documents(benchmark.generate))}, config))
     if benchmark.files is None:
         source = _published(name, config)
         check_pinned(f"data.benchmarks.{name}.revision: {source}", benchmark.revision)
-        documents = {"dataset_kwargs": (config.get("dataset_kwargs") or {}) | {"revision": benchmark.revision}}
+        found = {"dataset_kwargs": (config.get("dataset_kwargs") or {}) | {"revision": benchmark.revision}}
     else:
         source = ", ".join(benchmark.files.values())
         wanted = evaluated_split(config)
@@ -51,11 +50,11 @@ def shipped_task(name: str, benchmark: Benchmark) -> "ConfigurableTask":
             raise ArtifactError(
                 f"benchmark {name}: files name the splits {', '.join(benchmark.files)}, expected {wanted!r} among them"
             )
-        documents = _local({split: read_documents(path) for split, path in benchmark.files.items()}, config)
+        found = _local({split: read_documents(path) for split, path in benchmark.files.items()}, config)
     shots = {} if benchmark.fewshot is None else {"num_fewshot": benchmark.fewshot}
     try:
         with hub_errors(source, benchmark.revision):
-            return _build(config | documents | shots)
+            return _build(config | found | shots)
     except ArtifactError:
         raise
     except Exception as error:  # the hub's client, datasets and the task's own code raise whatever they like
@@ -70,15 +69,17 @@ def shipped_task(name: str, benchmark: Benchmark) -> "ConfigurableTask":
 
 def data_set(name: str) -> str:
     """The data set on the hub that a shipped task reads. Raises ArtifactError for an unknown task, or one without."""
-    return _published(name, _shipped_config(name, functions=False))
+    return _published(name, shipped_config(name, functions=False))
 
 
-def load_task(name: str, docs_path: str | Path, max_new_tokens: int | None = None) -> "ConfigurableTask":
-    """The shipped task over the documents of a JSONL file, nothing else: no network, no cache, no few-shot split.
+def load_task(
+    name: str, docs_path: str | Path, benchmark: Benchmark, max_new_tokens: int | None = None
+) -> "ConfigurableTask":
+    """The task over the documents of a JSONL file, nothing else: no network, no cache, no few-shot split.
 
     Decoding is greedy; `max_new_tokens` bounds it where given. Raises ArtifactError for a file that is not the task's.
     """
-    config = _shipped_config(name)
+    config = task_config(name, benchmark)
     greedy = {"do_sample": False, "temperature": 0.0, "repetition_penalty": 1.0}
     if max_new_tokens is not None:
         greedy["max_gen_toks"] = max_new_tokens
@@ -94,9 +95,9 @@ def load_task(name: str, docs_path: str | Path, max_new_tokens: int | None = Non
         raise ArtifactError(docs_path, f"holds no documents of the task {name} ({error!r})") from error
 
 
-def output_type(name: str) -> str:
-    """`multiple_choice` or `generate_until`, as the shipped task says. Raises ArtifactError for any other."""
-    return _shipped_config(name)["output_type"]
+def output_type(name: str, benchmark: Benchmark) -> str:
+    """`multiple_choice` or `generate_until`, as the task says. Raises ArtifactError for any other."""
+    return task_config(name, benchmark)["output_type"]
 
 
 class BenchmarkTask:
@@ -112,6 +113,7 @@ class BenchmarkTask:
         self.ask = benchmark.ask
         self.docs = list(task.eval_docs)
         self.metric, self.filter = _metric(task, benchmark.metric)
+        self.strict = None if benchmark.strict is None else _metric(task, benchmark.strict)
         self.checker = AnswerChecker() if self.metric == MATH_VERIFY else None
         if len(self.docs) != len(self.samples):
             raise ArtifactError(
@@ -155,12 +157,13 @@ class BenchmarkTask:
             for row, group in zip(rows, groups, strict=True)
         ]
 
-    def is_right(self, metrics: Mapping[str, Any]) -> bool:
+    def is_right(self, metrics: Mapping[str, Any], metric: str | None = None) -> bool:
         """The verdict among a sample's metrics. Raises ArtifactError for a metric that is not 0 or 1."""
-        value = metrics[self.metric]
+        metric = metric or self.metric
+        value = metrics[metric]
         if value not in (0, 1):
             raise ArtifactError(
-                f"benchmark {self.name}: metric {self.metric} gave {value!r}, expected 0 or 1; choose another metric"
+                f"benchmark {self.name}: metric {metric} gave {value!r}, expected 0 or 1; choose another metric"
             )
         return bool(value)
 
@@ -204,7 +207,6 @@ def evaluated_split(config: Mapping[str, Any]) -> str:
 
 def read_documents(path: str | Path) -> "Dataset":
     """A file of documents (.jsonl, .json with a list, .parquet) as a data set in memory."""
-    import datasets
     import pyarrow.parquet
 
     path = Path(path)
@@ -219,9 +221,15 @@ def read_documents(path: str | Path) -> "Dataset":
             rows = [json.loads(line, parse_constant=_no_number) for line in lines if line.strip()]
         if not rows:
             raise ValueError("no documents")
-        return datasets.Dataset.from_list(rows)
+        return _data_set(rows)
     except (OSError, ValueError, TypeError, AttributeError) as error:  # pyarrow's errors are ValueErrors, too
         raise ArtifactError(path, f"not a file of documents ({error})", "expected JSONL, JSON or Parquet") from error
+
+
+def _data_set(rows: list[dict[str, Any]]) -> "Dataset":
+    import datasets
+
+    return datasets.Dataset.from_list(rows)
 
 
 def _no_number(name: str) -> None:
@@ -274,38 +282,6 @@ def _published(name: str, config: Mapping[str, Any]) -> str:
         what = f"its documents are no data set of the hub ({path or 'generated'})"
         raise ArtifactError(f"data.benchmarks.{name}", what, "give `files` in their format, or take another task")
     return path
-
-
-def _shipped_config(name: str, functions: bool = True) -> dict[str, Any]:
-    """The configuration of a shipped task, includes resolved. Raises ArtifactError where there is none.
-
-    Without `functions`, those that it names in Python are not imported.
-    """
-    from lm_eval.tasks._yaml_loader import load_yaml  # TaskManager would first index some 14,000 files
-
-    path = _task_files().get(name)
-    if path is None:
-        raise ArtifactError(f"benchmark {name}: the installed lm-eval ships no task of that name")
-    config = load_yaml(path, resolve_func=functions)
-    if "class" in config or config.get("output_type") not in KINDS:
-        kind = "a Python class" if "class" in config else f"of output_type {config.get('output_type')}"
-        raise ArtifactError(f"benchmark {name}: is {kind}, expected one of {', '.join(KINDS)}")
-    return {key: value for key, value in config.items() if key not in ("tag", "group", "task_list")}
-
-
-@cache
-def _task_files() -> dict[str, str]:
-    """Task name -> its YAML, found by the line that names it."""
-    root = Path(find_spec("lm_eval").submodule_search_locations[0]) / "tasks"
-    named, found = re.compile(rb"^task: *[\"']?([\w.-]+)[\"']? *$", re.MULTILINE), {}
-    for folder, _, files in sorted(os.walk(root)):
-        for file in sorted(files):
-            if file.endswith(".yaml"):
-                with open(path := os.path.join(folder, file), "rb") as handle:
-                    match = named.search(handle.read())
-                if match:
-                    found.setdefault(match[1].decode(), path)
-    return found
 
 
 def _name(doc: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from rlgen.tasks.math_answers import AnswerChecker
 from rlgen.tasks.problems import Problem
 from rlgen.teacher.settings import Teacher
 from rlgen.teacher.trajectories import Trajectory
-from rlgen.teacher.writers import Writer, encode
+from rlgen.teacher.writers import Sampling, Writer, encode
 
 
 class WriteTrajectories(Strict):
@@ -122,10 +122,8 @@ def write_shard(
 def _trajectories(
     writer: Writer, checker: AnswerChecker, problems: list[Problem], texts: list[str], teacher: Teacher, seed: int
 ) -> list[Trajectory]:
-    n = teacher.samples_per_prompt
-    written = writer.write(
-        texts, n, teacher.max_new_tokens, teacher.temperature, teacher.top_p, stream_seed(seed, "teacher"), []
-    )
+    how = (teacher.samples_per_prompt, teacher.max_new_tokens, teacher.temperature, teacher.top_p)
+    written = writer.write(texts, Sampling(*how, seed=stream_seed(seed, "teacher")))
     pairs = [(problem, one) for problem, some in zip(problems, written, strict=True) for one in some]
     right = checker.right([one.text for _, one in pairs], [problem.answer for problem, _ in pairs])
     return [

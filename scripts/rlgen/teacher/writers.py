@@ -9,6 +9,7 @@ nearly a tie may then fall the other way; and the two backends draw differently.
 import importlib.util
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -27,7 +28,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from rlgen.files import ArtifactError
+from rlgen.files import ArtifactError, first_line
 from rlgen.models.checkpoints import load_tokenizer
 from rlgen.models.tokens import encode_prompts
 from rlgen.progress import Progress
@@ -48,25 +49,35 @@ class Written(NamedTuple):
     finished: bool
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How completions are drawn, `n` of every prompt.
+
+    A completion ends at the end of sequence, before the first of the `stop` texts, or after `max_new_tokens`.
+    """
+
+    n: int
+    max_new_tokens: int
+    temperature: float  # 0 is greedy, and all n are then the same
+    top_p: float
+    seed: int
+    stop: Sequence[str] = ()
+
+    @property
+    def draws(self) -> int:
+        """Different completions of a prompt."""
+        return self.n if self.temperature else 1
+
+
 class Writer(Protocol):
     """Writes completions of prompts that are rendered already."""
 
     tokenizer: PreTrainedTokenizerBase
 
-    def write(
-        self,
-        prompts: list[str],
-        n: int,
-        max_new_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
-        stop: list[str],
-    ) -> list[list[Written]]:
-        """`n` completions of every prompt, in order; temperature 0 is greedy, and all n are then the same.
+    def write(self, prompts: list[str], sampling: Sampling) -> list[list[Written]]:
+        """The completions of every prompt, in order.
 
-        A completion ends at the end of sequence, before the first of the `stop` texts, or after `max_new_tokens`.
-        Raises ArtifactError, before anything is written, for a prompt that leaves no room for `max_new_tokens`.
+        Raises ArtifactError, before anything is written, for a prompt that leaves no room for a completion.
         """
 
 
@@ -95,8 +106,7 @@ def _load(folder: Path, dtype: str, gpus: int) -> PreTrainedModel:
             folder, dtype=getattr(torch, dtype), local_files_only=True, **place
         )
     except (OSError, ValueError, SafetensorError) as error:
-        problem = str(error).strip().split("\n", 1)[0]
-        raise ArtifactError(folder, f"not a checkpoint that can be read ({problem})") from error
+        raise ArtifactError(folder, f"not a checkpoint that can be read ({first_line(error)})") from error
     return model.eval()
 
 
@@ -125,29 +135,19 @@ class VllmWriter:
             model=str(folder), dtype=dtype, tensor_parallel_size=max(1, gpus), max_model_len=max_model_len, seed=0
         )
 
-    def write(
-        self,
-        prompts: list[str],
-        n: int,
-        max_new_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
-        stop: list[str],
-    ) -> list[list[Written]]:
+    def write(self, prompts: list[str], sampling: Sampling) -> list[list[Written]]:
         from vllm import SamplingParams
 
-        encoded = encode(self.tokenizer, prompts, max_new_tokens, self.max_model_len)
-        greedy = temperature == 0
+        encoded = encode(self.tokenizer, prompts, sampling.max_new_tokens, self.max_model_len)
         parameters = [
             SamplingParams(
-                n=1 if greedy else n,  # vLLM refuses several greedy completions
-                temperature=temperature,
-                top_p=1.0 if greedy else top_p,
-                max_tokens=max_new_tokens,
+                n=sampling.draws,  # vLLM refuses several greedy completions
+                temperature=sampling.temperature,
+                top_p=sampling.top_p if sampling.temperature else 1.0,
+                max_tokens=sampling.max_new_tokens,
                 # vLLM adds a completion's number to it. 31 bits: some of its samplers take no more.
-                seed=stream_seed(seed, "completions", prompt) % 2**31,
-                stop=stop,
+                seed=stream_seed(sampling.seed, "completions", prompt) % 2**31,
+                stop=list(sampling.stop),
             )
             for prompt in prompts
         ]
@@ -156,7 +156,7 @@ class VllmWriter:
             [Written(one.text, len(one.token_ids), one.finish_reason == "stop") for one in request.outputs]
             for request in requests
         ]
-        return [completions * n for completions in found] if greedy else found
+        return [completions * (sampling.n // sampling.draws) for completions in found]
 
 
 class TransformersWriter:
@@ -180,59 +180,52 @@ class TransformersWriter:
         # What else the checkpoint asks for (top_k, penalties) would come on top of what the caller asks for.
         model.generation_config = GenerationConfig(eos_token_id=self.eos_ids, pad_token_id=self.pad_id)
 
-    def write(
-        self,
-        prompts: list[str],
-        n: int,
-        max_new_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int,
-        stop: list[str],
-    ) -> list[list[Written]]:
-        encoded = encode(self.tokenizer, prompts, max_new_tokens, self.max_model_len)
-        greedy = temperature == 0
-        rows = [(place, i) for place in range(len(prompts)) for i in range(1 if greedy else n)]
+    def write(self, prompts: list[str], sampling: Sampling) -> list[list[Written]]:
+        encoded = encode(self.tokenizer, prompts, sampling.max_new_tokens, self.max_model_len)
+        rows = [(place, i) for place in range(len(prompts)) for i in range(sampling.draws)]
         rows.sort(key=lambda row: (len(encoded[row[0]]), *row))
         found: dict[tuple[int, int], Written] = {}
         progress = Progress("writing", len(rows), "completions")
         for first in range(0, len(rows), self.rows_per_batch):
             batch = rows[first : first + self.rows_per_batch]
-            seeds = None if greedy else [stream_seed(seed, "completions", prompts[place], i) for place, i in batch]
-            warp = self._warp(temperature, top_p, seeds)
-            new = self._generate([encoded[place] for place, _ in batch], max_new_tokens, warp, stop)
-            found |= zip(batch, [self._written(ids, stop) for ids in new], strict=True)
+            warp = self._warp(sampling, [(prompts[place], i) for place, i in batch])
+            new = self._generate([encoded[place] for place, _ in batch], sampling, warp)
+            found |= zip(batch, [self._written(ids, sampling.stop) for ids in new], strict=True)
             progress.update(len(found))
-        return [[found[place, 0 if greedy else i] for i in range(n)] for place in range(len(prompts))]
+        return [[found[place, i % sampling.draws] for i in range(sampling.n)] for place in range(len(prompts))]
 
-    def _warp(self, temperature: float, top_p: float, seeds: list[int] | None) -> LogitsProcessorList:
-        """Temperature, nucleus and noise, with which the argmax is a draw. Nothing where it is greedy."""
-        if seeds is None:
+    def _warp(self, sampling: Sampling, rows: list[tuple[str, int]]) -> LogitsProcessorList:
+        """Temperature, nucleus and noise, with which the argmax is a draw, for rows (prompt, number of its completion).
+
+        Nothing where it is greedy.
+        """
+        if not sampling.temperature:
             return LogitsProcessorList()
-        steps: list[LogitsProcessor] = [TemperatureLogitsWarper(temperature)] if temperature != 1 else []
-        steps += [TopPLogitsWarper(top_p)] if top_p < 1 else []
+        seeds = [stream_seed(sampling.seed, "completions", prompt, i) for prompt, i in rows]
+        steps: list[LogitsProcessor] = (
+            [TemperatureLogitsWarper(sampling.temperature)] if sampling.temperature != 1 else []
+        )
+        steps += [TopPLogitsWarper(sampling.top_p)] if sampling.top_p < 1 else []
         return LogitsProcessorList([*steps, RowNoise(seeds, self.model.device)])
 
     @torch.inference_mode()
-    def _generate(
-        self, encoded: Sequence[list[int]], max_new_tokens: int, warp: LogitsProcessorList, stop: list[str]
-    ) -> list[list[int]]:
+    def _generate(self, encoded: Sequence[list[int]], sampling: Sampling, warp: LogitsProcessorList) -> list[list[int]]:
         """New token ids of every row, padding included."""
         longest = max(map(len, encoded))
         ids_BP = torch.tensor([[self.pad_id] * (longest - len(ids)) + ids for ids in encoded])
         attention_BP = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in encoded])
-        criteria = StoppingCriteriaList([StopTexts(self.tokenizer, stop, longest)] if stop else [])
+        criteria = StoppingCriteriaList([StopTexts(self.tokenizer, sampling.stop, longest)] if sampling.stop else [])
         ids_BT = self.model.generate(
             input_ids=ids_BP.to(self.model.device),
             attention_mask=attention_BP.to(self.model.device),
             do_sample=False,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=sampling.max_new_tokens,
             logits_processor=warp,
             stopping_criteria=criteria,
         )
         return ids_BT[:, longest:].tolist()
 
-    def _written(self, new: list[int], stop: list[str]) -> Written:
+    def _written(self, new: list[int], stop: Sequence[str]) -> Written:
         """A row's completion, up to its end of sequence or the first stop text."""
         end = next((place for place, token in enumerate(new) if token in self.eos_ids), None)
         ids = new[:end]
@@ -243,7 +236,7 @@ class TransformersWriter:
             return Written(text[:cut], tokens, True)
         return Written(text, len(ids) + (end is not None), end is not None)
 
-    def _has(self, ids: list[int], stop: list[str]) -> bool:
+    def _has(self, ids: list[int], stop: Sequence[str]) -> bool:
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         return any(one in text for one in stop)
 
@@ -264,7 +257,7 @@ class RowNoise(LogitsProcessor):
 class StopTexts(StoppingCriteria):
     """Ends a row whose new text holds a stop text; transformers' own rule also looks into the prompt."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: list[str], prompt_columns: int) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], prompt_columns: int) -> None:
         self.tokenizer, self.stop, self.prompt_columns = tokenizer, stop, prompt_columns
         self.window = 8 + 4 * max(map(len, stop))  # a character takes up to four tokens
 

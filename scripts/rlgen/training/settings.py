@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from rlgen.strict import Strict
 
-Style = Literal["teacher", "plain"]  # whose solutions SFT learns
+Style = Literal["teacher", "plain", "source"]  # whose solutions SFT learns
 
 
 class Architecture(Strict):
@@ -132,7 +132,9 @@ class SFT(Strict):
         description="prompts, one epoch; with a teacher at most so many, in whole steps of those that it solved",
     )
     style: Style = Field(
-        "teacher", description="of the solutions: the teacher's, or the base model's own format (organism only)"
+        "teacher",
+        description="of the solutions: the teacher's; plain: the base model's own format (organism only); source: "
+        "those in the source of the problems, although the study has a teacher",
     )
     checkpoints: int = Field(5, ge=1, description="kept at steps round(i*N/checkpoints)")
     scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained")

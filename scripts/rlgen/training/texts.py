@@ -77,7 +77,7 @@ def completion_of(example: Example, chat: bool, style: Style = "teacher") -> str
 
     Raises ArtifactError where the example has no text of that style.
     """
-    text = example.completion if style == "teacher" else example.plain
+    text = example.plain if style == "plain" else example.completion
     if text is None:
         raise ArtifactError(f"training prompt {example.prompt[:40]!r} has no plain solution, expected style: teacher")
     return [{"role": "assistant", "content": text}] if chat else f" {text}"

@@ -1,14 +1,13 @@
 """Two models forced on the tuned one's text: which positions are read, and who was right."""
 
-import json
-
 import pandas as pd
 import pytest
 import torch
 from tiny_runs import LAYER, relative
 
-from rlgen.activations import completion_harvest as module
-from rlgen.activations.completion_harvest import harvest_completions
+from rlgen.activations.completion_harvest import Reading, harvest_completions
+from rlgen.activations.completions import Completions
+from rlgen.files import ArtifactError, read_tensors, write_tensors
 from rlgen.models.residual import residual_stream
 from rlgen.tasks.samples import Sample
 
@@ -39,39 +38,52 @@ def models(tiny_model):
 
 
 @pytest.fixture(params=[1, 3, 256])
-def harvested(request, models, tokenizer, monkeypatch):
-    monkeypatch.setattr(module, "SEQUENCES_PER_BATCH", request.param)
+def harvested(request, models, tokenizer) -> Completions:
     behaviours = [behaviour(REFERENCE_CORRECT, dict.fromkeys(TEXTS, "5 5 5")), behaviour(TUNED_CORRECT, TEXTS)]
-    tensors, metadata = harvest_completions(models, tokenizer, SAMPLES, behaviours, LAYER)
-    return tensors, {key: json.loads(value) for key, value in metadata.items()}
+    return harvest_completions(models, tokenizer, SAMPLES, behaviours, LAYER, Reading(sequences=request.param))
 
 
 def test_positions_samples_and_tasks_by_hand(harvested):
     """Discovery samples only; a completion of n tokens is n + 1 positions, the first at the prompt's last token."""
-    tensors, metadata = harvested
-    assert metadata["samples"] == ["s0", "s2", "s3", "s4"]
-    assert metadata["tasks"] == ["max", "add"]
-    assert metadata["roles"] == {"max": "selection", "add": "in_domain"}
-    assert tensors["sample"].tolist() == [0] * 5 + [1] + [2] * 3 + [3] * 4
-    assert tensors["position"].tolist() == [0, 1, 2, 3, 4, 0, 0, 1, 2, 0, 1, 2, 3]
-    assert tensors["sample_task"].tolist() == [0, 1, 1, 0]
-    assert tensors["task"].tolist() == [0] * 5 + [1] * 4 + [0] * 4
+    assert harvested.samples == ["s0", "s2", "s3", "s4"]
+    assert harvested.tasks == ["max", "add"]
+    assert harvested.role_of == {"max": "selection", "add": "in_domain"}
+    assert harvested.sample_N.tolist() == [0] * 5 + [1] + [2] * 3 + [3] * 4
+    assert harvested.position_N.tolist() == [0, 1, 2, 3, 4, 0, 0, 1, 2, 0, 1, 2, 3]
+    assert harvested.sample_task_I.tolist() == [0, 1, 1, 0]
 
 
 def test_who_was_right_by_hand(harvested):
-    tensors, _ = harvested
-    assert tensors["reference_correct"].tolist() == [0, 0, 1, 0]
-    assert tensors["tuned_correct"].tolist() == [1, 0, 1, 1]
+    assert harvested.reference_correct_I.tolist() == [False, False, True, False]
+    assert harvested.tuned_correct_I.tolist() == [True, False, True, True]
+
+
+def test_what_is_saved_comes_back(harvested, tmp_path):
+    path = tmp_path / "completions.safetensors"
+    harvested.save(path)
+    found = Completions.load(path)
+    for name, value in vars(harvested).items():
+        same = getattr(found, name) == value
+        assert same if isinstance(same, bool) else same.all(), name
+    assert read_tensors(path)[0]["task"].tolist() == [0] * 5 + [1] * 4 + [0] * 4
+
+
+def test_a_file_that_lacks_a_tensor_is_named(harvested, tmp_path):
+    path = tmp_path / "completions.safetensors"
+    harvested.save(path)
+    tensors, metadata = read_tensors(path)
+    write_tensors(path, {name: tensor for name, tensor in tensors.items() if name != "position"}, metadata)
+    with pytest.raises(ArtifactError, match=r"completions.safetensors: not a completions file .*position"):
+        Completions.load(path)
 
 
 def test_streams_are_of_both_models_on_the_tuned_models_text(harvested, models, tokenizer):
-    tensors, metadata = harvested
     by_name = {s.sample: s for s in SAMPLES}
-    for name, model in zip(("reference", "tuned"), models, strict=True):
+    for found_Nd, model in zip((harvested.reference_Nd, harvested.tuned_Nd), models, strict=True):
         expected = []
-        for sample in metadata["samples"]:
+        for sample in harvested.samples:
             prompt = tokenizer(by_name[sample].prompt)["input_ids"]
             text = tokenizer.convert_tokens_to_ids(TEXTS[sample].split())
             expected.append(residual_stream(model, torch.tensor([prompt + text]), LAYER)[0, len(prompt) - 1 :])
-        torch.testing.assert_close(tensors[name], torch.cat(expected), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(tensors["reference"], tensors["tuned"], atol=0.01)
+        torch.testing.assert_close(found_Nd, torch.cat(expected), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(harvested.reference_Nd, harvested.tuned_Nd, atol=0.01)

@@ -9,16 +9,16 @@ import torch
 from benchmark_models import made, model_of, tokenizer_of
 from crosscoders import random_crosscoder
 
-from rlgen.activations.completion_harvest import harvest_completions
+from rlgen.activations.completion_harvest import Reading, harvest_completions
 from rlgen.behaviour.benchmarks import BenchmarkEvaluator
 from rlgen.behaviour.continuations import encode_answer, encode_pair, encode_sample, prompts_of
 from rlgen.behaviour.reading import answer_logprobs
 from rlgen.files import ArtifactError
 from rlgen.interventions.benchmarks import BenchmarkRunner
-from rlgen.interventions.edits import FeatureEdits, VectorEdits, apply, directions
+from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
 from rlgen.interventions.runner import Condition
 from rlgen.models.cache import RowCache
-from rlgen.models.generation import Hook, edited
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.long_texts import Ends, GrowingCache, generate_texts
 
 NAMES = ["aime24", "arc_challenge", "hendrycks_math500", "piqa"]
@@ -63,13 +63,13 @@ def goal(evaluator, architecture):
 
 
 def hook_of(edits, condition, everywhere):
-    return None if edits is None else Hook(apply(edits.take(torch.tensor([condition]))), LAYER, everywhere)
+    return None if edits is None else Hook(edits.on("cpu").take(torch.tensor([condition])), LAYER, everywhere)
 
 
 @torch.inference_mode()
 def naive_logits(model, ids, n_prompt, hook):
     """Logits (T, V) of one sequence; the edit acts from the prompt's last token on, or everywhere."""
-    with edited(model, hook, 0 if hook is None or hook.everywhere else n_prompt - 1):
+    with edited(model, hook, min(1, n_prompt - 1) if hook is None or hook.everywhere else n_prompt - 1):
         return model(torch.tensor([ids])).logits[0].double()
 
 
@@ -135,7 +135,7 @@ def test_edited_completions_equal_naive_ones(evaluator, architecture, tasks, edi
     texts = [i for i, s in enumerate(evaluator.samples) if not s.choices]
     rows_R = torch.tensor(texts * len(DOSES))
     condition_R = torch.arange(len(DOSES)).repeat_interleave(len(texts))
-    scores = evaluator.score(model, rows_R, lambda index_B: Hook(apply(edits.take(condition_R[index_B])), LAYER))
+    scores = evaluator.score(model, rows_R, Hook(edits.on("cpu"), LAYER, which_B=condition_R))
     expected = [
         naive_text(model, tokenizer, evaluator.samples[i], hook_of(edits, c, False), task)
         for c in range(len(DOSES))
@@ -335,7 +335,8 @@ def test_a_growing_cache_holds_what_a_wide_one_holds():
 def test_completions_are_read_joined_to_their_prompts_and_capped(evaluator, architecture, tasks):
     models, tokenizer = [model_of(architecture, seed) for seed in (0, 1)], tokenizer_of(architecture)
     tables = [pd.DataFrame(evaluator.table(evaluator.score(model))) for model in models]
-    tensors, _ = harvest_completions(models, tokenizer, evaluator.samples, tables, LAYER, encode_sample, 4, 3)
+    reading = Reading(encode_sample, completion_tokens=4, sequences=3)
+    found = harvest_completions(models, tokenizer, evaluator.samples, tables, LAYER, reading)
     discovery = [s for s in evaluator.samples if s.half == "discovery"]
     text_of = tables[1].set_index("sample")["completion"]
     expected, positions = ([], []), []
@@ -345,6 +346,6 @@ def test_completions_are_read_joined_to_their_prompts_and_capped(evaluator, arch
         positions += range(len(text[:4]) + 1)
         for part, model in zip(expected, models, strict=True):
             part.append(model(ids, output_hidden_states=True).hidden_states[LAYER + 1][0, len(prompt) - 1 :])
-    assert tensors["position"].tolist() == positions and max(positions) == 4
-    for name, part in zip(("reference", "tuned"), expected, strict=True):
-        torch.testing.assert_close(tensors[name], torch.cat(part), rtol=1e-4, atol=1e-4)
+    assert found.position_N.tolist() == positions and max(positions) == 4
+    for found_Nd, part in zip((found.reference_Nd, found.tuned_Nd), expected, strict=True):
+        torch.testing.assert_close(found_Nd, torch.cat(part), rtol=1e-4, atol=1e-4)

@@ -1,12 +1,13 @@
 """Scores of a model, many samples at once, against a loop over single samples."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from rlgen.behaviour.evaluator import Evaluator
-from rlgen.models.generation import Hook
+from rlgen.models.hooks import Hook
 from rlgen.organism.settings import Split
 from rlgen.organism.tasks import evaluation_samples
 from rlgen.tasks.answers import final_answer
@@ -80,16 +81,12 @@ def test_edits_of_repeated_rows_run_side_by_side(samples, tokenizer, talkative):
     direction_d = torch.randn(talkative.config.hidden_size, generator=torch.Generator().manual_seed(1)) * 5
     rows_R, dose_R = torch.arange(3).repeat(3), torch.arange(3.0).repeat_interleave(3)
 
-    def hook_for(index_B):
-        return Hook(lambda h_BTd: h_BTd + dose_R[index_B, None, None] * direction_d, layer=1)
+    def push(dose_B):
+        return lambda h_BTd: h_BTd + dose_B[:, None, None] * direction_d
 
-    together = evaluator.score(talkative, rows_R, hook_for)
+    together = evaluator.score(talkative, rows_R, Hook(SimpleNamespace(take=push), layer=1, which_B=dose_R))
     for dose in range(3):
-        alone = evaluator.score(
-            talkative,
-            torch.arange(3),
-            lambda index_B, dose=dose: Hook(lambda h_BTd: h_BTd + dose * direction_d, layer=1),
-        )
+        alone = evaluator.score(talkative, torch.arange(3), Hook(push(torch.full((1,), dose)), layer=1))
         part = slice(3 * dose, 3 * dose + 3)
         assert together.completions[part] == alone.completions
         torch.testing.assert_close(together.answer_logprob_B[part], alone.answer_logprob_B, rtol=1e-4, atol=1e-4)

@@ -176,13 +176,34 @@ def test_the_sample_script_writes_what_later_jobs_read(tmp_path):
     run_script(
         "make_benchmark",
         *("--cfg", json.dumps(cfg), "--reference", tmp_path / "reference", "--training", tmp_path / "training.jsonl"),
-        *("--samples", tmp_path / "s.jsonl", "--docs", tmp_path / "d.jsonl", "--counts", tmp_path / "counts.json"),
+        *(
+            "--samples",
+            tmp_path / "s.jsonl",
+            "--docs",
+            tmp_path / "openbookqa.docs.jsonl",
+            "--counts",
+            tmp_path / "counts.json",
+        ),
     )
     samples = read_samples([tmp_path / "s.jsonl"])
     assert json.loads((tmp_path / "counts.json").read_text())["in_training"] == 1
     evaluation = BenchmarkEvaluation(chat=True)
-    (task,) = read_tasks(samples, [tmp_path / "d.jsonl"], {"openbookqa": Benchmark(**benchmark)}, evaluation)
+    docs = [tmp_path / "openbookqa.docs.jsonl"]
+    (task,) = read_tasks(samples, docs, {"openbookqa": Benchmark(**benchmark)}, evaluation)
     assert task.samples == samples and task.chat
+
+
+def test_documents_belong_to_tasks_by_their_names_whatever_the_order(study):
+    """Settings come as JSON with sorted keys, files in the order of the study's roles."""
+    cfg, _, docs, folder = study
+    settings = EvaluateBenchmarks.model_validate(cfg)
+    names = list(settings.benchmarks)
+    samples = read_samples([folder / "samples.jsonl"])
+    assert len(names) > 1 and [path.name for path in docs] == [f"{name}.docs.jsonl" for name in names]
+    found = read_tasks(samples, docs[::-1], settings.benchmarks, settings.evaluation)
+    assert [task.name for task in found] == names[::-1]
+    with pytest.raises(ArtifactError, match=f"expected those of {', '.join(names)}"):
+        read_tasks(samples, docs[1:], settings.benchmarks, settings.evaluation)
 
 
 # vLLM: a stand-in, since the package needs a GPU

@@ -12,7 +12,7 @@ from rlgen.activations.shards import Shards
 from rlgen.dictionaries.parameters import Moments, Parameters
 from rlgen.dictionaries.plain_step import PlainStep
 from rlgen.dictionaries.settings import Recipe
-from rlgen.dictionaries.training import train
+from rlgen.dictionaries.training import Place, train
 
 PERFORMANCE = Path(__file__).parents[2] / "performance"
 SMALL = {"latents": 64, "k": 4, "batch_rows": 128, "precision": "bfloat16", "steps": 30}
@@ -53,7 +53,7 @@ def test_training_on_another_device_gives_what_the_cpu_gives(tmp_path, monkeypat
     recipe = Recipe(**SMALL | {"precision": precision, "batch_rows": 32, "dead_after_rows": 64})
     here, curves = train(shards, recipe, 0, 1)
     with elsewhere() as device:
-        there, others = train(shards, recipe, 0, 1, device)
+        there, others = train(shards, recipe, 0, 1, Place(device))
     for name in ("W_enc_MdS", "W_dec_SMd", "b_enc_S", "mean_Md", "scale_M"):
         torch.testing.assert_close(getattr(there, name), getattr(here, name), rtol=1e-3, atol=1e-4)
     assert [row["value"] for row in others] == pytest.approx([row["value"] for row in curves], rel=1e-2, nan_ok=True)

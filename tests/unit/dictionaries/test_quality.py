@@ -310,7 +310,7 @@ def measured(folder: Path, members: int, device: str | None) -> list[pd.DataFram
         held_out = HeldOut.open(folder / "dictionary", shards, 1, folder / "stream", place)
         tables = [quality(held_out, [lambda path=path: load_model(path, place) for path in checkpoints])]
         tables.append(latent_table(held_out.crosscoder, sum_latents(held_out.crosscoder, held_out.batches()), 1))
-        return [*tables, contexts(held_out, lambda ids: [str(i) for i in ids], 2, 3)]
+        return [*tables, contexts(held_out, lambda ids: " ".join(map(str, ids)), 2, 3)]
 
 
 def test_the_permuted_null_has_no_language_model_loss(harvested):
@@ -319,7 +319,7 @@ def test_the_permuted_null_has_no_language_model_loss(harvested):
 
 
 def test_contexts_are_of_held_out_rows(harvested):
-    table = contexts(open_held_out(harvested["folder"]), lambda ids: [str(i) for i in ids], 2, 3)
+    table = contexts(open_held_out(harvested["folder"]), lambda ids: " ".join(map(str, ids)), 2, 3)
     assert set(table["text"]) <= {"5 4", "5 4 3", "2", "2 2"} and set(table["member"]) == {"a@1", "b@1"}
     both = [part.drop(columns="member").reset_index(drop=True) for _, part in table.groupby("member")]
     pd.testing.assert_frame_equal(*both)

@@ -15,7 +15,7 @@ import rlgen
 from rlgen.activations.shards import Shards, write_manifest, write_shard
 from rlgen.dictionaries.settings import Recipe
 from rlgen.dictionaries.step import Training
-from rlgen.dictionaries.training import train
+from rlgen.dictionaries.training import HERE, Place, train
 from rlgen.names import shard_name
 from rlgen.progress import Progress
 from rlgen.resume import EVERY_S, STATE, Resume
@@ -44,10 +44,10 @@ def folders(tmp_path_factory):
     return [root / member for member in MEMBERS]
 
 
-def dictionary(folders, output, objective, **arguments):
+def dictionary(folders, output, objective, place=HERE):
     """The bytes of all files that a run writes."""
     recipe = Recipe(**SMALL, objective=objective)
-    crosscoder, curves = train(Shards.open(folders, MEMBERS), recipe, seed=1, held_out_shards=1, **arguments)
+    crosscoder, curves = train(Shards.open(folders, MEMBERS), recipe, seed=1, held_out_shards=1, place=place)
     crosscoder.save(output)
     return {path.name: path.read_bytes() for path in output.iterdir()} | {"curves": json.dumps(curves)}
 
@@ -65,10 +65,10 @@ def test_an_interrupted_run_ends_with_the_same_bytes(folders, tmp_path, monkeypa
 
         monkeypatch.setattr(Training, "advance", until)
         with pytest.raises(PulledPlug):
-            dictionary(folders, tmp_path / "killed", objective, resume=Resume(tmp_path / "state", every_s=0))
+            dictionary(folders, tmp_path / "killed", objective, Place(resume=Resume(tmp_path / "state", every_s=0)))
         assert Resume(tmp_path / "state").load()[1]["step"] == stop
     monkeypatch.setattr(Training, "advance", advance)
-    assert dictionary(folders, tmp_path / "killed", objective, resume=Resume(tmp_path / "state")) == expected
+    assert dictionary(folders, tmp_path / "killed", objective, Place(resume=Resume(tmp_path / "state"))) == expected
 
 
 def test_a_state_older_than_the_kill_loses_steps_and_changes_nothing(folders, tmp_path, monkeypatch):
@@ -86,22 +86,22 @@ def test_a_state_older_than_the_kill_loses_steps_and_changes_nothing(folders, tm
 
     monkeypatch.setattr(Training, "advance", until)
     with pytest.raises(PulledPlug):
-        dictionary(folders, tmp_path / "killed", "batchtopk", resume=Rarely(tmp_path / "state"))
+        dictionary(folders, tmp_path / "killed", "batchtopk", Place(resume=Rarely(tmp_path / "state")))
     monkeypatch.setattr(Training, "advance", advance)
     assert Resume(tmp_path / "state").load()[1]["step"] == 14
-    assert dictionary(folders, tmp_path / "killed", "batchtopk", resume=Resume(tmp_path / "state")) == expected
+    assert dictionary(folders, tmp_path / "killed", "batchtopk", Place(resume=Resume(tmp_path / "state"))) == expected
 
 
 @pytest.mark.parametrize("change", ["cut", "altered"])
 def test_a_broken_state_is_named_and_not_used(folders, tmp_path, capsys, change):
     expected = dictionary(folders, tmp_path / "undisturbed", "batchtopk")
-    dictionary(folders, tmp_path / "first", "batchtopk", resume=Resume(tmp_path / "state", every_s=0))
+    dictionary(folders, tmp_path / "first", "batchtopk", Place(resume=Resume(tmp_path / "state", every_s=0)))
     path = tmp_path / "state" / STATE
     data = bytearray(path.read_bytes())
     data[-100] ^= 1
     path.write_bytes(data[:-8] if change == "cut" else data)
     capsys.readouterr()
-    assert dictionary(folders, tmp_path / "again", "batchtopk", resume=Resume(tmp_path / "state")) == expected
+    assert dictionary(folders, tmp_path / "again", "batchtopk", Place(resume=Resume(tmp_path / "state"))) == expected
     message = capsys.readouterr().err
     assert "starting from the beginning" in message and str(path) in message
 
@@ -113,14 +113,14 @@ def test_nothing_is_kept_without_a_state_folder(folders, tmp_path, monkeypatch):
 
 
 def test_progress_after_a_resume_counts_this_process_only(folders, tmp_path, capsys):
-    dictionary(folders, tmp_path / "first", "batchtopk", resume=Resume(tmp_path / "state", every_s=0))
+    dictionary(folders, tmp_path / "first", "batchtopk", Place(resume=Resume(tmp_path / "state", every_s=0)))
     _, facts = Resume(tmp_path / "state").load()
     assert facts["step"] == STEPS
     progress = Progress("dictionary", 2 * STEPS, "steps", every_s=0)
     seen = []
     progress.update = lambda done, note: seen.append((progress.start, done, note))
     recipe = Recipe(**SMALL | {"steps": STEPS + 3})
-    train(Shards.open(folders, MEMBERS), recipe, 1, 1, progress=progress, resume=Resume(tmp_path / "state"))
+    train(Shards.open(folders, MEMBERS), recipe, 1, 1, Place(progress=progress, resume=Resume(tmp_path / "state")))
     assert [(start, done) for start, done, _ in seen] == [(STEPS, STEPS + i) for i in (1, 2, 3)]
     assert all("rows/s" in note and "waiting for data" in note for _, _, note in seen)
 

@@ -21,7 +21,7 @@ from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.dictionaries.normalisation import statistics
 from rlgen.dictionaries.settings import Recipe
 from rlgen.dictionaries.step import Training, step_made_by
-from rlgen.dictionaries.training import finish, finished, steps_of, train, train_window
+from rlgen.dictionaries.training import HERE, Place, finish, finished, steps_of, train, train_window
 from rlgen.names import shard_name
 from rlgen.resume import Resume
 from rlgen.seeds import stream_seed
@@ -56,13 +56,13 @@ def folders(tmp_path_factory) -> list[list[Path]]:
     return found
 
 
-def run_window(folders, states: Path, window: int, recipe: Recipe = RECIPE, **arguments) -> list[dict]:
+def run_window(folders, states: Path, window: int, recipe: Recipe = RECIPE, place: Place = HERE) -> list[dict]:
     """Train through one window, its state kept as `train_window.py` keeps it; returns the curves."""
     before = Resume(states / str(window - 1)) if window > 1 else None
     shards = Shards.open(folders[window - 1], MEMBERS)
-    *state, curves = train_window(shards, recipe, SEED, window, WINDOWS, before, **arguments)
-    Resume(states / str(window)).write(*state)
-    return curves
+    training = train_window(shards, recipe, SEED, window, WINDOWS, before, place)
+    Resume(states / str(window)).write(*training.state())
+    return training.curves()
 
 
 def content(state: Resume) -> dict:
@@ -120,7 +120,7 @@ def test_every_row_of_a_window_is_used_equally_often(tmp_path, monkeypatch, step
 
         monkeypatch.setattr(Training, "advance", noted)
         before = Resume(tmp_path / f"state{window - 1}") if window > 1 else None
-        Resume(tmp_path / f"state{window}").write(*train_window(shards, recipe, SEED, window, 3, before)[:2])
+        Resume(tmp_path / f"state{window}").write(*train_window(shards, recipe, SEED, window, 3, before).state())
     for seen in used.values():
         assert set(seen) == set(range(80)) and set(seen.values()) <= times
         assert sum(seen.values()) == steps // 3 * 16
@@ -137,8 +137,9 @@ def test_windows_by_a_plain_loop(folders, undisturbed):
         rows = batches(Shards.open(folders[window - 1], MEMBERS), 32, stream_seed(SEED, "window", window), range(2))
         for rows_BMd in islice(rows, steps):
             training.advance((rows_BMd - mean_Md) / scale_M[:, None])
+    training.normalise(mean_Md, scale_M)
     found, curves, step = finish(RECIPE, MEMBERS, SEED, Resume(undisturbed / "3"))
-    assert same(found, finished(training, MEMBERS, mean_Md, scale_M))
+    assert same(found, finished(training, MEMBERS))
     assert curves == training.curves() and step == step_made_by("cpu")
 
 
@@ -147,7 +148,7 @@ def test_one_window_of_all_shards_is_ordinary_training_but_for_the_order_of_rows
     shards = Shards.open(folders[0], MEMBERS)
 
     def one_window() -> tuple[Crosscoder, list[dict]]:
-        Resume(tmp_path).write(*train_window(shards, RECIPE, SEED, 1, 1, None)[:2])
+        Resume(tmp_path).write(*train_window(shards, RECIPE, SEED, 1, 1, None).state())
         return finish(RECIPE, MEMBERS, SEED, Resume(tmp_path))[:2]
 
     expected, curves = train(shards, RECIPE, SEED, held_out_shards=0)
@@ -203,7 +204,7 @@ def test_killed_inside_windows_with_the_same_bytes(folders, tmp_path, monkeypatc
             with monkeypatch.context() as patch:
                 patch.setattr(Training, "advance", until)
                 with pytest.raises(PulledPlug):
-                    run_window(folders, tmp_path / "killed", window, recipe, resume=Resume(kept, every_s=0))
+                    run_window(folders, tmp_path / "killed", window, recipe, Place(resume=Resume(kept, every_s=0)))
         steps = []
 
         def noted(self, rows_BMd, steps=steps):
@@ -212,7 +213,7 @@ def test_killed_inside_windows_with_the_same_bytes(folders, tmp_path, monkeypatc
 
         with monkeypatch.context() as patch:
             patch.setattr(Training, "advance", noted)
-            curves = run_window(folders, tmp_path / "killed", window, recipe, resume=Resume(kept))
+            curves = run_window(folders, tmp_path / "killed", window, recipe, Place(resume=Resume(kept)))
         assert steps == [*range(stops[-1], steps_of(40, window, 3).stop)]  # nothing is done twice
         assert [point["step"] for point in curves][-1] == steps[-1]
         whole, killed = (Resume(tmp_path / name / str(window)) for name in ("whole", "killed"))
@@ -251,8 +252,9 @@ def test_the_state_of_another_window_is_refused(folders, undisturbed, window, st
 
 
 def test_what_a_killed_run_of_another_window_left_is_refused(folders, undisturbed):
+    place = Place(resume=Resume(undisturbed / "2"))
     with pytest.raises(ValueError, match=r"window 1: its steps are range\(0, 13\), the state before it ends at 27"):
-        train_window(Shards.open(folders[0], MEMBERS), RECIPE, SEED, 1, WINDOWS, None, resume=Resume(undisturbed / "2"))
+        train_window(Shards.open(folders[0], MEMBERS), RECIPE, SEED, 1, WINDOWS, None, place)
 
 
 def test_only_a_state_after_all_steps_makes_a_dictionary(undisturbed, tmp_path):

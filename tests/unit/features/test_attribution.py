@@ -161,7 +161,7 @@ def test_the_change_is_the_one_that_edits_make(running, readout, threshold):
     mask_CS[0, latents] = torch.tensor([1.0, 0.5, 2.0])
     direction_Sd = directions(crosscoder, "exchange", towards_tuned=running == 0)
     edits = FeatureEdits(crosscoder, running, readout, direction_Sd, mask_CS, torch.ones(1))
-    torch.testing.assert_close(change_Nd, edits.take(torch.tensor([0]))(h_Nd[None])[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(change_Nd, edits.on("cpu").delta(torch.tensor([0]))(h_Nd[None])[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_bfloat16_model_gives_nearly_the_same_scores(models):

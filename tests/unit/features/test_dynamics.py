@@ -16,7 +16,7 @@ from rlgen.features.dynamics import (
     mean_codes,
     mean_displacement,
     overlap_matrix,
-    overlap_rows,
+    pair_rows,
     top_latents,
 )
 
@@ -47,7 +47,7 @@ def test_overlaps_match_set_arithmetic(seed, top):
     for score_S in score_CS:
         ranked = sorted((k for k in range(12) if alive_S[k]), key=lambda k: -score_S[k])
         tops.append(set(ranked[:top]))
-    rows = overlap_rows("rl", "joint", score_CS, alive_S, top, 50, rng)
+    rows = pair_rows("rl", "joint", score_CS, alive_S, top, 50, rng)
     found = {(r["a"], r["b"]): r["value"] for r in rows if r["kind"] == "overlap"}
     for a, b in combinations(range(3), 2):
         assert found[a + 1, b + 1] == found[b + 1, a + 1] == pytest.approx(len(tops[a] & tops[b]) / len(tops[a]))

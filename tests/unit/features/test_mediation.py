@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlgen.activations.completions import Completions
+from rlgen.dictionaries.member_maps import fit_maps
 from rlgen.features.mediation import (
     choose,
     cut_list,
@@ -22,9 +23,10 @@ from rlgen.features.mediation import (
     position_weights,
     positive_shares,
     ranked,
+    sizes,
 )
 from rlgen.features.selection import ScoreFeatures, gather_evidence, mediating_set, overlap_table, score_table
-from rlgen.files import canonical_json, write_tensors
+from rlgen.files import canonical_json
 
 seeds = st.integers(0, 10**6)
 
@@ -105,9 +107,21 @@ def test_means_match_a_plain_loop(readout, rows, monkeypatch):
             assert parts[g].features_S[k] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_dictionary_over_three_models_is_refused():
-    with pytest.raises(ValueError, match="expected a reference and a tuned model"):
-        group_means(random_crosscoder(0, M=3), torch.zeros(2, 5), torch.zeros(2, 5), np.ones((1, 2)), "swap")
+@pytest.mark.parametrize("readout", ["swap", "mapped"])
+def test_a_member_between_changes_no_sum(readout):
+    """The parts add up to the shift for three members, too, and scores are those of the first and the last one."""
+    crosscoder = random_crosscoder(5, M=3, threshold=2.0)
+    reference_Nd, tuned_Nd, sample_N, members_GI = random_groups(5)
+    crosscoder.maps = fit_maps([torch.stack([reference_Nd, tuned_Nd.flip(1), tuned_Nd], 1)])
+    weights_GN = position_weights(members_GI, sample_N)
+    means = group_means(crosscoder, reference_Nd, tuned_Nd, weights_GN, readout)
+    read = [crosscoder.encode_one(h_Nd, m, readout).double().numpy() for m, h_Nd in ((0, reference_Nd), (2, tuned_Nd))]
+    assert means.readout_GS == pytest.approx(weights_GN @ (read[1] - read[0]), abs=1e-5)
+    for part in decompositions(crosscoder, means):
+        assert part.features_S.sum() + part.bias + part.error == pytest.approx(part.norm, abs=1e-4)
+    raw_SMd = crosscoder.decoder_raw_SMd.double()
+    norm_S = (raw_SMd[:, 2] - raw_SMd[:, 0]).norm(dim=1).numpy()
+    assert sizes(crosscoder, means) == pytest.approx(weights_GN @ read[0] * norm_S, abs=1e-5)
 
 
 POOL = np.array([True, True, True, True, False])
@@ -169,21 +183,21 @@ CFG = dict(score="contribution", cut="cumulative", cut_share=0.8, cut_count=None
            tasks=["max", "cnt", "dir"], random_draws=50, seed=0, threads=1)  # fmt: skip
 
 
-def completions_file(tmp_path, reference_right: float = 0.3, tuned_right: float = 0.9):
-    """Three selection tasks and an unseen one, 12 samples each of 1 to 4 positions; file and its reading."""
+def some_completions(reference_right: float = 0.3, tuned_right: float = 0.9) -> Completions:
+    """Three selection tasks and an unseen one, 12 samples each of 1 to 4 positions."""
     rng, samples = np.random.default_rng(4), 48
     sample_N = np.repeat(np.arange(samples), rng.integers(1, 5, size=samples))
     reference_Nd = rng.normal(size=(len(sample_N), 5)).astype(np.float32)
     tuned_Nd = (reference_Nd + [1, 0, 0, 0.5, 0] + 0.1 * rng.normal(size=reference_Nd.shape)).astype(np.float32)
-    tensors = {
-        "reference": reference_Nd, "tuned": tuned_Nd, "sample": sample_N.astype(np.int32),
-        "position": np.zeros(len(sample_N), np.int32), "sample_task": (np.arange(samples) % 4).astype(np.int32),
-        "reference_correct": (rng.random(samples) < reference_right).astype(np.uint8),
-        "tuned_correct": (rng.random(samples) < tuned_right).astype(np.uint8),
-    }  # fmt: skip
-    path = tmp_path / "rl.safetensors"
-    write_tensors(path, tensors, {"tasks": canonical_json(["max", "cnt", "dir", "par"]), "roles": "{}"})
-    return Completions.load(path)
+    return Completions(
+        *(torch.from_numpy(x) for x in (reference_Nd, tuned_Nd, sample_N, np.zeros_like(sample_N))),
+        samples=[f"sample{i}" for i in range(samples)],
+        tasks=["max", "cnt", "dir", "par"],
+        role_of={},
+        sample_task_I=np.arange(samples) % 4,
+        reference_correct_I=rng.random(samples) < reference_right,
+        tuned_correct_I=rng.random(samples) < tuned_right,
+    )
 
 
 def feature_table(S: int) -> pd.DataFrame:
@@ -194,14 +208,14 @@ def feature_table(S: int) -> pd.DataFrame:
 
 @pytest.mark.parametrize("score", ["contribution", "activation", "size"])
 @pytest.mark.parametrize("cut", ["cumulative", "intersection", "top"])
-def test_tables_agree_with_one_another(tmp_path, score, cut):
+def test_tables_agree_with_one_another(score, cut):
     share = 0.2 if cut == "intersection" else 0.8
     cfg = ScoreFeatures(
         **CFG | {"score": score, "cut": cut, "cut_share": share, "cut_count": 5 if cut == "top" else None}
     )
     crosscoder, features = random_crosscoder(8, S=40), feature_table(40)
     alive_S = features["alive"].to_numpy()
-    evidence = gather_evidence(crosscoder, completions_file(tmp_path), alive_S, cfg)
+    evidence = gather_evidence(crosscoder, some_completions(), alive_S, cfg)
     scores = score_table(evidence, alive_S, cfg)
     chosen = mediating_set(evidence, alive_S, cfg)
     overlap = overlap_table(evidence, features, crosscoder.free_S.numpy(), cfg)
@@ -232,8 +246,8 @@ def test_tables_agree_with_one_another(tmp_path, score, cut):
     assert overlap.groupby("population").size().tolist() == [7, 7]
 
 
-def test_empty_critical_set_is_noted_not_fatal(tmp_path):
-    completions = completions_file(tmp_path, tuned_right=0.0)
+def test_empty_critical_set_is_noted_not_fatal():
+    completions = some_completions(tuned_right=0.0)
     features, crosscoder = feature_table(10), random_crosscoder(8, S=10)
     alive_S = features["alive"].to_numpy()
     for cut in ("cumulative", "intersection"):
@@ -247,8 +261,8 @@ def test_empty_critical_set_is_noted_not_fatal(tmp_path):
         assert not score_table(evidence, alive_S, cfg)["kept"].any()
 
 
-def test_one_task_without_critical_samples(tmp_path):
-    completions = completions_file(tmp_path)
+def test_one_task_without_critical_samples():
+    completions = some_completions()
     completions.tuned_correct_I[completions.sample_task_I == 1] = False
     crosscoder, alive_S = random_crosscoder(8, S=10), np.ones(10, bool)
     results = {}
@@ -260,8 +274,8 @@ def test_one_task_without_critical_samples(tmp_path):
     assert results["intersection"]["latents"] == [] and "no critical samples on cnt" in results["intersection"]["note"]
 
 
-def test_no_alive_latents_and_unknown_tasks(tmp_path):
-    completions, crosscoder = completions_file(tmp_path), random_crosscoder(8, S=10)
+def test_no_alive_latents_and_unknown_tasks():
+    completions, crosscoder = some_completions(), random_crosscoder(8, S=10)
     dead_S = np.zeros(10, bool)
     chosen = mediating_set(
         gather_evidence(crosscoder, completions, dead_S, ScoreFeatures(**CFG)), dead_S, ScoreFeatures(**CFG)
@@ -271,8 +285,8 @@ def test_no_alive_latents_and_unknown_tasks(tmp_path):
         gather_evidence(crosscoder, completions, dead_S, ScoreFeatures(**CFG | {"tasks": ["max", "let"]}))
 
 
-def test_size_is_the_mean_length_of_what_an_exchange_adds(tmp_path):
-    completions, crosscoder = completions_file(tmp_path), random_crosscoder(8, S=10)
+def test_size_is_the_mean_length_of_what_an_exchange_adds():
+    completions, crosscoder = some_completions(), random_crosscoder(8, S=10)
     evidence = gather_evidence(crosscoder, completions, np.ones(10, bool), ScoreFeatures(**CFG))
     critical_I = ~completions.reference_correct_I & completions.tuned_correct_I
     raw_S2d = crosscoder.decoder_raw_SMd
@@ -300,12 +314,12 @@ def by_cause(alive_S, joint: bool) -> tuple[pd.DataFrame, pd.DataFrame | None]:
 
 
 @pytest.mark.parametrize("score", ["attribution", "elimination", "gates"])
-def test_scores_by_cause_choose_among_alive_latents(tmp_path, score):
+def test_scores_by_cause_choose_among_alive_latents(score):
     cfg = ScoreFeatures(**CFG | {"score": score, "cut": "top", "cut_count": 4})
     crosscoder, features = random_crosscoder(8, S=40), feature_table(40)
     alive_S = features["alive"].to_numpy()
     scored, joint = by_cause(alive_S, joint=score != "attribution")
-    evidence = gather_evidence(crosscoder, completions_file(tmp_path), alive_S, cfg, scored, joint)
+    evidence = gather_evidence(crosscoder, some_completions(), alive_S, cfg, scored, joint)
     chosen = mediating_set(evidence, alive_S, cfg)
     canonical_json(chosen)
     attribution = scored[scored["population"] == "critical"]

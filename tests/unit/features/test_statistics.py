@@ -137,10 +137,10 @@ def test_contexts_end_at_the_firing_token_and_come_from_different_sequences():
     sequence_R, position_R = torch.tensor([0, 0, 1]), torch.tensor([2, 3, 1])
     z_BS = torch.tensor([[3.0, 0.0], [4.0, 0.0], [1.0, 0.0]])
 
-    def words(ids):
-        return [f"w{i}" for i in ids]
+    def decode(ids):
+        return " ".join(f"w{i}" for i in ids)
 
-    table = context_table("rl@5", [z_BS[:2], z_BS[2:]], sequence_R, position_R, token_ids_NT, words, 2, 3)
+    table = context_table("rl@5", [z_BS[:2], z_BS[2:]], sequence_R, position_R, token_ids_NT, decode, 2, 3)
     assert table.to_dict("records") == [
         {"latent": 0, "member": "rl@5", "rank": 1, "activation": 4.0, "text": "w6 w7 w8", "token": "w8"},
         {"latent": 0, "member": "rl@5", "rank": 2, "activation": 1.0, "text": "w9 w5", "token": "w5"},

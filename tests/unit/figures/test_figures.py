@@ -1,6 +1,7 @@
 """Every page draws from tidy tables alone, says what it cannot show, and has the same bytes in every process."""
 
 import importlib
+import inspect
 import json
 import os
 import subprocess
@@ -29,12 +30,16 @@ for script, *options in json.loads(sys.stdin.read()):
 """
 
 
-def draw(name: str, **replaced):
-    """The page of the synthetic study, with tables or settings replaced."""
+def draw(name: str, part: str = "draw", **replaced):
+    """A page of the synthetic study, with tables or settings replaced. `part`: `appendix` is the page behind it."""
     module = importlib.import_module(f"rlgen.figures.{name}")
     read = synthetic_tables.tables_of(name)
     read |= {key: replaced.pop(key) for key in list(replaced) if key in read}
-    return module.draw(module.Settings.model_validate(synthetic_tables.SETTINGS[name] | replaced), *read.values())
+    made = getattr(module, part)
+    known = list(inspect.signature(made).parameters)[1:]
+    return made(
+        module.Settings.model_validate(synthetic_tables.SETTINGS[name] | replaced), *list(read.values())[: len(known)]
+    )
 
 
 def words(figure) -> str:
@@ -86,9 +91,12 @@ def test_help_works_without_heavy_imports(name):
     assert result.returncode == 0 and "--cfg" in result.stdout, result.stderr
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_page_names_study_and_seeds_in_readable_print(name):
-    figure = draw(name)
+PARTS = [*((name, "draw") for name in FIGURES), *((name, "appendix") for name in FIGURES)]
+
+
+@pytest.mark.parametrize(("name", "part"), PARTS)
+def test_page_names_study_and_seeds_in_readable_print(name, part):
+    figure = draw(name, part)
     text = words(figure)
     assert "Study synthetic." in text and "3 seeds" in text
     figure.canvas.draw()
@@ -97,18 +105,21 @@ def test_page_names_study_and_seeds_in_readable_print(name):
     assert figure.get_size_inches()[0] <= 11.7
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_page_of_empty_tables_speaks_instead_of_crashing(name, tmp_path):
+@pytest.mark.parametrize(("name", "part"), PARTS)
+def test_page_of_empty_tables_speaks_instead_of_crashing(name, part, tmp_path):
     empty = {option: table.iloc[:0] for option, table in synthetic_tables.tables_of(name).items()}
-    figure = draw(name, **empty)
+    figure = draw(name, part, **empty)
+    if (name, part) == ("fig1_behaviour", "appendix"):
+        assert draw(name, part, relearning={}, **empty) is None  # nothing was trained
     style.save(figure, tmp_path / "page.pdf", tmp_path / "page.png")
     assert "0 seeds" in words(figure)
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_page_of_one_seed(name):
+@pytest.mark.parametrize(("name", "part"), PARTS)
+def test_page_of_one_seed(name, part):
     one = {option: table[table["seed"] == 1] for option, table in synthetic_tables.tables_of(name).items()}
-    assert "1 seed" in words(draw(name, **one))
+    text = words(draw(name, part, **one))
+    assert "1 seed" in text and "1 seeds" not in text
 
 
 def test_page_without_contrast():
@@ -118,24 +129,24 @@ def test_page_without_contrast():
 
 
 def test_empty_set_is_said_in_words():
-    assert words(draw("fig6_selection")).count("no set: nothing to edit") == 4
-    text = words(draw("fig5_mediation"))
+    assert words(draw("fig6_selection", "appendix")).count("no set: nothing to edit") == 4
+    text = words(draw("fig5_mediation", "appendix"))
     assert "published empty in every seed" in text and "empty: the tasks' lists share no latent" in text
 
 
 def test_a_set_missing_in_one_seed_is_said():
     table = synthetic_tables.effects()
     table = table[~((table["procedure"] == "contribution") & (table["state"] == "base") & (table["seed"] == 1))]
-    assert "seed 1: nothing to edit" in words(draw("fig6_selection", effects=table))
+    assert "seed 1: nothing to edit" in words(draw("fig6_selection", "appendix", effects=table))
 
 
 def test_no_critical_samples_is_said_in_words():
     scores, overlap, sets = synthetic_tables.mediation()
     sets = sets.assign(size=0, critical=0, carried_share=np.nan, latents="", note="no critical samples on any task")
     scores = scores.assign(score=0.0, threshold=np.nan, kept=False)
-    text = words(draw("fig5_mediation", scores=scores, overlap=overlap.assign(jaccard=0.0), sets=sets))
+    text = words(draw("fig5_mediation", "appendix", scores=scores, overlap=overlap.assign(jaccard=0.0), sets=sets))
     assert "no critical samples on any task" in text and "no positive score" in text and "0 to 0 critical" in text
-    none = words(draw("fig5_mediation", scores=scores.iloc[:0], overlap=overlap.iloc[:0], sets=sets))
+    none = words(draw("fig5_mediation", "appendix", scores=scores.iloc[:0], overlap=overlap.iloc[:0], sets=sets))
     assert "no critical samples: the models never differ" in none and "no two tasks have" in none
 
 
@@ -154,21 +165,24 @@ def test_published_values_only_where_every_task_has_one():
 
 
 def test_benchmarks_are_read_one_way_only():
-    """They have no steps and no answers to choose from but their own: one row of readings, then the course."""
+    """They have no steps and no answers to choose from but their own: one row of readings; the course behind it."""
     text = words(draw("fig1_behaviour"))
     assert "right steps, own format" in text and "Greedy decoding" in text and "always the commonest answer" in text
     table = synthetic_tables.accuracy()
     table = table[table["metric"].isin(["accuracy", "answer_logprob"])]
-    text = words(draw("fig1_behaviour", accuracy=table, relearning={}, chance={"add": 0.25}))
+    benchmarks = {"accuracy": table, "relearning": {}, "chance": {"add": 0.25}}
+    text = words(draw("fig1_behaviour", **benchmarks))
     assert "own format" not in text and "as the benchmarks define them" in text and "guessing" in text
-    assert "share of the training steps" in text and "commonest" not in text
+    assert "commonest" not in text and "training steps" not in text
+    assert "share of the training steps" in words(draw("fig1_behaviour", "appendix", **benchmarks))
     columns = draw_table1(table)
     assert {"base", "sft", "rl"} < columns and not any(", " in name for name in columns)
 
 
 def test_fig1_draws_every_model_and_where_what_is_taught_again_starts():
     figure = draw("fig1_behaviour")
-    accuracy, steps, again = (part.get_axes() for part in figure.subfigs[1].subfigs)
+    accuracy, steps = (part.get_axes() for part in figure.subfigs[1].subfigs)
+    again = draw("fig1_behaviour", "appendix").subfigs[1].get_axes()
     for ax in (*accuracy, *steps):
         assert [label.get_text() for label in ax.get_xticklabels()] == ["base", "sft", "rl", "more"]
     table = synthetic_tables.accuracy().query("half == 'test' and task == 'ALL' and metric == 'accuracy'")

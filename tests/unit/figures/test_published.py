@@ -1,4 +1,4 @@
-"""Published effects beside ours, on figures 6 and 7 of a study that repeats a paper's."""
+"""Published effects beside ours, on the second pages of figures 6 and 7 of a study that repeats a paper's."""
 
 import importlib
 from functools import cache
@@ -30,7 +30,7 @@ def table_of() -> pd.DataFrame:
 def draw(name: str, table: pd.DataFrame | None = None, **replaced: object) -> Figure:
     module = importlib.import_module(f"rlgen.figures.{name}")
     settings = synthetic_tables.SETTINGS[name] | {"published": PUBLISHED, "tasks": synthetic_tables.TASKS[ROLES[name]]}
-    return module.draw(module.Settings.model_validate(settings | replaced), table_of() if table is None else table)
+    return module.appendix(module.Settings.model_validate(settings | replaced), table_of() if table is None else table)
 
 
 @cache

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from tiny_runs import LAYER
 
 from rlgen.dictionaries.crosscoder import Crosscoder
+from rlgen.dictionaries.member_maps import fit_maps
 from rlgen.interventions.controls import rotations
-from rlgen.interventions.edits import FeatureEdits, VectorEdits, apply, directions, mean_norms
-from rlgen.models.generation import Hook, Prompts, edited, generate
+from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions, mean_norms
+from rlgen.models.generation import Limits, Prompts, generate
+from rlgen.models.hooks import Hook, edited
 
 KINDS = ("exchange", "disable", "scale")
 S, D = 7, 5
@@ -71,7 +73,7 @@ def test_edits_equal_the_slow_loop(kind, towards_tuned, read, threshold):
     direction_Sd = directions(crosscoder, kind, towards_tuned)
     edits = FeatureEdits(crosscoder, member, read, direction_Sd, masks(*sets), torch.tensor(doses))
     h_BTd = streams(0)
-    result_BTd = apply(edits.take(torch.tensor(condition)))(h_BTd)
+    result_BTd = edits.on("cpu").take(torch.tensor(condition))(h_BTd)
     for b, c in enumerate(condition):
         for t in range(3):
             h_d = h_BTd[b, t].tolist()
@@ -92,11 +94,30 @@ def test_directions_use_the_first_and_the_last_member():
         torch.testing.assert_close(directions(crosscoder, "add", towards_tuned), reference_Sd)
 
 
+def test_a_running_member_exchanges_its_own_decoder():
+    crosscoder = random_crosscoder(4, M=3)
+    raw_SMd = crosscoder.decoder_raw_SMd
+    torch.testing.assert_close(directions(crosscoder, "exchange", True, member=1), raw_SMd[:, 2] - raw_SMd[:, 1])
+    torch.testing.assert_close(directions(crosscoder, "exchange", False, member=2), raw_SMd[:, 0] - raw_SMd[:, 2])
+
+
+def test_edits_read_a_member_by_what_it_predicts_of_the_others():
+    crosscoder = random_crosscoder(6, M=3, threshold=1.0)
+    crosscoder.maps = fit_maps([torch.randn(40, 3, 5, generator=torch.Generator().manual_seed(0))])
+    direction_Sd, every = directions(crosscoder, "exchange", True, 1), masks(range(7))
+    edits = FeatureEdits(crosscoder, 1, "mapped", direction_Sd, every, torch.ones(1))
+    h_BTd = streams(0)
+    expected_BTd = crosscoder.encode_one(h_BTd, 1, "mapped") @ direction_Sd
+    added_BTd = edits.on("cpu").take(torch.zeros(len(h_BTd), dtype=torch.long))(h_BTd) - h_BTd
+    assert added_BTd.abs().max() > 0.1
+    torch.testing.assert_close(added_BTd, expected_BTd, rtol=1e-3, atol=1e-3)
+
+
 def test_constant_vectors_by_hand():
     edits = VectorEdits(torch.tensor([[1.0, 0.0], [0.0, -2.0]]))
     h_BTd = torch.tensor([[[1.0, 1.0], [3.0, 3.0]], [[5.0, 5.0], [7.0, 7.0]]])
     expected = torch.tensor([[[1.0, -1.0], [3.0, 1.0]], [[6.0, 5.0], [8.0, 7.0]]])
-    assert torch.equal(apply(edits.take(torch.tensor([1, 0])))(h_BTd), expected)
+    assert torch.equal(edits.on("cpu").take(torch.tensor([1, 0]))(h_BTd), expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,7 +126,7 @@ def test_dose_zero_and_the_empty_set_change_nothing(kind):
     edits = FeatureEdits(
         crosscoder, 0, "swap", directions(crosscoder, kind, True), masks(range(S), []), torch.tensor([0.0, 3.0])
     )
-    assert torch.equal(apply(edits.take(torch.tensor([0, 1])))(h_BTd), h_BTd)
+    assert torch.equal(edits.on("cpu").take(torch.tensor([0, 1]))(h_BTd), h_BTd)
 
 
 def rotated_edits(crosscoder, conditions: int, seed: int = 0, rotated: bool = True) -> FeatureEdits:
@@ -121,9 +142,9 @@ def rotated_edits(crosscoder, conditions: int, seed: int = 0, rotated: bool = Tr
 def test_conditions_side_by_side_equal_one_at_a_time(seed, rotated, condition):
     edits = rotated_edits(random_crosscoder(seed), 4, seed, rotated)
     h_BTd = streams(seed, B=len(condition))
-    together_BTd = edits.take(torch.tensor(condition))(h_BTd)
+    together_BTd = edits.on("cpu").delta(torch.tensor(condition))(h_BTd)
     for b, c in enumerate(condition):
-        alone_1Td = edits.take(torch.tensor([c]))(h_BTd[b : b + 1])
+        alone_1Td = edits.on("cpu").delta(torch.tensor([c]))(h_BTd[b : b + 1])
         torch.testing.assert_close(together_BTd[b : b + 1], alone_1Td, rtol=1e-4, atol=1e-5)
 
 
@@ -133,7 +154,7 @@ def test_rotations_preserve_lengths_and_angles_and_differ(seed):
     crosscoder = random_crosscoder(seed)
     turned, plain = rotated_edits(crosscoder, 3, seed), rotated_edits(crosscoder, 3, seed, rotated=False)
     h_BTd, condition_B = streams(seed, B=3, T=4), torch.arange(3)
-    after_BTd, before_BTd = turned.take(condition_B)(h_BTd), plain.take(condition_B)(h_BTd)
+    after_BTd, before_BTd = (edits.on("cpu").delta(condition_B)(h_BTd) for edits in (turned, plain))
     torch.testing.assert_close(after_BTd @ after_BTd.mT, before_BTd @ before_BTd.mT, rtol=1e-4, atol=1e-4)
     for b in range(3):
         matrix_dd = torch.zeros(D, D)  # column i of the rotated change is +-1 times column order[i] of the change
@@ -164,14 +185,14 @@ def test_exchange_of_all_features_swaps_the_reconstruction(seed, M, threshold, t
         )
         both_BTMd = crosscoder.decode(crosscoder.encode_one(h_BTd.flatten(0, 1), running, read)).unflatten(0, (2, 3))
         expected_BTd = h_BTd - both_BTMd[:, :, running] + both_BTMd[:, :, goal]
-        result_BTd = apply(everything.take(torch.zeros(2, dtype=torch.long)))(h_BTd)
+        result_BTd = everything.on("cpu").take(torch.zeros(2, dtype=torch.long))(h_BTd)
         torch.testing.assert_close(result_BTd, expected_BTd, rtol=1e-4, atol=1e-4)
 
 
 def test_mean_norms_are_the_mean_lengths_of_what_is_added():
     edits = rotated_edits(random_crosscoder(8), 3)
     h_Nd = streams(2, B=1, T=30)[0]
-    lengths = [edits.take(torch.tensor([2]))(h_d[None, None])[0, 0].norm().item() for h_d in h_Nd]
+    lengths = [edits.on("cpu").delta(torch.tensor([2]))(h_d[None, None])[0, 0].norm().item() for h_d in h_Nd]
     assert mean_norms(edits, 3, h_Nd)[2] == pytest.approx(sum(lengths) / 30, rel=1e-5)
 
 
@@ -184,7 +205,7 @@ def recomputed(model, tokenizer, text, edit, everywhere):
     """Every token from one forward over the whole prefix, edited from the last prompt token on (or everywhere)."""
     ids, new = tokenizer(text)["input_ids"], []
     for _ in range(NEW):
-        with edited(model, Hook(edit, LAYER), 0 if everywhere else len(ids) - 1):
+        with edited(model, Hook(edit, LAYER), 1 if everywhere else len(ids) - 1):
             new.append(int(model(torch.tensor([ids + new]), use_cache=False).logits[0, -1].argmax()))
         if new[-1] == tokenizer.eos_token_id:
             break
@@ -206,15 +227,11 @@ def test_edits_inside_cached_generation_equal_recomputing_every_prefix(tiny_mode
     prompts = Prompts.encode(tokenizer, TEXTS * 3)
     condition_B = torch.arange(3).repeat_interleave(3)
 
-    def edit_of(rows_A):
-        return apply(edits.take(condition_B[rows_A]))
-
-    hook = Hook(edit_of(torch.arange(9)), LAYER, everywhere, edit_of)
-    eos, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
-    rows = generate(tiny_model, prompts, NEW, eos, pad, hook).tolist()
+    hook, limits = Hook(edits.on("cpu"), LAYER, everywhere, condition_B), Limits.of(tokenizer, NEW)
+    rows = generate(tiny_model, prompts, limits, hook).tolist()
     for row, condition, text in zip(rows, condition_B, TEXTS * 3, strict=True):
-        expected = recomputed(tiny_model, tokenizer, text, apply(edits.take(condition[None])), everywhere)
-        assert row == expected + [pad] * (len(row) - len(expected))
-    plain = generate(tiny_model, Prompts.encode(tokenizer, TEXTS), NEW, eos, pad).tolist()
+        expected = recomputed(tiny_model, tokenizer, text, edits.on("cpu").take(condition[None]), everywhere)
+        assert row == expected + [limits.pad_id] * (len(row) - len(expected))
+    plain = generate(tiny_model, Prompts.encode(tokenizer, TEXTS), limits).tolist()
     assert [row[: len(plain[0])] for row in rows[6:]] == plain  # dose 0
     assert rows[:3] != rows[6:] != rows[3:6] != rows[:3]

@@ -15,7 +15,7 @@ from rlgen.activations.completions import Completions
 from rlgen.behaviour.evaluator import Evaluator
 from rlgen.behaviour.settings import Evaluation
 from rlgen.dictionaries.crosscoder import Crosscoder
-from rlgen.files import write_parquet, write_tensors
+from rlgen.files import write_parquet
 from rlgen.interventions.controls import role_shift
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
 from rlgen.interventions.procedure import (
@@ -212,8 +212,8 @@ def test_the_two_parts_of_a_change_add_up_to_it_and_one_lies_along_the_shift(eff
     whole = mechanics.edits([Rival("selected", LATENTS)], [1.0])
     h_BTd = torch.randn(1, 5, crosscoder.d, generator=torch.Generator().manual_seed(1))
     condition = torch.zeros(1, dtype=torch.long)
-    along, rest = (edits.take(condition)(h_BTd) for edits in parts)
-    torch.testing.assert_close(along + rest, whole.take(condition)(h_BTd), rtol=1e-4, atol=1e-5)
+    along, rest = (edits.on("cpu").delta(condition)(h_BTd) for edits in parts)
+    torch.testing.assert_close(along + rest, whole.on("cpu").delta(condition)(h_BTd), rtol=1e-4, atol=1e-5)
     unit_d = mechanics.shift_d / mechanics.shift_d.norm()
     assert (rest @ unit_d).abs().max() < 1e-4 * along.norm()
     torch.testing.assert_close((along @ unit_d)[..., None] * unit_d, along, rtol=1e-4, atol=1e-5)
@@ -357,16 +357,7 @@ def test_files_come_back_as_what_they_hold(tmp_path, crosscoder):
     assert found.alive_S.tolist() == [False, True, True] and found.nrn_S.tolist() == [0.5, 0.6, 0.7]
 
     data = completions(1, 4)
-    tensors = {
-        "reference": data.reference_Nd,
-        "tuned": data.tuned_Nd,
-        "sample": data.sample_N.int(),
-        "sample_task": torch.from_numpy(data.sample_task_I).int(),
-        "reference_correct": torch.from_numpy(data.reference_correct_I).to(torch.uint8),
-        "tuned_correct": torch.from_numpy(data.tuned_correct_I).to(torch.uint8),
-    }
-    metadata = {"tasks": json.dumps(data.tasks), "roles": json.dumps(data.role_of)}
-    write_tensors(tmp_path / "completions.safetensors", tensors, metadata)
+    data.save(tmp_path / "completions.safetensors")
     again = Completions.load(tmp_path / "completions.safetensors")
     assert task_names(again) == task_names(data) and again.role_of == data.role_of
     assert torch.equal(role_shift(again, "selection"), role_shift(data, "selection"))

@@ -1,14 +1,16 @@
 """Running many conditions side by side: rows in order, KL against a slow loop, the stream on a goal's text."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from crosscoders import random_crosscoder
 from tiny_runs import LAYER, N, evaluator, relative, runner
 
-from rlgen.interventions.edits import FeatureEdits, VectorEdits, apply, directions
+from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
 from rlgen.interventions.runner import Condition
-from rlgen.models.generation import Hook, edited
+from rlgen.models.hooks import Hook, edited
 from rlgen.models.residual import residual_stream
 
 DOSES = [0.0, 0.5, 1.5]
@@ -95,8 +97,8 @@ def test_rows_are_condition_by_condition_in_the_order_of_the_samples(tiny_model,
     assert table["delta_norm"].isna().tolist() == [True] * 4 + [False] * 8
     assert table["delta_norm"].tolist()[4:] == [1.0] * 4 + [3.0] * 4
     for row, (c, i) in enumerate((c, i) for c in range(3) for i in CHOSEN):
-        hook = Hook(apply(edits.take(torch.tensor([c]))), LAYER)
-        alone = run.evaluator.score(tiny_model, torch.tensor([i]), lambda _index, hook=hook: hook)
+        hook = Hook(edits.on("cpu").take(torch.tensor([c])), LAYER)
+        alone = run.evaluator.score(tiny_model, torch.tensor([i]), hook)
         assert table["correct"][row] == bool(alone.correct_B) and table["format_blind"][row] == bool(
             alone.format_blind_B
         )
@@ -105,12 +107,20 @@ def test_rows_are_condition_by_condition_in_the_order_of_the_samples(tiny_model,
     assert abs(logprob[0] - logprob[2]).max() > 0.1  # the doses do something
 
 
+def test_edits_go_to_the_models_device_once_per_run(tiny_model, tokenizer, goal, edits, monkeypatch):
+    """Whatever the number of batches, and with the latents of its conditions alone."""
+    few, placed, on = replace(edits, mask_CS=edits.mask_CS & (torch.arange(20) < 3)), [], FeatureEdits.on
+    monkeypatch.setattr(FeatureEdits, "on", lambda self, device: placed.append(on(self, device)) or placed[-1])
+    runner(tiny_model, tokenizer, 2).run(CONDITIONS, few, CHOSEN, goal)
+    assert [tuple(there.W_dF.shape) for there in placed] == [(tiny_model.config.hidden_size, 3)]
+
+
 def test_kl_equals_the_slow_loop(tiny_model, tuned_model, tokenizer, goal, edits):
     run = runner(tiny_model, tokenizer, batch_size=5)
     table = run.run(CONDITIONS, edits, CHOSEN, goal)
     expected = [
         slow_kl(
-            tuned_model, tiny_model, tokenizer, run.evaluator.samples[i].prompt, apply(edits.take(torch.tensor([c])))
+            tuned_model, tiny_model, tokenizer, run.evaluator.samples[i].prompt, edits.on("cpu").take(torch.tensor([c]))
         )
         for c in range(3)
         for i in CHOSEN
@@ -149,7 +159,7 @@ def test_edited_positions(tiny_model, tokenizer, goal, everywhere):
     prompt = run.evaluator.samples[0].prompt
     kl = run.run([Condition("push", 1.0)], edits, [0], goal)["kl"][0]
     ids, new = tokenizer(prompt)["input_ids"], goal.text_NT[0][goal.mask_NT[0]].tolist()
-    with torch.inference_mode(), edited(tiny_model, Hook(lambda h: h + 2, LAYER), 0 if everywhere else len(ids) - 1):
+    with torch.inference_mode(), edited(tiny_model, Hook(lambda h: h + 2, LAYER), 1 if everywhere else len(ids) - 1):
         q_TV = tiny_model(torch.tensor([ids + new])).logits[0, len(ids) - 1 : -1].log_softmax(-1)
     p_TV = goal.logprob_NTV[0, : len(new)]
     assert kl == pytest.approx(float((p_TV.exp() * (p_TV - q_TV)).sum(-1).mean()), rel=1e-3)

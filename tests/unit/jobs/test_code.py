@@ -1,5 +1,6 @@
 """What counts as a change of code, and which scripts a module belongs to."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,19 @@ def test_another_reader_reads_anew(scripts, forget, monkeypatch):
     monkeypatch.setattr(code_digest_module, "_reader", lambda: "of another Python")
     monkeypatch.setattr(code_digest_module, "_parsed", lambda text: ([], "read anew"))
     assert before["script"] != code_digests(scripts / "run.py")["script"] == "read anew"
+
+
+def test_digests_are_the_same_in_later_pythons(scripts, monkeypatch):
+    """Python 3.12 and later give classes and functions a list of type parameters, most often an empty one."""
+    before = code_digest_module._parsed("class A:\n    def f(self):\n        return 1\n")
+    parse = ast.parse
+
+    def later(text):
+        tree = parse(text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                node.type_params, node._fields = [], (*node._fields, "type_params")
+        return tree
+
+    monkeypatch.setattr(ast, "parse", later)
+    assert code_digest_module._parsed("class A:\n    def f(self):\n        return 1\n") == before

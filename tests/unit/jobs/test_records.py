@@ -71,6 +71,15 @@ def test_a_job_at_work_and_one_without_noted_dates_are_left_alone(project):
 def test_inputs_named_twice_are_noted(project):
     again = ["results/s/data.txt"] * 3
     assert project.run("double", ["results/s/copy.txt"], again, log="again").status == 0
-    assert manifests.noted(project.manifest("again"))[1] == again[1:]
-    assert manifests.noted(project.manifest("double"))[1] == []
-    assert manifests.noted(project.manifest("nowhere")) == ({}, None)
+    assert manifests.noted(project.manifest("again")).again == again[1:]
+    assert manifests.noted(project.manifest("double")).again == []
+    assert manifests.noted(project.manifest("nowhere")) == manifests.NOTHING_NOTED
+
+
+def test_a_restored_record_tells_when_its_job_ran_and_never_that_it_took_no_time(project):
+    noted = manifests.noted(project.manifest("make"))
+    written = (project.results / "data.txt").stat().st_mtime_ns / 1e9
+    for wall_s, took in ((0.0, 0.05), (12.5, 12.5)):
+        begun, ended = records._times("results/s/data.txt", noted._replace(wall_s=wall_s))
+        assert ended == written and ended - begun == pytest.approx(took, abs=1e-3)
+    assert records._times("results/s/other.txt", noted) == (None, None)

@@ -19,6 +19,16 @@ print("saw", json.dumps([loaded, os.getppid(), cfg.get("word")]), file=sys.stder
 event(os.getpid())
 """
 FOREVER = SAY + 'wait_for("never")\n'
+CAUGHT = (
+    SAY.replace("event(os.getpid())", "").replace("\n\n", "\n")
+    + """try:
+    event(os.getpid())
+    wait_for("never")
+except KeyboardInterrupt:
+    event("interrupted")
+    raise
+"""
+)
 DONE = 'write_text("results/s/out.txt", "done")\n'
 
 
@@ -74,16 +84,21 @@ def test_jobs_are_forks_of_one_server_that_ends_with_the_engine(project, engine)
     until(lambda: gone(server) and not servers(project))
 
 
-def test_this_projects_code_is_read_anew_for_every_job(project, engine):
-    project.script("out", SAY + DONE)
-    assert project.run("out", OUT, **warm(engine)).status == 0
-    _, server, _ = said(project)
+def edit(project: Project, module: str, lines: str) -> None:
+    """Add lines to a module of the package in a copy of the library that is this project's own."""
     package = project.root / "scripts/rlgen"
     library = package.resolve()
     package.unlink()
     shutil.copytree(library, package, ignore=shutil.ignore_patterns("__pycache__"))
-    with (package / "jobs/run.py").open("a") as module:
-        module.write("\n\ndef run(job, rest):\n    return os.getppid() % 100 + 1\n")
+    with (package / f"jobs/{module}.py").open("a") as file:
+        file.write(f"\n\n{lines}")
+
+
+def test_this_projects_code_is_read_anew_for_every_job(project, engine):
+    project.script("out", SAY + DONE)
+    assert project.run("out", OUT, **warm(engine)).status == 0
+    _, server, _ = said(project)
+    edit(project, "run", "def run(job, rest):\n    return os.getppid() % 100 + 1\n")
     assert project.run("out", OUT, **warm(engine)).status == server % 100 + 1  # edited, and a fork of the same
 
 
@@ -131,8 +146,18 @@ def interruptible():
 
 
 def test_signals_reach_the_work(project, engine, interruptible):
-    body = SAY + 'try:\n    wait_for("never")\nexcept KeyboardInterrupt:\n    event("interrupted")\n    raise\n'
-    job, _ = begun(project, engine, body)
+    job, _ = begun(project, engine, CAUGHT)
+    job.send_signal(signal.SIGINT)
+    assert job.wait(20) == -signal.SIGINT
+    assert project.events()[1:] == [" interrupted"]
+    job.communicate()
+
+
+def test_the_work_does_not_begin_before_signals_are_passed_on(project, engine, interruptible):
+    """However long the process that stands for the work takes to stand."""
+    slow = "stand = _stand_for_fork\n\n\ndef _stand_for_fork(server):\n    import time\n\n    time.sleep(0.5)\n"
+    edit(project, "warm", slow + "    return stand(server)\n")
+    job, _ = begun(project, engine, CAUGHT)
     job.send_signal(signal.SIGINT)
     assert job.wait(20) == -signal.SIGINT
     assert project.events()[1:] == [" interrupted"]

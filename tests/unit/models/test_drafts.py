@@ -1,5 +1,7 @@
 """Completions that start from a draft are those of token-by-token generation, whatever the draft is worth."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from crosscoders import random_crosscoder
@@ -7,7 +9,8 @@ from tiny_runs import LAYER
 
 from rlgen.interventions.edits import FeatureEdits, directions
 from rlgen.models.drafts import Draft
-from rlgen.models.generation import AnswerWatch, Hook, Prompts, generate
+from rlgen.models.generation import AnswerWatch, Limits, Prompts, generate
+from rlgen.models.hooks import Hook
 
 TEXTS = ["add 8 | 9 6 5 6 =", "par even | 3 2 =", "max 3 =", "add 1 | 2 3 4 5 = 3 6 0 5 ; 5 . par odd | 1 ="]
 N, ROWS_B = 10, torch.tensor([0, 1, 2, 3, 2, 0])  # samples repeat, as conditions do
@@ -28,7 +31,7 @@ def edit_of(rows_A: torch.Tensor):
 def hook_of(kind: str) -> Hook | None:
     if kind == "none":
         return None
-    return Hook(edit_of(torch.arange(len(ROWS_B))), LAYER, kind == "everywhere", edit_of)
+    return Hook(SimpleNamespace(take=edit_of), LAYER, kind == "everywhere", torch.arange(len(ROWS_B)))
 
 
 def drafted(model, prompts, tokenizer, text_NL, hook, eos, marker, second=None):
@@ -37,7 +40,7 @@ def drafted(model, prompts, tokenizer, text_NL, hook, eos, marker, second=None):
     watch, batch = AnswerWatch(marker, len(ROWS_B), len(tokenizer)), prompts.take(ROWS_B)
     if hook is not None and hook.everywhere:
         batch = batch.with_prefix(model, hook)
-    ids_BN, logits_BTV = draft.complete(model, batch, ROWS_B, N, eos, pad, hook, watch, second)
+    ids_BN, logits_BTV = draft.complete(model, batch, ROWS_B, Limits(N, eos, pad), hook, watch, second)
     return ids_BN, watch, logits_BTV
 
 
@@ -46,17 +49,17 @@ def drafted(model, prompts, tokenizer, text_NL, hook, eos, marker, second=None):
 @pytest.mark.parametrize("ends", [False, True])
 def test_equals_token_by_token_generation(tiny_model, prompts, tokenizer, kind, worth, ends):
     hook, pad = hook_of(kind), tokenizer.pad_token_id
-    free = generate(tiny_model, prompts, N, -1, pad)
+    free = generate(tiny_model, prompts, Limits(N, -1, pad))
     eos, marker = (int(free[0, 4]) if ends else -1), int(free[1, 3])
-    text_NL = generate(tiny_model, prompts, N, eos, pad)
+    text_NL = generate(tiny_model, prompts, Limits(N, eos, pad))
     if worth == "half right":
         text_NL = torch.where((torch.arange(text_NL.shape[1]) < 3) | (text_NL == pad), text_NL, (text_NL + 1) % 20 + 4)
     if worth == "wrong":
         text_NL = torch.full((len(TEXTS), N), 7)
     plain_watch = AnswerWatch(marker, len(ROWS_B), len(tokenizer))
-    expected = generate(tiny_model, prompts.take(ROWS_B), N, eos, pad, hook, watch=plain_watch)
+    expected = generate(tiny_model, prompts.take(ROWS_B), Limits(N, eos, pad), hook, watch=plain_watch)
     ids_BN, watch, _ = drafted(tiny_model, prompts, tokenizer, text_NL, hook, eos, marker)
-    own_NL = generate(tiny_model, prompts, N, eos, pad)
+    own_NL = generate(tiny_model, prompts, Limits(N, eos, pad))
     second = Draft.read(tiny_model, prompts, own_NL, (own_NL != pad).sum(1), LAYER, 3)
     twice_BN, twice, _ = drafted(tiny_model, prompts, tokenizer, text_NL, hook, eos, marker, second)
     for found_BN, seen in ((ids_BN, watch), (twice_BN, twice)):
@@ -66,7 +69,7 @@ def test_equals_token_by_token_generation(tiny_model, prompts, tokenizer, kind, 
 
 
 def test_logits_on_the_draft_equal_one_forward_over_everything(tiny_model, prompts, tokenizer):
-    text_NL = generate(tiny_model, prompts, N, -1, tokenizer.pad_token_id)
+    text_NL = generate(tiny_model, prompts, Limits(N, -1, tokenizer.pad_token_id))
     *_, logits_BTV = drafted(tiny_model, prompts, tokenizer, text_NL, None, -1, 3)
     for row, sample in enumerate(ROWS_B.tolist()):
         ids = tokenizer(TEXTS[sample])["input_ids"]
@@ -91,5 +94,5 @@ def test_the_folded_readout_equals_the_plain_one(read, threshold):
     )
     h_Nd = torch.randn(200, 16, generator=torch.Generator().manual_seed(0)) * 5 + 2
     expected = crosscoder.encode_one(h_Nd, 1, read) @ edits.direction_Sd
-    change = edits.take(torch.zeros(1, dtype=torch.long))(h_Nd[None])[0]
+    change = edits.on("cpu").delta(torch.zeros(1, dtype=torch.long))(h_Nd[None])[0]
     assert float((change - expected).norm() / expected.norm()) < 1e-5

@@ -1,9 +1,12 @@
 """Cached, batched, edited generation equals the slow loop that recomputes everything for every token."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from rlgen.models.generation import AnswerWatch, Hook, Prompts, generate
+from rlgen.models.generation import AnswerWatch, Limits, Prompts, generate
+from rlgen.models.hooks import Hook
 
 TEXTS = ["add 8 | 9 6 5 6 =", "par even | 3 2 =", "max 3 =", "add 1 | 2 3 4 5 = 3 6 0 5 ; 5 . par odd | 1 ="]
 N, LAYER = 10, 1
@@ -18,7 +21,7 @@ def prompts(request, tiny_model, tokenizer):
 
 def fast(model, prompts, tokenizer, hook=None, n=N, eos=None, **kwargs):
     eos = tokenizer.eos_token_id if eos is None else eos
-    return generate(model, prompts, n, eos, tokenizer.pad_token_id, hook, **kwargs)
+    return generate(model, prompts, Limits(n, eos, tokenizer.pad_token_id), hook, **kwargs)
 
 
 def recompute(model, ids, edit, start):
@@ -43,7 +46,7 @@ def slow(model, tokenizer, text, edit=None, n=N, eos=None, everywhere=False):
     """
     eos = tokenizer.eos_token_id if eos is None else eos
     ids, chosen = tokenizer(text)["input_ids"], []
-    start = 0 if everywhere else len(ids) - 1
+    start = min(1, len(ids) - 1) if everywhere else len(ids) - 1  # a first token is left alone
     new = []
     for _ in range(n):
         logits = recompute(model, ids + new, edit, start)
@@ -124,7 +127,7 @@ def test_an_edit_per_row_leaves_the_other_rows_alone(tiny_model, prompts, tokeni
     def edit_of(rows_A):
         return lambda h: h + only_first[rows_A] * (edit(h) - h)
 
-    rows = fast(tiny_model, prompts, tokenizer, Hook(edit_of(torch.arange(4)), LAYER, edit_of=edit_of))
+    rows = fast(tiny_model, prompts, tokenizer, Hook(SimpleNamespace(take=edit_of), LAYER, which_B=torch.arange(4)))
     assert torch.equal(rows[1:], fast(tiny_model, prompts, tokenizer)[1:])
     assert rows[0].tolist() != fast(tiny_model, prompts, tokenizer)[0].tolist()
 

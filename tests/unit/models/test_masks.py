@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, MistralConfig, Phi3Config, Qwen2Config, Starcoder2Config
 
-from rlgen.models.generation import Prompts, generate
+from rlgen.models.generation import Limits, Prompts, generate
 from rlgen.models.masks import allowed, allowed_at, window_of
 
 SIZE = {
@@ -68,7 +68,7 @@ def test_texts_beyond_the_window_are_those_of_transformers(name):
     model = AutoModelForCausalLM.from_config(WINDOWS[name]).eval()
     ids_BP = torch.randint(50, (2, 20))
     attention_BP = (torch.arange(20) >= torch.tensor([[0], [6]])).long()
-    ours = generate(model, Prompts(ids_BP, attention_BP), 20, eos_id=-1, pad_id=0)
+    ours = generate(model, Prompts(ids_BP, attention_BP), Limits(20, eos_id=-1, pad_id=0))
     for row, before in enumerate((0, 6)):
         text = ids_BP[row, before:].tolist()
         for _ in range(20):

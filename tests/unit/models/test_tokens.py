@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tiny_models import TEMPLATE, tiny_tokenizer
 
 from rlgen.files import ArtifactError
-from rlgen.models.tokens import check_kept, lost, render
+from rlgen.models.tokens import check_kept, lost, reader, render
 
 TOKENIZER = tiny_tokenizer()
 ROLES = ("system", "user", "assistant")
@@ -46,3 +46,16 @@ def test_a_prompt_that_is_cut_is_refused_by_name():
     told = r"folder: its chat template leaves out text of a message \('keep <think>this</think>'\); take a template"
     with pytest.raises(ArtifactError, match=told):
         check_kept(tokenizer, messages, render(tokenizer, messages, add_generation_prompt=True))
+
+
+@given(st.text(max_size=20))
+def test_pieces_are_read_as_the_text_that_they_stand_for(text):
+    """Not as `Ġcat`: byte-level pairs write a space, and every byte above ASCII, as a letter of their own."""
+    assert reader(TOKENIZER)(TOKENIZER(text)["input_ids"]) == text
+
+
+def test_a_piece_by_itself_keeps_its_space_and_marks_are_shown():
+    ids = TOKENIZER("<|im_start|>user\n It takes")["input_ids"]
+    assert [reader(TOKENIZER)([i]) for i in ids][:1] == ["<|im_start|>"] and reader(TOKENIZER)(ids[-1:]) == " takes"
+    assert reader(TOKENIZER)(TOKENIZER("é")["input_ids"][:1]) == "\ufffd"  # half a character
+    assert reader(TOKENIZER)(TOKENIZER("Is it , so ?")["input_ids"]) == "Is it , so ?"  # no tidying of spaces

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from rlgen.activations.disk import shard_bytes
 from rlgen.dictionaries.settings import Recipe
-from rlgen.planning import disk
+from rlgen.features.attribution import NODES
+from rlgen.features.causes import GATE_SAMPLES, GATE_STEPS
+from rlgen.features.elimination import NEIGHBOURS, rounds
+from rlgen.planning import causes, disk
 from rlgen.planning.arithmetic import (
     Assumptions,
     ModelSize,
@@ -23,7 +26,6 @@ from rlgen.planning.arithmetic import (
 )
 from rlgen.planning.measured import Timed, correction, dictionary_rates
 from rlgen.planning.sizes import NotEstimated, read_size
-from rlgen.planning.timings import seconds
 from rlgen.planning.work import Estimator
 from rlgen.study import slices
 from rlgen.study.load import load
@@ -188,6 +190,31 @@ def test_small_passes_of_edits_count(study, tmp_path):
     assert counted.hours == pytest.approx(conditions * 100 * (4 + 2))  # in batches of 32
 
 
+def test_scores_by_cause_by_hand(estimator):
+    # 50 solutions of 10 + 20 tokens and 50 choices of 10 + 5; half of the blocks lie above the edit
+    half, codes = 2250 * (2000 + 4 * 2 * 8 * 30) / 2, 12 * (50 * 20 + 50 * 15) * 8 * 32
+    counted = work(estimator, "attribute_features", procedure="own", seed="0")
+    # below: doses, then the path; above: dose 0 and two doses, three nodes forward and back; the goal: whole
+    assert counted.hours * 3600e12 == pytest.approx((2 + 3 + 6 + 2) * half + codes)
+    assert counted.gpu_bytes == 4 * 1000 + 4 * 2 * 2 * 8 * 32
+    cfg = slices.choose_together(estimator.study, procedure="own", seed="0")
+    joint = estimator.work("choose_together", cfg | {"score": "elimination", "cut_count": 4})
+    assert joint.hours * 3600e12 == pytest.approx((16 + 2 + 7 * 3 + 8 * 6 + 2) * half + 8 * codes)
+    assert len(rounds(10_000, 16)) + 1 == causes.ROUNDS and len(NEIGHBOURS) == causes.NEIGHBOURS
+    assert (causes.NODES, causes.GATE_STEPS, causes.GATE_SAMPLES) == (NODES, GATE_STEPS, GATE_SAMPLES)
+    gates = estimator.work("choose_together", cfg | {"score": "gates"})
+    often = 2 * 300 * 192 / 100
+    assert gates.hours * 3600e12 == pytest.approx(
+        (2 * (often + 1) + 2 * (2 * often + 1) + 4) * half + (often + 1) * codes
+    )
+
+
+def test_maps_between_members_by_hand(estimator):
+    counted = work(estimator, "map_members", dictionary="joint")
+    assert counted.hours * 3600e12 == pytest.approx(2 * 100 * (3 * 8) ** 2) and counted.tokens == 300
+    assert counted.gpu_bytes == 2 * 8 * (3 * 8) ** 2
+
+
 def test_a_vllm_that_sleeps_shares_the_memory_of_training(estimator):
     cfg = slices.train_grpo(estimator.study, model="rl", seed="0")
     cfg["model"]["scale"]["vllm_sleep"] = True
@@ -337,13 +364,6 @@ def test_measured_jobs_correct_the_estimates_of_others():
 def test_jobs_whose_settings_changed_count_only_where_there_are_no_others():
     assert correction([Timed(7200, 1.0, True), Timed(36000, 1.0, False)]).hours(1.0) == 2
     assert correction([Timed(36000, 1.0, False)]).hours(1.0) == 10
-
-
-def test_seconds_of_a_benchmark_table(tmp_path):
-    (tmp_path / "job.tsv").write_text("s\th:m:s\tmax_rss\n12.5\t0:00:12\t-\n")
-    assert seconds(tmp_path / "job.tsv") == 12.5
-    (tmp_path / "cut.tsv").write_text("")
-    assert seconds(tmp_path / "cut.tsv") is None and seconds(tmp_path / "none.tsv") is None
 
 
 def test_dictionary_steps_on_a_gpu_are_read_and_what_was_not_run_is_not(tmp_path):

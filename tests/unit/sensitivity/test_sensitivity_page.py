@@ -6,7 +6,7 @@ import synthetic_tables
 from matplotlib.text import Text
 
 from rlgen.figures import fig9_sensitivity as fig9
-from rlgen.figures import tables
+from rlgen.figures import tables, variants
 
 SETTINGS = fig9.Settings.model_validate(synthetic_tables.SETTINGS["fig9_sensitivity"])
 
@@ -21,7 +21,7 @@ def words(figure) -> str:
 
 
 def test_the_sentence_says_which_factors_matter_and_where_the_set_is_found_again(table):
-    said = fig9.finding(SETTINGS, fig9.readable(table))
+    said = variants.finding(SETTINGS, variants.readable(table))
     assert "moves by less than .10 with dictionary-seed, size; by more with objective (lasso −.30)" in said
     assert said.endswith(
         "overlaps with the main one beyond chance in all seeds with dictionary-seed, size; not with objective."
@@ -33,25 +33,25 @@ def test_the_sentence_says_which_factors_matter_and_where_the_set_is_found_again
 def test_the_margin_itself_is_enough_to_matter(table, moved, matters):
     where = (table["quantity"] == "against_main") & (table["variant"] == "size-64")
     table.loc[where, "value"] = moved
-    assert ("size (size-64" in fig9.finding(SETTINGS, fig9.readable(table))) == matters
+    assert ("size (size-64" in variants.finding(SETTINGS, variants.readable(table))) == matters
 
 
 def test_one_variant_in_one_seed_is_enough_to_lose_the_set(table):
     where = (table["quantity"] == "overlap") & (table["variant"] == "size-512") & (table["seed"] == 1)
     table.loc[where, "value"] = 0.2  # chance reaches that
-    assert "in all seeds with dictionary-seed; not with size, objective." in fig9.finding(
-        SETTINGS, fig9.readable(table)
+    assert "in all seeds with dictionary-seed; not with size, objective." in variants.finding(
+        SETTINGS, variants.readable(table)
     )
 
 
 def test_verdicts_that_differ_are_counted_over_claims_and_seeds(table):
-    assert fig9.changed_verdicts(fig9.readable(table), "elimination")["lasso"] == (3, 3)
-    assert fig9.changed_verdicts(fig9.readable(table), "elimination")["size-64"] == (0, 3)
+    assert variants.changed_verdicts(variants.readable(table), "elimination")["lasso"] == (3, 3)
+    assert variants.changed_verdicts(variants.readable(table), "elimination")["size-64"] == (0, 3)
     table.loc[(table["quantity"] == "verdict") & (table["variant"] == "size-64") & (table["seed"] == 2), "note"] = (
         "no data: x"
     )
-    assert fig9.changed_verdicts(fig9.readable(table), "elimination")["size-64"] == (1, 3)
-    assert fig9.changed_verdicts(fig9.readable(table[table["variant"] != "elimination"]), "elimination") == {}
+    assert variants.changed_verdicts(variants.readable(table), "elimination")["size-64"] == (1, 3)
+    assert variants.changed_verdicts(variants.readable(table[table["variant"] != "elimination"]), "elimination") == {}
 
 
 def test_a_variant_without_edits_or_set_says_nothing(table):
@@ -79,3 +79,27 @@ def test_the_table_has_a_line_per_variant_with_everything(table):
     assert line["base, selection: minus size, own dose"].startswith("-0.15 (")
     assert line["rl, selection: change"].startswith("-0.20 (") and line["set"] == "16 (16, 16, 16)"
     assert np.isfinite(float(line["overlap by chance"].split()[0]))
+
+
+def test_the_title_counts_factors_and_leaves_nulls_out(table):
+    said = variants.answer(SETTINGS, variants.readable(table))
+    assert said.startswith(
+        "1 of 3 factors of how one looks move the effect in base by .10 or more; with 2 of 3 the set"
+    )
+    assert (
+        variants.answer(SETTINGS, variants.readable(table.iloc[:0]))
+        == "No variant was compared with the main procedure"
+    )
+    assert said in words(fig9.draw(SETTINGS, table))
+
+
+def test_the_details_show_paired_differences(table):
+    """The last panel is the set minus the size-only set at equal length: .55 + moved - .4 in base."""
+    panels = {panel.title: fig9.of_panel(variants.readable(table), panel) for panel in fig9.details_of(SETTINGS)}
+    size = panels["Against size, base"].set_index("variant")["value"]
+    assert size["lasso"].tolist() == pytest.approx([-0.15] * 3) and set(panels["Against main, rl"]["role"]) == {
+        "selection"
+    }
+    assert panels["The same samples?"]["quantity"].unique().tolist() == ["carried_rank"]
+    text = words(fig9.appendix(SETTINGS, table))
+    assert "Against main, base" in text and "both add as much" in text

@@ -35,10 +35,13 @@ def test_every_study_of_the_project_is_valid(path):
         ({"study": "a/b"}, "study: 'a/b' cannot be part of a path, expected letters"),
         ({"seeds": [0, 0]}, "seeds: expected distinct integers from 0 up"),
         ({"seeds": "all"}, "seeds: input should be a valid list (value 'all')"),
+        ({"data__families": ["add", "maxx"]}, "data.families: unknown family 'maxx', expected one of"),
+        ({"data": None}, "data: expected fields, `name: value` (value None)"),
+        ({"models__rl__method": "gpro"}, "models.rl.method: unknown method 'gpro', expected one of load"),
         ({"threads": 0}, "threads: input should be greater than or equal to 1 (value 0)"),
         ({"models__sft__learning_rate": -1}, "models.sft.learning_rate: input should be greater than 0 (value -1)"),
         ({"models__sft__learning_rate": float("nan")}, "models.sft.learning_rate: input should be a finite number"),
-        ({"models__sft__method": "dpo"}, "models.sft: input tag 'dpo'"),
+        ({"models__sft__method": "dpo"}, "models.sft.method: unknown method 'dpo', expected one of load, pretrain"),
         (
             {"models__sft__parent": "bse"},
             "models.sft.parent: unknown model 'bse', expected one of base, more, relearn-sft,",
@@ -74,7 +77,7 @@ def test_every_study_of_the_project_is_valid(path):
             {"procedures__contribution__score": "gates"},
             "contribution.cut: 'cumulative' with score 'gates', expected 'top'",
         ),
-        ({"procedures__contribution__dictionary": "base-sft-rl"}, "reads 3 states, expected a pair"),
+        ({"procedures__contribution__dictionary": "course-rl"}, "reads 6 states, expected two or three"),
         ({"dictionaries__base-sft__members": ["base", "sft@2"]}, "ends with sft@2, expected a last checkpoint"),
         ({"procedures__published__edits": {"dpo": ["add"]}}, "procedures.published.edits: unknown model 'dpo'"),
         ({"procedures__published__edits": {"rl": ["add"], "rl@5": ["add"]}}, "rl, rl@5 names a state twice"),
@@ -87,7 +90,7 @@ def test_every_study_of_the_project_is_valid(path):
         ({"data__families": [*FAMILIES, "add"]}, "names a family twice, expected distinct families"),
         ({"data__problems_per_document": 0}, "data.problems_per_document: input should be greater than or equal to 1"),
         ({"data__salt": ""}, "data.salt: string should have at least 1 character"),
-        ({"models__sft__style": "own"}, "models.sft.style: input should be 'teacher' or 'plain'"),
+        ({"models__sft__style": "own"}, "models.sft.style: input should be 'teacher', 'plain' or 'source'"),
         ({"relearning": ["dpo"]}, "relearning: unknown model 'dpo', expected one of base"),
         ({"relearning": ["rl"]}, "relearning: rl comes by grpo, expected models of method sft"),
         ({"relearning": ["sft", "sft"]}, "relearning: sft, sft names a model twice"),
@@ -163,3 +166,21 @@ def test_another_salt_is_another_split_under_the_same_name():
         assert (told.pop("salt"), before.pop("salt")) == ("testbed-2", "testbed") and told == before
     for function in (slices.build_stream, slices.measure_truth):
         assert function(salted, "0")["salt"] == "testbed-2" and "salt" not in function(salted, "0")["data"]
+
+
+def test_the_replication_is_the_default_study_with_more_seeds_and_less_beside_its_claims():
+    """Whatever it has, it has as the default study has it; it leaves out what no claim reads."""
+    replication = content_of("replication")
+    assert replication["seeds"] == list(range(3, 11)) and load(replication).claims
+    added = replication["claims"].pop("style")
+    assert added["model"] == "sft-plain" and replication["claims"] == DEFAULT["claims"]
+    for field in ("threads", "roles", "data", "tasks", "evaluation", "stream", "features", "interventions"):
+        assert replication[field] == DEFAULT[field], field
+    for field in ("models", "recipes"):
+        assert all(entry == DEFAULT[field][name] for name, entry in replication[field].items())
+    for name, entry in replication["dictionaries"].items():
+        assert entry["members"] == DEFAULT["dictionaries"][name]["members"]
+    for name, entry in replication["procedures"].items():
+        frozen = DEFAULT["procedures"][name]
+        assert entry | {"edits": None} == frozen | {"edits": None}
+        assert all(set(kinds) <= set(frozen["edits"][state]) for state, kinds in entry["edits"].items())

@@ -167,7 +167,7 @@ def test_bring_your_own_trains_no_model_and_loads_from_folders():
 def test_every_task_says_whether_models_are_asked_in_turns(name):
     """Solutions in turns, as SFT and RL train them; answers to choose from as the tasks are published."""
     found = load(content_of(name)).data.benchmarks
-    written = {task for task in found if output_type(task) == "generate_until"}
+    written = {task for task in found if output_type(task, found[task]) == "generate_until"}
     assert {task: entry.chat for task, entry in found.items()} == {task: task in written for task in found}
     text = (ROOT / f"config/{name}.yaml").read_text().partition("  benchmarks:")
     assert "`chat`" in (text[0] + text[2])[-len(text[2]) - 400 :] and "[ours" in text[2] + text[0][-400:]

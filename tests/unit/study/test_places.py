@@ -1,12 +1,15 @@
 """What a plan says of folders and files that are not there, before a job looks for them."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from gguf_files import gguf_of
 from studies import changed, content_of
+from tiny_models import tiny_checkpoint
 
 from rlgen.study.load import load
-from rlgen.study.places import absent
+from rlgen.study.places import absent, unreadable
 
 OWN = content_of("bring-your-own")
 FOLDER = "no such folder, expected a checkpoint folder"
@@ -47,3 +50,32 @@ def test_files_inside_a_repository_of_the_hub_are_no_places_of_this_machine(here
     source = {"hub": "owner/texts", "files": ["part.jsonl"], "format": {"kind": "text"}}
     told = list(absent(load(changed(OWN, data__sources__general=source))))
     assert not any("data.sources.general" in line for line in told) and len(told) == 6
+
+
+def test_what_a_gguf_file_lacks_is_told_with_its_field(here):
+    """Missing, in no installed package, cut short; and the package that reads it, which a test may lack."""
+    models = {
+        "base": {"method": "load", "from": "models/a.gguf"},
+        "sft": {"method": "load", "from": "package:no_such_model/a.gguf"},
+        "rl": {"method": "load", "from": "./b.gguf", "earlier": [{"from": "./whole.gguf"}] * 2},
+    }
+    (here / "b.gguf").write_bytes(b"GGUF")
+    gguf_of(tiny_checkpoint(here / "tiny", "LlamaForCausalLM"), here / "whole.gguf")
+    study = load(changed(OWN, models=OWN["models"] | models))
+    told = list(absent(study))
+    assert "models.base.from: models/a.gguf: no such file; expected a file" in told
+    assert any(line.startswith("models.sft.from: package:no_such_model/a.gguf: no package no_") for line in told)
+    assert any(line.startswith("models.rl.from: b.gguf: its header cannot be read") for line in told)
+    without = [line for line in told if line.startswith("models.rl.earlier.0.from: package gguf: is needed to read")]
+    assert len(without) == (find_spec("gguf") is None)
+    assert [line.split(":")[0] for line in unreadable(study, ["sft"])] == ["models.sft.from"]
+
+
+def test_texts_inside_packages_are_places_too(here):
+    source = {"files": ["package:pytest/no_such.txt"], "format": {"kind": "text"}}
+    told = list(absent(load(changed(OWN, data__sources__general=source))))
+    (line,) = (line for line in told if line.startswith("data.sources.general"))
+    assert line.startswith("data.sources.general.files: package:pytest/no_such.txt: package pytest has no such file")
+    source["files"] = ["package:pytest/__init__.py"]
+    found = list(absent(load(changed(OWN, data__sources__general=source))))
+    assert not any("data.sources.general" in line for line in found)

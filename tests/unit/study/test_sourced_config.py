@@ -9,6 +9,7 @@ from rlgen.study.load import load
 
 PAPER, OWN, ORGANISM = content_of("qwen3-4b"), content_of("bring-your-own"), content_of("config")
 TASKS = "hendrycks_math500, aime24, aime25, openbookqa, commonsense_qa, headqa_en, sciq, arc_challenge, logiqa, piqa"
+LCM = {"family": "lcm", "size": 9}
 GENERAL = PAPER["data"]["sources"]["general"]
 ALL_SELECTION = PAPER["tasks"]["selection"]
 MIXED_UP = [  # one kind of study with a part of the other
@@ -16,7 +17,7 @@ MIXED_UP = [  # one kind of study with a part of the other
     (PAPER, {"stream": ORGANISM["stream"]}, "stream.mix: missing, expected the sources that the token stream mixes"),
     (PAPER, {"evaluation": ORGANISM["evaluation"]}, "evaluation.backend: missing, expected transformers or vllm"),
     (PAPER, {"evaluation": REMOVE}, "evaluation.backend: missing, expected transformers or vllm"),
-    (PAPER, {"data__kind": "hub"}, "data: input tag 'hub' found using 'kind' does not match any of the expected tags"),
+    (PAPER, {"data__kind": "hub"}, "data.kind: unknown kind 'hub', expected one of organism, sources"),
     (ORGANISM, {"data": PAPER["data"]}, f"tasks.in_domain: unknown task 'add', expected one of {TASKS}"),
     (
         ORGANISM,
@@ -30,7 +31,7 @@ MIXED_UP = [  # one kind of study with a part of the other
     ),
     (ORGANISM, {"models__more": OWN["models"]["sft"]}, "models.more.method: load, expected a model that learns the"),
     (ORGANISM, {"stream__windows": 2}, "stream.windows: input should be 1 (value 2)"),
-    (OWN, {"models__sft": {"method": "more", "parent": "base"}}, "models.sft: input tag 'more'"),
+    (OWN, {"models__sft": {"method": "more", "parent": "base"}}, "models.sft.method: unknown method 'more'"),
     (
         OWN,
         {"models__base": ORGANISM["models"]["base"], "stream__layer": 2},
@@ -40,7 +41,7 @@ MIXED_UP = [  # one kind of study with a part of the other
 BAD = [
     (
         {"models__sft__style": "plain"},
-        "models.sft.style: plain, but published solutions have one style only, expected teacher",
+        "models.sft.style: plain is the organism's, expected teacher or source",
     ),
     (
         {"stream__mix": {"reasoning": 0.5, "wiki": 0.5}},
@@ -87,13 +88,13 @@ BAD = [
     ),
     (
         {"data__teacher": None},
-        "data.teacher: missing, expected one, or a completion in the format of problems, for SFT",
+        "data.teacher: missing, expected one, or a completion in problems's format, for SFT",
     ),
     ({"data__teacher__keep_per_prompt": 9}, "data.teacher: keep_per_prompt=9, expected at most samples_per_prompt=4"),
-    ({"data__sources__general": 3}, "data.sources.general: input should be a valid dictionary"),
+    ({"data__sources__general": 3}, "data.sources.general: expected fields, `name: value`"),
     (
         {"data__sources__general": GENERAL | {"hub": None, "files": []}},
-        "data.sources.general: expected hub, files, or files of a hub repository",
+        "data.sources.general: expected hub, files, files of a hub repository, or generate",
     ),
     (
         {"data__sources__general": GENERAL | {"files": ["*.jsonl"]}},
@@ -105,7 +106,33 @@ BAD = [
     ),
     (
         {"data__sources__general": GENERAL | {"hub": None, "revision": "a" * 40}},
-        "data.sources.general: revision given for files, expected only with hub",
+        "data.sources.general: revision given without hub, expected only with it",
+    ),
+    (
+        {
+            "data__sources__general": {
+                "subset": "x",
+                "generate": {"family": "lcm", "size": 9},
+                "format": {"kind": "text"},
+            }
+        },
+        "data.sources.general: subset given without hub, expected only with it",
+    ),
+    (
+        {"data__sources__general": GENERAL | {"generate": LCM}},
+        "data.sources.general: generate given beside hub or files, expected one of them",
+    ),
+    (
+        {"data__benchmarks__sciq": {"generate": LCM, "options": 4}},
+        "data.benchmarks.sciq: fewshot or options given for a generated task, expected neither",
+    ),
+    (
+        {"data__benchmarks__sciq": {"prompt": "{{ question }}"}},
+        "data.benchmarks.sciq: prompt given, expected only with generate: shipped tasks ask in their own words",
+    ),
+    (
+        {"models__sft__style": "source"},
+        "models.sft.style: source, but the format of problems has no completion, expected one",
     ),
     ({"data__sources__general": {"hub": "a/b"}}, "data.sources.general.format: missing; expected a value"),
     (
@@ -121,12 +148,12 @@ BAD = [
     ({"data__sources__problems__format__prompt": ""}, "data.sources.problems.format.prompt: string should have at lea"),
     (
         {"data__sources__general__format__kind": "pdf"},
-        "data.sources.general.format: input tag 'pdf' found using 'kind'",
+        "data.sources.general.format.kind: unknown kind 'pdf', expected one of ",
     ),
     ({"data__sources": PAPER["data"]["sources"] | {"a/b": GENERAL}}, "data: 'a/b' cannot be part of a path, expected"),
     (
         {"data__benchmarks__sciq": {"revision": "a", "files": {"test": "b"}}},
-        "data.benchmarks.sciq: expected either rev",
+        "data.benchmarks.sciq: revision and files given, expected one of revision (the hub), files",
     ),
     ({"tasks__unseen": ["logiqa", "chess"]}, f"tasks.unseen: unknown task 'chess', expected one of {TASKS}"),
     (

@@ -115,7 +115,7 @@ def test_editing_one_variant_reaches_that_variant_and_the_page():
             {"dictionary": "base-dpo"},
             "size.mine.dictionary: 'base-dpo' is no other dictionary, expected one of base-sft",
         ),
-        ({"dictionary": "base-sft-rl"}, "size.mine.procedure.dictionary: base-sft-rl reads 3 states, expected a pair"),
+        ({"dictionary": "base-sft-rl"}, "size.mine.dictionary: base-sft-rl reads 3 states, expected 2 as base-rl does"),
     ],
     ids=str,
 )

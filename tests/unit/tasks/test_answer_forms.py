@@ -37,6 +37,35 @@ NOT_SEVENTY_THREE = [
 ]  # fmt: skip
 
 
+WORKED_OUT = {
+    "17": [
+        "9 + 8 = 17", "9 + 8 = 17.", "17 = 9 + 8", "The sum of 9 and 8 is 17.", "\\boxed{17}", "9 + 8 = 20 - 3 = 17",
+        "we get 9, then 17", "$9 + 8 = 17$",
+    ],
+    "-4": ["-4", "5 - 9 = -4", "The answer is -4", "x = -4", "\\boxed{-4}", "3, -4", "between 3 and -4"],
+    "0.5": ["\\boxed{1/2}", "1/2", "2 - 1.5 = 0.5"],
+    "1000": ["\\boxed{10^3}", "1,000"],
+    "2+\\sqrt{3}": ["\\boxed{2+\\sqrt{3}}"],
+}  # fmt: skip
+NOT_WORKED_OUT = {
+    "17": [
+        "9 + 8 =", "9 + 8", "So 9 + 8 = ?", "\\boxed{9+8}", "The answer is 9 + 8.", "The final answer is:\n9 + 8 =",
+        "\\boxed{20 - 3}", "5 + 4 + 8 =",
+    ],
+    "-4": ["5 - 9 =", "5 − 9", "\\boxed{5-9}"],
+    "72": ["\\boxed{9 \\times 8}", "9 * 8 =", "$9 \\cdot 8$", "9 × 8"],
+    "0.5": ["2 - 1.5 ="],
+}  # fmt: skip
+
+
+def test_a_sum_that_is_not_worked_out_is_no_final_answer(checker):
+    """A policy that repeats the question ("9 + 8 =") would else be always right: RL on sums found that in ten steps."""
+    for gold, texts in WORKED_OUT.items():
+        assert [text for text in texts if not checker.right([text], [gold])[0]] == []
+    for gold, texts in NOT_WORKED_OUT.items():
+        assert [text for text in texts if checker.right([text], [gold])[0]] == []
+
+
 def test_a_number_is_read_whatever_is_around_it(checker):
     verdicts = checker.right(SEVENTY_THREE, ["73"] * len(SEVENTY_THREE))
     assert [text for text, right in zip(SEVENTY_THREE, verdicts, strict=True) if not right] == []

@@ -144,7 +144,7 @@ def test_texts_with_separators_and_missing_numbers_survive(tmp_path):
     benchmark = Benchmark(files={"validation": str(path)})
     found = benchmark_samples(shipped_task("piqa", benchmark), "unseen", 4)
     (tmp_path / "docs.jsonl").write_text(documents_text(found.documents))
-    local = BenchmarkTask(load_task("piqa", tmp_path / "docs.jsonl"), found.samples, benchmark, False)
+    local = BenchmarkTask(load_task("piqa", tmp_path / "docs.jsonl", benchmark), found.samples, benchmark, False)
     assert all("\u2028twice\x85" in doc["goal"] for doc in local.docs)
     local.task.build_all_requests()
     write_rows(tmp_path / "samples.jsonl", found.samples)
@@ -181,7 +181,8 @@ def test_verdicts_of_right_and_wrong_responses(task, tmp_path):
 def test_the_metric_may_be_chosen_and_says_which_choice_is_preferred(tmp_path):
     _, by_sum = made("piqa", tmp_path)
     benchmark = Benchmark(files=written("piqa", tmp_path).files, metric="acc_norm")
-    by_length = BenchmarkTask(load_task("piqa", tmp_path / "piqa.docs.jsonl"), by_sum.samples, benchmark, False)
+    task = load_task("piqa", tmp_path / "piqa.docs.jsonl", benchmark)
+    by_length = BenchmarkTask(task, by_sum.samples, benchmark, False)
     row = next(i for i, s in enumerate(by_sum.samples) if s.answer == s.choices[1])
     values = [-4.0, -5.0]  # "use soap" has 8 characters, the other choice 10 or more: -0.5 against at most -0.5
     assert by_sum.preferred(row, values) == 0
@@ -217,7 +218,7 @@ def test_any_generated_task_and_a_filter_by_name(tmp_path):
         found = benchmark_samples(shipped_task("gsm8k", benchmark), "in_domain", 8)
         docs = tmp_path / "docs.jsonl"
         docs.write_text(documents_text(found.documents))
-        local = BenchmarkTask(load_task("gsm8k", docs), found.samples, benchmark, False)
+        local = BenchmarkTask(load_task("gsm8k", docs, benchmark), found.samples, benchmark, False)
         row = next(i for i, s in enumerate(found.samples) if "3 apples" in s.prompt)
         assert local.verdicts([row] * len(texts), [[text] for text in texts]) == list(texts.values())
 
@@ -241,7 +242,7 @@ def test_examples_are_shown_and_kept_with_the_samples(tmp_path):
     assert {s.prompt for s in found.samples} == {request.args[0] for request in task.instances}
     docs = tmp_path / "docs.jsonl"
     docs.write_text(documents_text(found.documents))
-    local = BenchmarkTask(load_task("openbookqa", docs), found.samples, benchmark, False)
+    local = BenchmarkTask(load_task("openbookqa", docs, benchmark), found.samples, benchmark, False)
     local.task.build_all_requests()
     assert list(dict.fromkeys(r.args[0] for r in local.task.instances)) == [s.prompt for s in found.samples]
 
@@ -268,7 +269,7 @@ def test_chat_prompts_are_those_of_lm_evals_backend(architecture, tmp_path):
 
 
 def test_a_benchmark_has_one_source():
-    with pytest.raises(ValidationError, match="expected either revision"):
+    with pytest.raises(ValidationError, match=r"expected one of revision \(the hub\), files"):
         Benchmark(revision="abc", files={"test": "x.jsonl"})
 
 
@@ -307,7 +308,7 @@ def test_prompts_that_hold_the_choices_are_refused(tmp_path):
 def test_documents_of_another_task_are_refused(tmp_path):
     made("openbookqa", tmp_path)
     with pytest.raises(ArtifactError, match="holds no documents of the task sciq"):
-        load_task("sciq", tmp_path / "openbookqa.docs.jsonl")
+        load_task("sciq", tmp_path / "openbookqa.docs.jsonl", Benchmark())
 
 
 def test_samples_of_other_documents_are_refused(tmp_path):

@@ -38,11 +38,12 @@ class Adder:
     def __init__(self, breaks_after: int = 10**9) -> None:
         self.tokenizer, self.calls, self.breaks_after = tiny_tokenizer(), [], breaks_after
 
-    def write(self, prompts, n, max_new_tokens, temperature, top_p, seed, stop):
+    def write(self, prompts, sampling):
         if len(self.calls) == self.breaks_after:
             raise KeyboardInterrupt
-        self.calls.append((prompts, n, max_new_tokens, temperature, top_p, seed, stop))
-        return [[self.answer(int(re.search(r"is (\d+) ", prompt)[1]), i) for i in range(n)] for prompt in prompts]
+        self.calls.append((prompts, sampling))
+        numbers = [int(re.search(r"is (\d+) ", prompt)[1]) for prompt in prompts]
+        return [[self.answer(number, i) for i in range(sampling.n)] for number in numbers]
 
     def answer(self, number: int, i: int) -> Written:
         value = 2 * number + (i == 0)
@@ -65,7 +66,9 @@ def test_a_shard_takes_every_nth_problem_and_judges_every_completion(tmp_path):
     assert [(row["finished"], row["right"]) for row in found] == [(True, False), (True, True), (False, True)] * 3
     rendered = "<|im_start|>user\nWhat is 1 + 1?<|im_end|>\n<|im_start|>assistant\n"
     assert writer.calls[0][0][0] == rendered and [len(call[0]) for call in writer.calls] == [2, 1]
-    assert {call[1:5] for call in writer.calls} == {(3, 20, TEACHER.temperature, TEACHER.top_p)}
+    assert {(s.n, s.max_new_tokens, s.temperature, s.top_p) for _, s in writer.calls} == {
+        (3, 20, TEACHER.temperature, TEACHER.top_p)
+    }
     plain = Adder()
     write_shard(tmp_path / "plain.jsonl", plain, PROBLEMS, cfg(shard=1, chat=False), None)
     assert plain.calls[0][0] == ["What is 1 + 1?", "What is 3 + 3?"]

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from rlgen.files import ArtifactError
 from rlgen.models.checkpoints import load_tokenizer
 from rlgen.models.tokens import encode_prompts, render
 from rlgen.teacher import writers
-from rlgen.teacher.writers import RowNoise, TransformersWriter, Written, open_writer
+from rlgen.teacher.writers import RowNoise, Sampling, TransformersWriter, Written, open_writer
 
 PROMPTS = ["A robe takes 2 bolts", "white fiber", "Which of these conducts electricity best? A) wood", "It"]
-HOW = {"max_new_tokens": 12, "temperature": 1.0, "top_p": 1.0, "seed": 7, "stop": []}
+HOW = Sampling(n=1, max_new_tokens=12, temperature=1.0, top_p=1.0, seed=7)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def greedy_by_hand(folder: Path, prompt: str, steps: int) -> list[int]:
 
 
 def test_greedy_is_the_argmax_of_every_step(folder, writer):
-    found = writer.write(PROMPTS, 2, **HOW | {"temperature": 0.0})
+    found = writer.write(PROMPTS, replace(HOW, n=2, temperature=0.0))
     for prompt, completions in zip(PROMPTS, found, strict=True):
         ids = greedy_by_hand(folder, prompt, 12)
         ended = ids[-1] in writer.eos_ids
@@ -106,15 +107,15 @@ def test_greedy_is_the_argmax_of_every_step(folder, writer):
 
 
 def test_completions_do_not_depend_on_order_batches_or_neighbours(writer):
-    found = writer.write(PROMPTS, 3, **HOW)
-    assert found == writer.write(PROMPTS, 3, **HOW)
-    assert found[::-1] == writer.write(PROMPTS[::-1], 3, **HOW)
-    assert found[1:2] == writer.write(PROMPTS[1:2], 3, **HOW)
-    assert [some[:2] for some in found] == writer.write(PROMPTS, 2, **HOW)
+    found = writer.write(PROMPTS, replace(HOW, n=3))
+    assert found == writer.write(PROMPTS, replace(HOW, n=3))
+    assert found[::-1] == writer.write(PROMPTS[::-1], replace(HOW, n=3))
+    assert found[1:2] == writer.write(PROMPTS[1:2], replace(HOW, n=3))
+    assert [some[:2] for some in found] == writer.write(PROMPTS, replace(HOW, n=2))
     for rows in (1, 5):
         small = TransformersWriter(writer.model, writer.tokenizer, 512, rows_per_batch=rows)
-        assert small.write(PROMPTS, 3, **HOW) == found
-    assert found != writer.write(PROMPTS, 3, **HOW | {"seed": 8})
+        assert small.write(PROMPTS, replace(HOW, n=3)) == found
+    assert found != writer.write(PROMPTS, replace(HOW, n=3, seed=8))
     texts = [one.text for some in found for one in some]
     assert len(set(texts)) == len(texts)
 
@@ -134,17 +135,17 @@ def test_draws_follow_the_softmax_and_rows_have_streams_of_their_own():
 
 
 def test_a_small_nucleus_or_a_low_temperature_is_greedy(writer):
-    greedy = writer.write(PROMPTS, 1, **HOW | {"temperature": 0.0})
-    assert writer.write(PROMPTS, 1, **HOW | {"top_p": 1e-6}) == greedy
-    assert writer.write(PROMPTS, 1, **HOW | {"temperature": 1e-4}) == greedy
-    assert writer.write(PROMPTS, 1, **HOW) != greedy
+    greedy = writer.write(PROMPTS, replace(HOW, n=1, temperature=0.0))
+    assert writer.write(PROMPTS, replace(HOW, n=1, top_p=1e-6)) == greedy
+    assert writer.write(PROMPTS, replace(HOW, n=1, temperature=1e-4)) == greedy
+    assert writer.write(PROMPTS, replace(HOW, n=1)) != greedy
 
 
 def test_what_the_checkpoint_asks_for_does_not_come_on_top(folder, tmp_path, writer):
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     model.generation_config.update(do_sample=True, top_k=1, repetition_penalty=5.0, temperature=0.1)
-    assert TransformersWriter(model, load_tokenizer(folder), 512).write(PROMPTS, 2, **HOW) == writer.write(
-        PROMPTS, 2, **HOW
+    assert TransformersWriter(model, load_tokenizer(folder), 512).write(PROMPTS, replace(HOW, n=2)) == writer.write(
+        PROMPTS, replace(HOW, n=2)
     )
 
 
@@ -171,11 +172,11 @@ def test_ends_and_counts(writer, monkeypatch):
     text = "The answer is 3."
     count = len(tokenizer(text)["input_ids"])
     scripted(writer, monkeypatch, [text])
-    assert writer.write(["It"], 1, **HOW | {"max_new_tokens": 40, "temperature": 0.0}) == [
+    assert writer.write(["It"], replace(HOW, n=1, max_new_tokens=40, temperature=0.0)) == [
         [Written(text, count + 1, True)]
     ]
     scripted(writer, monkeypatch, [text])
-    (((cut, tokens, finished),),) = writer.write(["It"], 1, **HOW | {"max_new_tokens": 3, "temperature": 0.0})
+    (((cut, tokens, finished),),) = writer.write(["It"], replace(HOW, n=1, max_new_tokens=3, temperature=0.0))
     assert text.startswith(cut) and (tokens, finished) == (3, False)
 
 
@@ -189,7 +190,7 @@ def test_stop_texts_end_a_row_and_are_cut_off(writer, monkeypatch):
     first, second = (
         some[0]
         for some in writer.write(
-            [prompt, prompt + " "], 1, **HOW | {"max_new_tokens": 60, "temperature": 0.0, "stop": stop}
+            [prompt, prompt + " "], replace(HOW, n=1, max_new_tokens=60, temperature=0.0, stop=stop)
         )
     )
     ids = tokenizer(texts[0])["input_ids"]
@@ -206,7 +207,7 @@ def test_no_room_for_a_completion_is_refused_before_any_is_written(writer, monke
         ArtifactError,
         match=rf"prompt 1 has {tokens} tokens .*value {tokens + 11}\), expected at least {tokens + 12}; .*'Which",
     ):
-        writer.write(["It", TEXTS[2]], 1, **HOW)
+        writer.write(["It", TEXTS[2]], replace(HOW, n=1))
 
 
 def test_several_ends_of_sequence(folder):
@@ -229,7 +230,7 @@ def test_several_ends_of_sequence(folder):
 def test_every_architecture_writes(tmp_path, architecture):
     writer = open_writer("auto", tiny_checkpoint(tmp_path / "m", architecture, shards=2), "bfloat16", 0, 512)
     assert isinstance(writer, TransformersWriter) and writer.model.dtype == torch.bfloat16
-    found = writer.write(PROMPTS[:2], 2, **HOW)
+    found = writer.write(PROMPTS[:2], replace(HOW, n=2))
     assert [len(some) for some in found] == [2, 2] and all(0 < one.tokens <= 12 for some in found for one in some)
 
 
@@ -257,8 +258,8 @@ def test_vllm_by_the_stand_in(folder, vllm):
     assert vllm.LLM.made[-1] == {
         "model": str(folder), "tensor_parallel_size": 2, "dtype": "bfloat16", "seed": 0, "max_model_len": 300
     }  # fmt: skip
-    how = HOW | {"temperature": 0.6, "top_p": 0.95, "max_new_tokens": 4, "stop": ["h"]}
-    found = writer.write(PROMPTS, 3, **how)
+    how = replace(HOW, temperature=0.6, top_p=0.95, max_new_tokens=4, stop=["h"])
+    found = writer.write(PROMPTS, replace(how, n=3))
     ((prompts, parameters),) = writer.engine.calls
     assert [p["prompt_token_ids"] for p in prompts] == encode_prompts(writer.tokenizer, PROMPTS)
     assert {(p.n, p.temperature, p.top_p, p.max_tokens, *p.stop) for p in parameters} == {(3, 0.6, 0.95, 4, "h")}
@@ -267,14 +268,14 @@ def test_vllm_by_the_stand_in(folder, vllm):
     flat = [one for some in found for one in some]
     assert all(one.tokens == len(one.text) + one.finished and "h" not in one.text for one in flat)
     assert {one.finished for one in flat} == {True, False}
-    assert writer.write(PROMPTS[::-1], 3, **how) == found[::-1]
-    assert writer.write(PROMPTS[2:3], 3, **how) == found[2:3]
-    assert writer.write(PROMPTS, 3, **how | {"seed": 8}) != found
+    assert writer.write(PROMPTS[::-1], replace(how, n=3)) == found[::-1]
+    assert writer.write(PROMPTS[2:3], replace(how, n=3)) == found[2:3]
+    assert writer.write(PROMPTS, replace(how, n=3, seed=8)) != found
 
 
 def test_vllm_writes_greedy_completions_once(folder, vllm):
     writer = open_writer("vllm", folder, "auto", 0, 300)
-    found = writer.write(PROMPTS, 2, **HOW | {"temperature": 0.0, "top_p": 0.5})
+    found = writer.write(PROMPTS, replace(HOW, n=2, temperature=0.0, top_p=0.5))
     ((_, parameters),) = writer.engine.calls
     assert {(p.n, p.top_p) for p in parameters} == {(1, 1.0)}
     assert all(len(some) == 2 and some[0] == some[1] for some in found)
@@ -284,7 +285,7 @@ def test_vllm_writes_greedy_completions_once(folder, vllm):
 def test_vllm_refuses_a_prompt_without_room(folder, vllm):
     writer = open_writer("vllm", folder, "auto", 1, 14)
     with pytest.raises(ArtifactError, match="prompt 2 has"):
-        writer.write(["It", "It", TEXTS[0]], 1, **HOW)
+        writer.write(["It", "It", TEXTS[0]], replace(HOW, n=1))
     assert writer.engine.calls == []
 
 
