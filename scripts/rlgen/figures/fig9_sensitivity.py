@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rlgen.figures import style
 from rlgen.figures.page import seeds_of
-from rlgen.figures.variants import COLUMNS, Settings, answer, changed_verdicts, finding, own_rows, readable
+from rlgen.figures.variants import COLUMNS, Settings, answer, changed_verdicts, finding, in_order, own_rows, readable
 
 __all__ = ["COLUMNS", "Settings", "appendix", "draw"]
 
@@ -112,7 +112,7 @@ def rows_of(page: Settings) -> tuple[dict[str, float], dict[str, float]]:
     for factor, variants in page.factors.items():
         headings[factor] = y
         y += HEADING
-        for name in variants:
+        for name in in_order(variants):
             places[name] = y
             y += 1
     return places, headings

@@ -128,7 +128,9 @@ def table5(page: variants.Settings, sensitivity: pd.DataFrame) -> tuple[pd.DataF
     rows = rows[rows["metric"].isin(["", "accuracy"])]
     other = variants.changed_verdicts(rows, page.main)
     named = {"main": {page.main: ""}} | page.factors
-    for factor, name, change in [(f, name, text) for f, entries in named.items() for name, text in entries.items()]:
+    for factor, name, change in [
+        (f, name, entries[name]) for f, entries in named.items() for name in variants.in_order(entries)
+    ]:
         own = rows[rows["variant"] == name]
         line = {"factor": factor, "variant": name, "changes": change or "–"}
         for title, (quantity, column, digits) in SENSITIVITY.items():

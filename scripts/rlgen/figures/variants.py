@@ -3,6 +3,9 @@
 Everything is counted and said from the table of all variants. (docs/method.md, section 11.)
 """
 
+import re
+from collections.abc import Iterable
+
 import pandas as pd
 from pydantic import Field
 
@@ -25,6 +28,15 @@ class Settings(Page):
     nulls: list[str] = Field(description="variants that read a null dictionary")
     margin: float
     same_cosine: float
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of variants in the order of the alphabet and of the numbers in them: size-64, size-256, size-1024."""
+
+    def parts(name: str) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+    return sorted(names, key=parts)
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

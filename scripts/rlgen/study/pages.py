@@ -199,7 +199,7 @@ def fig7_unseen(study: Study) -> Slice:
 
 
 def fig9_sensitivity(study: Study) -> Slice:
-    """Variants by factor, in the order of the config, and what each changes, in words."""
+    """Variants by factor, and what each changes, in words."""
     variants, named = study.variants, study.factor_of()
     factors = {f: {name: v.change for name, v in entries.items()} for f, entries in variants.factors.items()}
     changes = {name: variants.factors[factor][name] for name, factor in named.items()}

@@ -103,3 +103,8 @@ def test_the_details_show_paired_differences(table):
     assert panels["The same samples?"]["quantity"].unique().tolist() == ["carried_rank"]
     text = words(fig9.appendix(SETTINGS, table))
     assert "Against main, base" in text and "both add as much" in text
+
+
+def test_variants_stand_in_the_order_of_their_numbers():
+    assert variants.in_order(["size-1024", "size-64", "size-256"]) == ["size-64", "size-256", "size-1024"]
+    assert variants.in_order(["l1-two", "by-size", "l1-half"]) == ["by-size", "l1-half", "l1-two"]
