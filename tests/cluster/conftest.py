@@ -92,7 +92,7 @@ def _cancel_first(cluster: ToyCluster, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def study(on_cluster, small, tmp_path_factory) -> Run:
-    """The miniature study, run on the cluster from nothing; without causes, claims and what has the same rules again."""
+    """The miniature study, run on the cluster from nothing; without causes, claims and further models."""
     folder = tmp_path_factory.mktemp("study")
     copy_project(folder)
     content = yaml.safe_load((folder / "tests/workflow/miniature.yaml").read_text(encoding="utf-8"))
