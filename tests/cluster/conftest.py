@@ -92,12 +92,15 @@ def _cancel_first(cluster: ToyCluster, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def study(on_cluster, small, tmp_path_factory) -> Run:
-    """The miniature study, run on the cluster from nothing; fewer dictionaries and procedures, but every rule."""
+    """The miniature study, run on the cluster from nothing; without causes, claims and further models."""
     folder = tmp_path_factory.mktemp("study")
     copy_project(folder)
     content = yaml.safe_load((folder / "tests/workflow/miniature.yaml").read_text(encoding="utf-8"))
     content["dictionaries"] = {name: content["dictionaries"][name] for name in ("base-rl", "base-sft-rl", "course-rl")}
     content["dictionaries"]["base-rl"]["recipes"] = ["batchtopk"]
     content["procedures"] = {"contribution": content["procedures"]["contribution"]}
+    content["models"] = {name: content["models"][name] for name in ("base", "sft", "rl", "more")}
+    for part in ("claims", "relearning"):
+        content.pop(part, None)
     (folder / STUDY).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return on_cluster(folder, "--configfile", STUDY, "--", "all")

@@ -253,7 +253,9 @@ class Paths:
         """
         study, seeds = self.study, self.study.seeds
         files = [path for model in study.models for seed in seeds for path in self.checkpoints(model, seed)]
-        files += [self.training(seed) for seed in seeds if study.trained()] + [self.stream(seed) for seed in seeds]
+        if study.trained():  # where a teacher writes, RL has problems of its own
+            files += [path for seed in seeds for path in dict.fromkeys([self.training(seed), self.prompts(seed)])]
+        files += [self.stream(seed) for seed in seeds]
         for model in study.models:
             files += [path for seed in seeds for path in self.activations(self.harvested(model), seed)]
         for dictionary in study.dictionaries:
