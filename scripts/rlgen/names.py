@@ -1,4 +1,4 @@
-"""Names that rules and library share: files of a checkpoint, a dictionary and a harvest; readouts and scores."""
+"""Names that rules and library share: of files (checkpoint, dictionary, task, harvest), readouts and scores."""
 
 from typing import Literal
 
@@ -10,6 +10,7 @@ CHECKPOINT_FILES = (
     "tokenizer_config.json",
 )
 DICTIONARY_FILES = ("sae_weights.safetensors", "cfg.json", "normalisation.safetensors")
+DOCS = ".docs.jsonl"  # a task's documents as lm-eval reads them: its name and this
 MAPS = "maps.safetensors"  # beside a dictionary that some procedure reads by the readout `mapped`
 
 

@@ -37,12 +37,11 @@ def main() -> None:
         kinds = [Asked(name, *asked(found[name], args.problems)) for name in args.tasks or found]
         longest = study.evaluation.max_new_tokens
         writer = open_writer("auto", args.model or checkpoint, "float32", 0, 10**6)
-        rows = []
         with AnswerChecker() as checker:
             sampling = Sampling(args.samples, longest, args.temperature, 1.0, study.seeds[0])
-            for row in pass_rates(writer, kinds, checker.right, chat=study.evaluation.chat, sampling=sampling):
-                print(said([row]) if not rows else said([row]).split("\n")[1], flush=True)
-                rows.append(row)
+            rows = pass_rates(writer, kinds, checker.right, chat=study.evaluation.chat, sampling=sampling)
+            for number, row in enumerate(rows):
+                print(said(row, header=number == 0), flush=True)
     except (ArtifactError, ValueError) as error:
         raise SystemExit(f"error: {error}") from error
 

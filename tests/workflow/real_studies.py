@@ -59,7 +59,13 @@ def write_lines(path: Path, rows: Iterable[dict]) -> None:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def write_texts(folder: Path) -> None:
+def write_data(folder: Path) -> None:
+    """What every study reads: texts and benchmarks."""
+    _write_texts(folder)
+    _write_benchmarks(folder)
+
+
+def _write_texts(folder: Path) -> None:
     """Conversations as OpenThoughts publishes them, and plain text."""
     draw = random.Random(0)
     texts = [" ".join(draw.choices(WORDS, k=draw.randint(10, 60))) for _ in range(400)]
@@ -68,7 +74,7 @@ def write_texts(folder: Path) -> None:
     write_lines(folder / "plain.jsonl", ({"text": text} for text in texts[200:]))
 
 
-def write_benchmarks(folder: Path) -> None:
+def _write_benchmarks(folder: Path) -> None:
     """Documents of four tasks, fields as their data sets publish them; of the mathematics, every other answer is 1."""
     draw = random.Random(1)
 

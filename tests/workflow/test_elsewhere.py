@@ -41,8 +41,7 @@ def made(tmp_path_factory) -> dict[str, Path]:
 def test_a_study_runs_elsewhere(write, made, tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("elsewhere")
     copy_project(folder)
-    studies.write_texts(folder / "data")
-    studies.write_benchmarks(folder / "data")
+    studies.write_data(folder / "data")
     study = write(folder)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT / 'scripts'}:{ROOT / 'tests/stand_ins/elsewhere_site'}")
     done = snakemake(folder, "--keep-going", "--configfile", study, "--", "figures", "all", cores=2)

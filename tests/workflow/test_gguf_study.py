@@ -28,8 +28,7 @@ def project(tmp_path_factory) -> Path:
     """A copy of the project with base -> SFT -> GRPO, the base in a GGUF file, SFT on the source's own solutions."""
     folder = tmp_path_factory.mktemp("gguf")
     copy_project(folder)
-    studies.write_texts(folder / "data")
-    studies.write_benchmarks(folder / "data")
+    studies.write_data(folder / "data")
     studies.write_problems(folder / "data")
     answers = [studies.ONE, studies.TWO]
     tokenizer = tiny_tokenizer([*TEXTS, studies.QUESTION, *answers * 20], vocabulary=400)

@@ -30,8 +30,7 @@ def own(tmp_path_factory) -> tuple[Path, set[frozenset[str]], str]:
     """A finished study of one's own models; which windows lay on the disk together; what Snakemake said."""
     folder = tmp_path_factory.mktemp("own")
     copy_project(folder)
-    studies.write_texts(folder / "data")
-    studies.write_benchmarks(folder / "data")
+    studies.write_data(folder / "data")
     studies.write_own_models(folder / "data")
     studies.write_study(folder, studies.bring_your_own())
     with windows_together(folder / "results/byo/activations/seed0") as seen:
@@ -50,8 +49,7 @@ def trained(tmp_path_factory) -> Path:
     """A finished study that trains SFT on a teacher's solutions, and RL."""
     folder = tmp_path_factory.mktemp("trained")
     copy_project(folder)
-    studies.write_texts(folder / "data")
-    studies.write_benchmarks(folder / "data")
+    studies.write_data(folder / "data")
     studies.write_problems(folder / "data")
     studies.write_taught_models(folder / "data")
     studies.write_study(folder, studies.training())

@@ -22,8 +22,7 @@ def project(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("refused")
     copy_project(folder)
     data = folder / "data"
-    studies.write_texts(data)
-    studies.write_benchmarks(data)
+    studies.write_data(data)
     studies.write_own_models(data)
     tiny_checkpoint(data / "wide", hidden_size=48)
     tiny_checkpoint(data / "foreign", tokenizer=tiny_tokenizer(["quite another text " * 20]))

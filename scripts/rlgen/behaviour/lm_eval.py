@@ -23,6 +23,7 @@ from rlgen.behaviour.settings import BenchmarkEvaluation
 from rlgen.files import ArtifactError
 from rlgen.models.checkpoints import load_model, load_tokenizer
 from rlgen.models.long_texts import Ends
+from rlgen.names import DOCS
 from rlgen.strict import Strict
 from rlgen.tasks.samples import Sample
 from rlgen.tasks.settings import Benchmark
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from lm_eval.api.model import TemplateLM
 
 
-DOCS = ".docs.jsonl"  # what a file of documents is called, after its task
 SAMPLES_PER_PASS = 32  # prompts whose keys and values stand in memory together
 
 
@@ -135,8 +135,7 @@ def task_rows(
         results = lm_eval.evaluate(
             lm, {"tasks": {task.name: task.task}}, bootstrap_iters=0, apply_chat_template=task.chat
         )
-    logged = [row for row in results["samples"][task.name] if row["filter"] == task.filter]
-    logged.sort(key=lambda row: row["doc_id"])
+    logged = _logged(results["samples"][task.name], task.filter)
     rows = {name: [getattr(s, name) for s in task.samples] for name in ("task", "role", "half", "sample")}
     if task.checker is None:
         rows["correct"] = [task.is_right(row) for row in logged]
@@ -144,12 +143,16 @@ def task_rows(
         rows["correct"] = task.verdicts(range(len(logged)), [row["resps"][0] for row in logged])
     if task.strict is not None:
         metric, filter = task.strict
-        strictly = [row for row in results["samples"][task.name] if row["filter"] == filter]
-        strictly.sort(key=lambda row: row["doc_id"])
+        strictly = _logged(results["samples"][task.name], filter)
         rows["strict"] = [task.is_right(row, metric) for row in strictly]
     if task.by_choice:
         return rows | _choice_columns(tokenizer, task, logged)
     return rows | _text_columns(lm, tokenizer, task, logged, model)
+
+
+def _logged(samples: Sequence[dict], filter: str) -> list[dict]:
+    """lm-eval's rows of one filter, in the order of the documents."""
+    return sorted((row for row in samples if row["filter"] == filter), key=lambda row: row["doc_id"])
 
 
 @contextmanager

@@ -6,12 +6,13 @@ Local files are read line by line, not through `datasets`, so that a malformed l
 import glob
 import json
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rlgen.files import ArtifactError, file_digest, first_line
 from rlgen.hub import check_pinned, hub_errors, loading_script
-from rlgen.packaged import IN_PACKAGE, local_path
+from rlgen.packaged import is_packaged, local_path
 from rlgen.sources.settings import DataSource
 from rlgen.tasks.generated import documents, generator
 
@@ -25,7 +26,7 @@ def local_files(patterns: list[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for pattern in patterns:
-        if IN_PACKAGE.fullmatch(pattern):
+        if is_packaged(pattern):
             paths = [str(local_path(pattern))]
         else:
             paths = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
@@ -84,19 +85,13 @@ def _jsonl_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _paragraphs(path: Path) -> Iterator[dict[str, Any]]:
     """Parts of a text between empty lines, each as {text}; line ends inside a part are spaces, as in a printed book."""
-    lines: list[str] = []
     try:
         with open(path, encoding="utf-8") as file:
-            for line in file:
-                if line.strip():
-                    lines.append(line.strip())
-                elif lines:
+            for is_part, lines in groupby(map(str.strip, file), bool):
+                if is_part:
                     yield {"text": " ".join(lines)}
-                    lines = []
     except UnicodeDecodeError as error:
         raise _malformed(path, f"is no UTF-8 ({error})") from error
-    if lines:
-        yield {"text": " ".join(lines)}
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, Any]]:

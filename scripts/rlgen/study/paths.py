@@ -6,7 +6,7 @@ Lists of files keep the order in which the slices list what the files belong to.
 
 from dataclasses import dataclass
 
-from rlgen.names import CHECKPOINT_FILES, DICTIONARY_FILES, MAPS, shard_name
+from rlgen.names import CHECKPOINT_FILES, DICTIONARY_FILES, DOCS, MAPS, shard_name
 from rlgen.study.config import Study
 from rlgen.training.settings import SFT
 
@@ -33,7 +33,7 @@ class Paths:
 
     def docs(self, tasks: list[str]) -> list[str]:
         """The documents behind tasks that lm-eval ships; the organism's tasks have none."""
-        return [] if self.study.organism else [f"{self.results}/data/tasks/{task}.docs.jsonl" for task in tasks]
+        return [] if self.study.organism else [f"{self.results}/data/tasks/{task}{DOCS}" for task in tasks]
 
     def training(self, seed: int | str) -> str:
         """Problems and solutions that SFT trains on, and RL where no teacher leaves problems out."""

@@ -69,11 +69,8 @@ def _models(study: Study) -> Iterator[tuple[str, str, Source]]:
 def _files(study: Study) -> Iterator[tuple[str, list[str]]]:
     """(field, paths or patterns) of everything that is read from local files."""
     for name, source in study.data.sources.items():
-        if source.hub is not None:  # then `files` are names inside the repository
-            continue
-        if source.generate is not None:
-            continue
-        yield f"data.sources.{name}.files", source.files
+        if source.hub is None and source.generate is None:  # of the hub, `files` are names inside the repository
+            yield f"data.sources.{name}.files", source.files
     for name, benchmark in study.data.benchmarks.items():
         for split, path in (benchmark.files or {}).items():
             yield f"data.benchmarks.{name}.files.{split}", [path]

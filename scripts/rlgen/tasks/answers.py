@@ -1,5 +1,9 @@
 """What counts as the answer of a completion: one rule for the reward, the evaluation and the lm-eval tasks."""
 
+from collections.abc import Callable, Sequence
+
+Right = Callable[[list[str], Sequence[str]], list[bool]]  # which of the completions end in their answer
+
 
 def final_answer(completion: str, marker: str) -> str | None:
     """The word after the first answer marker, or None where there is none.

@@ -3,16 +3,15 @@
 GRPO learns from a prompt whose completions are partly right: where all are wrong, or all right, every advantage is 0.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from rlgen.models.tokens import render
+from rlgen.tasks.answers import Right
 from rlgen.teacher.writers import Sampling, Writer
-
-Right = Callable[[list[str], Sequence[str]], list[bool]]  # which of the completions end in their answer
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ def pass_rates(
         }
 
 
-def said(rows: Sequence[dict[str, object]]) -> str:
-    """The rows as a table for people."""
-    return pd.DataFrame(rows).to_string(index=False, float_format="{:.2f}".format)
+def said(row: dict[str, object], header: bool) -> str:
+    """A row of a table for people, under its header where it is the first; columns are as wide in every row."""
+    widths = dict.fromkeys(row, 9) | {"task": 20}
+    return pd.DataFrame([row]).to_string(index=False, header=header, float_format="{:.2f}".format, col_space=widths)

@@ -8,7 +8,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from trl import GRPOConfig
 
 from rlgen.seeds import stream_seed
-from rlgen.training.rollouts import Right, generation, text_of
+from rlgen.tasks.answers import Right
+from rlgen.training.rollouts import generation, text_of
 from rlgen.training.settings import GRPO
 from rlgen.training.trainer import KeepCheckpoints, Run, arguments, run
 from rlgen.training.trimmed import TrimmedGRPOTrainer

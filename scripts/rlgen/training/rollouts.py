@@ -1,16 +1,14 @@
 """Who generates the completions of GRPO, and who judges their answers."""
 
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 from rlgen.files import ArtifactError
-from rlgen.tasks.answers import final_answer
+from rlgen.tasks.answers import Right, final_answer
 from rlgen.training.settings import GRPOScale, TrainGRPO
-
-Right = Callable[[list[str], Sequence[str]], list[bool]]  # which of the completions end in their answer
 
 
 @contextmanager

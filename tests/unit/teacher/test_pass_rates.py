@@ -39,4 +39,6 @@ def test_pass_rates_of_problems_that_are_never_sometimes_and_always_solved():
         "tokens": (4 * 2 + 8 + 1 + 2 + 2 + 4 * 1 + 3 * 2 + 2) / 16,
     }
     assert [(s.n, s.temperature) for s in writer.asked] == [(1, 0.0), (4, 1.0)]
-    assert "sampled" in said([row]) and "0.44" in said([row])
+    header, values = said(row, header=True).split("\n")
+    assert "sampled" in header and "0.44" in values
+    assert said(row, header=False) == values
