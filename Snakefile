@@ -38,6 +38,11 @@ if study.variants:
     include: "rules/sensitivity.smk"
 
 
+if study.extended:
+
+    include: "rules/extended.smk"
+
+
 include: "rules/figures.smk"
 
 
@@ -52,6 +57,7 @@ if workflow.is_main_process:
 localrules:
     all,
     figures,
+    extended,
     copy_page,
 
 
@@ -68,3 +74,10 @@ rule all:
 rule figures:
     input:
         shown("figures"),
+
+
+if study.extended:
+
+    rule extended:
+        input:
+            shown("figures", pages.EXTENDED),

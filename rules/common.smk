@@ -205,13 +205,10 @@ def named_tables(wildcards, input):
     return " ".join(f"--{name} {' '.join(files)}" for name, files in listed.items())
 
 
-def shown(folder):
-    """Every figure and table that the study has the inputs for."""
+def shown(folder, listed=pages.USUAL):
+    """Every figure and table, of those listed, that the study has the inputs for."""
     return [
-        f"{folder}/{name}"
-        for page in pages.PAGES
-        if pages.number(page) not in LEFT_OUT
-        for name in pages.files_of(page)
+        f"{folder}/{name}" for page in listed if pages.number(page) not in LEFT_OUT for name in pages.files_of(page)
     ]
 
 

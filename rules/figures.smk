@@ -22,6 +22,9 @@ TABLES = {
     },
     "fig9_sensitivity": {"sensitivity": rules.summarise_sensitivity.output if study.variants else []},
     "table5_sensitivity": {"sensitivity": rules.summarise_sensitivity.output if study.variants else []},
+    "fig12_extended": {
+        name: rules.summarise_varied.output[name] if study.extended else [] for name in ("curves", "areas", "rotation")
+    },
     "table1_accuracies": {"accuracy": rules.summarise_behaviour.output.accuracy},
     "table2_interventions": {"effects": rules.summarise_interventions.output.effects},
     "table3_dictionaries": {

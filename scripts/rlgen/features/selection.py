@@ -104,10 +104,10 @@ def gather_evidence(
         if attribution is not None:
             rows = attribution[attribution["population"] == population]
             score_TS["attribution"] = np.stack(
-                [_by_latent(rows[rows["task"] == task], "attribution", alive_S) for task in cfg.tasks]
+                [by_latent(rows[rows["task"] == task], "attribution", len(alive_S)) for task in cfg.tasks]
             )
         if joint is not None:
-            joint_S = _by_latent(joint[joint["population"] == population], "score", alive_S)
+            joint_S = by_latent(joint[joint["population"] == population], "score", len(alive_S))
         found[population] = Evidence(
             np.array([len(np.unique(sample_N[weight_N > 0])) for weight_N in weights_GN[groups]]),
             parts[groups],
@@ -118,9 +118,9 @@ def gather_evidence(
     return found
 
 
-def _by_latent(rows: pd.DataFrame, column: str, alive_S: NDArray[np.bool_]) -> NDArray[np.float64]:
+def by_latent(rows: pd.DataFrame, column: str, n_latents: int) -> NDArray[np.float64]:
     """A column of a table over some latents as an array over all; latents without a row have 0 and are never chosen."""
-    score_S = np.zeros(len(alive_S))
+    score_S = np.zeros(n_latents)
     score_S[rows["latent"].to_numpy(dtype=np.intp)] = rows[column].to_numpy()
     return score_S
 

@@ -29,6 +29,7 @@ from rlgen.interventions.rivals import (
 from rlgen.interventions.runner import Condition, Goal, Runner
 from rlgen.interventions.settings import Intervening
 from rlgen.seeds import stream_seed
+from rlgen.tasks.samples import Sample
 
 if TYPE_CHECKING:  # no dependency: steering runs without a dictionary
     from rlgen.dictionaries.crosscoder import Crosscoder
@@ -164,16 +165,23 @@ class ProcedureEffects:
         found = {}
         for family in dict.fromkeys(r.family for r in rivals):
             some = [r for r in rivals if r.family == family]
-            samples = self._some_prompts() if family in FAMILIES else self.choosing
+            samples = self.choosing
+            if family in FAMILIES:
+                samples = first_prompts(self.runner.evaluator.samples, self.cfg.selection, FAMILY_PROMPTS)
             edits = mechanics.edits([r for r in some for _ in doses], doses * len(some))
             found[family] = own_dose(self.runner, edits, len(some), doses, samples, self.goal)
         return [found[r.family] for r in rivals]
 
-    def _some_prompts(self) -> list[int]:
-        """The first discovery prompts of every selection task."""
-        tasks = [self.runner.evaluator.samples[i].task for i in self.choosing]
-        seen = [tasks[:place].count(task) for place, task in enumerate(tasks)]
-        return [i for i, earlier in zip(self.choosing, seen, strict=True) if earlier < FAMILY_PROMPTS]
+
+def first_prompts(samples: Sequence[Sample], tasks: Sequence[str], n: int) -> list[int]:
+    """Places of the first `n` discovery prompts of every one of some tasks, in the order of the samples."""
+    left = dict.fromkeys(tasks, n)
+    found = []
+    for i, sample in enumerate(samples):
+        if sample.half == "discovery" and left.get(sample.task, 0) > 0:
+            left[sample.task] -= 1
+            found.append(i)
+    return found
 
 
 def by_mechanism(rivals: Sequence[Rival]) -> list[list[Rival]]:

@@ -57,7 +57,7 @@ class Mechanics:
     member: int  # whose statistics normalise the running model's stream
     readout: Readout
     towards_tuned: bool
-    shift_d: torch.Tensor  # mean shift of the tuned model on the selection tasks, raw units
+    shift_d: torch.Tensor | None = None  # parts of a change: mean shift on the selection tasks, raw units
     mean_S: torch.Tensor | None = None  # `add`: mean activation in the tuned model
 
     def edits(self, rivals: Sequence[Rival], doses: Sequence[float]) -> Edits:

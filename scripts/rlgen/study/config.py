@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator
 from rlgen.activations.settings import Stream
 from rlgen.behaviour.settings import BenchmarkEvaluation, Evaluation
 from rlgen.dictionaries.settings import Dictionary, Recipe
+from rlgen.extended.settings import Extended
 from rlgen.features.settings import Features
 from rlgen.figures.settings import Published
 from rlgen.interventions.settings import Interventions, Procedure
@@ -70,6 +71,9 @@ class Study(Strict):
     interventions: Interventions
     claims: dict[str, Claim] = Field(
         default_factory=dict, description="claim name -> what is claimed; written before the run that judges it"
+    )
+    extended: Extended | None = Field(
+        None, description="what `snakemake extended` runs: curves over the number of features, rotation of tasks' roles"
     )
     variants: Variants | None = Field(None, description="a sensitivity study: one procedure, one factor at a time")
     machine: Machine = Machine()

@@ -19,12 +19,15 @@ PAGES = {  # page -> what it shows; the script, the rule and the module of a pag
     "fig7_unseen": "Edits on the unseen tasks and the dose curve",
     "fig8_recovery": "Every procedure against the planted truth",
     "fig9_sensitivity": "Variants of the main procedure against it",
+    "fig12_extended": "Sets of every size, by every score, from every choice of tasks",
     "claims": "Verdicts on the study's claims",
     "table1_accuracies": "Accuracies",
     "table2_interventions": "Effects of interventions",
     "table3_dictionaries": "Quality of the dictionaries",
     "table5_sensitivity": "Variants of the main procedure",
 }
+EXTENDED = ["fig12_extended"]  # drawn by `snakemake extended` alone
+USUAL = [page for page in PAGES if page not in EXTENDED]
 OBJECTIVES = {"batchtopk": "BatchTopK", "l1": "L1", "shared_latents": "BatchTopK, shared latents"}
 Slice = dict[str, Any]
 
@@ -85,6 +88,8 @@ def _reasons(study: Study) -> dict[str, str]:
         reasons["fig8"] = "its models have no planted truth to recover"
     if study.variants is None:
         reasons |= dict.fromkeys(["fig9", "table5"], "no variants are listed")
+    if study.extended is None:
+        reasons["fig12"] = "the config has no part `extended`"
     if not study.claims:
         reasons["claims"] = "no claims are listed"
     if not study.procedures:
@@ -216,6 +221,18 @@ def fig9_sensitivity(study: Study) -> Slice:
 
 
 table5_sensitivity = fig9_sensitivity
+
+
+def fig12_extended(study: Study) -> Slice:
+    """The procedure whose sets are varied, and how."""
+    extended = study.extended
+    procedure = study.procedures[extended.procedure]
+    return table1_accuracies(study) | {
+        "procedure": extended.procedure,
+        "score": procedure.score,
+        "target": study.label(study.tuned_state(procedure.dictionary)),
+        "left_out": extended.left_out,
+    }
 
 
 def judge_claims(study: Study) -> Slice:

@@ -230,6 +230,10 @@ class Paths:
         """What a variant finds and does in one seed, against the main procedure."""
         return f"{self.results}/sensitivity/{procedure}/seed{seed}.csv"
 
+    def varied(self, seed: int | str) -> str:
+        """Answers under sets of every size, score and choice of tasks."""
+        return f"{self.results}/extended/seed{seed}.parquet"
+
     def quality_of(self, procedure: str, seed: int | str) -> str:
         """Quality of the dictionary that a procedure reads."""
         settings = self.study.procedures[procedure]

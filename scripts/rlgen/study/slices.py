@@ -443,6 +443,43 @@ def summarise_sensitivity(study: Study) -> Slice:
     return {"variants": study.compared_procedures(), "seeds": study.seeds}
 
 
+def vary_sets(study: Study, seed: str) -> Slice:
+    procedure = study.procedures[study.extended.procedure]
+    reference, tuned = varied_models(study)
+    return _inside_generation(study, seed) | {
+        "procedure": study.extended.procedure,
+        "score": procedure.score,
+        "readout": procedure.readout,
+        "models": [reference, tuned],
+        "tuned": tuned,
+        "unseen": study.tasks.unseen,
+        "sizes": study.extended.sizes,
+        "left_out": study.extended.left_out,
+        "readout_variance": study.interventions.readout_variance,
+    }
+
+
+def vary_sets_benchmarks(study: Study, seed: str) -> Slice:
+    return vary_sets(study, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
+
+
+def summarise_varied(study: Study) -> Slice:
+    reference, tuned = varied_models(study)
+    return {
+        "seeds": study.seeds,
+        "score": study.procedures[study.extended.procedure].score,
+        "reference": reference,
+        "tuned": tuned,
+        "bootstrap": study.interventions.bootstrap,
+    }
+
+
+def varied_models(study: Study) -> list[str]:
+    """Labels of the reference and of the model that the varied procedure explains: both are edited."""
+    tuned = study.tuned_state(study.procedures[study.extended.procedure].dictionary)
+    return [study.label(state) for state in (study.roles.reference, tuned)]
+
+
 def summarise_seeds(study: Study) -> Slice:
     return {"seeds": study.seeds}
 

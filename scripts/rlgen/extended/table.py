@@ -1,0 +1,167 @@
+"""Effects of varied sets with paired intervals: curves over sizes, areas under them, rotation. (docs/method.md, 12.)
+
+Effects are changes of accuracy against the unedited model, prompt by prompt. A role's is the mean over its tasks.
+
+Shapes: N prompts of a task, C conditions, D draws of the bootstrap.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from rlgen.extended.sets import ALIVE
+from rlgen.seeds import stream_seed
+from rlgen.stats import Interval, resamples, task_mean_interval
+from rlgen.strict import Strict
+from rlgen.tables import ROLE_MEAN, UNEDITED, prompts_by_condition
+
+CURVES = ["seed", "state", "role", "score", "size", "latents", "dose", "n", "effect", "lo", "hi", "gap"]
+AREAS = ["seed", "state", "role", "score", "n", "area", "lo", "hi", "difference", "difference_lo", "difference_hi"]
+ROTATION = ["seed", "state", "task", "n", "sets_in", "sets_out", "effect_in", "effect_out", "difference", "lo", "hi"]
+HALF = "test"
+
+
+class SummariseVaried(Strict):
+    """The slice that `scripts/extended/summarise_varied.py` receives."""
+
+    seeds: list[int] = Field(min_length=1)
+    score: str = Field(description="the procedure's own score, which the others are set beside")
+    reference: str
+    tuned: str
+    bootstrap: int = Field(ge=1)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Per-prompt effects of one state: task -> (N, C), with one matrix of resamples and one gap per task."""
+
+    conditions: list[str]
+    effect_NC: dict[str, NDArray[np.float64]]
+    weights_DN: dict[str, NDArray[np.float64]]
+    gap: dict[str, float]
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, seed: int) -> "Effects":
+        """`rows` are one state's, with a column `condition`; `steering` holds the unedited models."""
+        unedited = steering[(steering["edit"] == UNEDITED) & (steering["half"] == HALF)]
+        [state] = rows["state"].unique()
+        other = cfg.reference if state == cfg.tuned else cfg.tuned
+        effects, weights, gaps = {}, {}, {}
+        for task, some in rows.groupby("task", sort=False):
+            wide = prompts_by_condition(some, "condition", "correct")
+            before_N, after_N = (_answers(unedited, model, task, wide.index) for model in (state, other))
+            effects[task] = wide.to_numpy() - before_N[:, None]
+            weights[task] = resamples(
+                len(wide), cfg.bootstrap, np.random.default_rng(stream_seed(seed, "bootstrap", task, HALF, "half"))
+            )
+            gaps[task] = float(after_N.mean() - before_N.mean())
+        return cls(list(wide.columns), effects, weights, gaps)
+
+    def mean(self, tasks: Sequence[str], mix_CK: NDArray) -> Interval:
+        """Mean over tasks of weighted sums of conditions, each with its interval; `mix_CK`: conditions to columns."""
+        return task_mean_interval([self.effect_NC[t] @ mix_CK for t in tasks], [self.weights_DN[t] for t in tasks])
+
+    def n(self, tasks: Sequence[str]) -> int:
+        """Prompts of some tasks."""
+        return sum(len(self.effect_NC[task]) for task in tasks)
+
+
+def _answers(unedited: pd.DataFrame, state: str, task: str, prompts: pd.Index) -> NDArray[np.float64]:
+    rows = unedited[(unedited["state"] == state) & (unedited["task"] == task)].set_index("sample")["correct"]
+    found_N = rows.astype(float).reindex(prompts).to_numpy()
+    if np.isnan(found_N).any():
+        raise ValueError(f"{state} was not run unedited on all prompts of {task}")
+    return found_N
+
+
+def curves(rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, seed: int) -> pd.DataFrame:
+    """CURVES: one row per state, role, score and size; `gap`: what the whole way to the other model would change."""
+    found = []
+    for state, own in _states(rows, "size"):
+        effects = Effects.of(own, steering, cfg, seed)
+        facts = own.groupby("condition")[["score", "size", "latents", "dose"]].first().loc[effects.conditions]
+        for role, tasks in _roles(own).items():
+            interval = effects.mean(tasks, np.eye(len(facts)))
+            table = facts.assign(effect=interval.value, lo=interval.lo, hi=interval.hi)
+            gap = float(np.mean([effects.gap[task] for task in tasks]))
+            found.append(table.assign(seed=seed, state=state, role=role, n=effects.n(tasks), gap=gap))
+    return _table(found, CURVES).sort_values(["state", "role", "score", "size"], ignore_index=True)
+
+
+def areas(rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, seed: int) -> pd.DataFrame:
+    """AREAS: mean effect over the logarithm of the size, and its paired difference from the procedure's own score."""
+    found = []
+    for state, own in _states(rows, "size"):
+        own = own[own["score"] != ALIVE]
+        effects = Effects.of(own, steering, cfg, seed)
+        facts = own.groupby("condition")[["score", "size"]].first().loc[effects.conditions]
+        mixes = {score: area_weights(facts, score) for score in facts["score"].unique()}
+        mine_C = mixes.get(cfg.score)
+        for role, tasks in _roles(own).items():
+            for score, mix_C in mixes.items():
+                against_C = mix_C - mine_C if mine_C is not None else np.full(len(mix_C), np.nan)
+                value, lo, hi = (x.tolist() for x in effects.mean(tasks, np.stack([mix_C, against_C], axis=1)))
+                row = {"score": score, "area": value[0], "lo": lo[0], "hi": hi[0], "n": effects.n(tasks)}
+                row |= {"difference": value[1], "difference_lo": lo[1], "difference_hi": hi[1]}
+                found.append(pd.DataFrame([row | {"seed": seed, "state": state, "role": role}]))
+    return _table(found, AREAS)
+
+
+def area_weights(facts: pd.DataFrame, score: str) -> NDArray[np.float64]:
+    """Weights (C,) of one score's conditions in the mean over log2 of the size, by the trapezoid rule.
+
+    `facts` has a row per condition with score and size. One size alone is its own mean.
+    """
+    weight_C = np.zeros(len(facts))
+    places = np.flatnonzero((facts["score"] == score).to_numpy())
+    places = places[np.argsort(facts["size"].to_numpy()[places])]
+    at = np.log2(facts["size"].to_numpy()[places].astype(float))
+    if len(places) == 1:
+        weight_C[places] = 1.0
+        return weight_C
+    half = np.diff(at) / 2 / (at[-1] - at[0])
+    weight_C[places[:-1]] += half
+    weight_C[places[1:]] += half
+    return weight_C
+
+
+def rotation(rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, seed: int) -> pd.DataFrame:
+    """ROTATION: a task's effect under sets that it had a say in, and under sets that it had none in, paired."""
+    found = []
+    for state, own in _states(rows, "rotation"):
+        effects = Effects.of(own, steering, cfg, seed)
+        out_of = [set(names.split()) for names in own.groupby("condition")["left_out"].first().loc[effects.conditions]]
+        rotating = [task for task in effects.effect_NC if any(task in out for out in out_of)]
+        inside, outside = {}, {}
+        for task in rotating:
+            is_out_C = np.array([task in out for out in out_of])
+            inside[task], outside[task] = (mask_C / mask_C.sum() for mask_C in (~is_out_C, is_out_C))
+        for name, tasks in [*((task, [task]) for task in rotating), (ROLE_MEAN, rotating)]:
+            columns = [
+                effects.effect_NC[t] @ np.stack([inside[t], outside[t], outside[t] - inside[t]], 1) for t in tasks
+            ]
+            value, lo, hi = task_mean_interval(columns, [effects.weights_DN[t] for t in tasks])
+            row = {"task": name, "n": effects.n(tasks), "difference": value[2], "lo": lo[2], "hi": hi[2]}
+            row |= {"effect_in": value[0], "effect_out": value[1]}
+            row |= {"sets_out": int((outside[tasks[0]] > 0).sum()), "sets_in": int((inside[tasks[0]] > 0).sum())}
+            found.append(pd.DataFrame([row | {"seed": seed, "state": state}]))
+    return _table(found, ROTATION)
+
+
+def _states(rows: pd.DataFrame, kind: str) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of one kind, state by state, with their condition."""
+    own = rows[(rows["kind"] == kind) & (rows["half"] == HALF)]
+    own = own.assign(condition=own["score"] + " " + own["size"].astype(str) + " " + own["left_out"])
+    return [(state, some) for state, some in own.groupby("state", sort=False)]
+
+
+def _roles(rows: pd.DataFrame) -> dict[str, list[str]]:
+    return {role: list(dict.fromkeys(some["task"])) for role, some in rows.groupby("role", sort=False)}
+
+
+def _table(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
