@@ -63,7 +63,7 @@ smollm2: $(INSTALLED) $(SMOLLM2)
 	$(SNAKEMAKE) --configfile config/smollm2.yaml --cores $(CORES) -- figures all
 
 pass-rates: $(INSTALLED) $(SMOLLM2)
-	$(SNAKEMAKE) --configfile $(CONFIG) --cores $(CORES) --quiet all -- $(RESULTS)/models/base/seed0/source.json
+	$(SNAKEMAKE) --configfile $(CONFIG) --cores $(CORES) --quiet all -- $$($(VENV)/bin/python scripts/tools/pass_rates.py --configfile $(CONFIG) --needs)
 	$(VENV)/bin/python scripts/tools/pass_rates.py --configfile $(CONFIG)
 
 why: $(INSTALLED)

@@ -11,6 +11,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--problems", type=int, default=16, help="of every task (default: %(default)d)")
     parser.add_argument("--samples", type=int, default=8, help="completions per problem (default: %(default)d)")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the samples (default: %(default)g)")
+    parser.add_argument("--needs", action="store_true", help="only say which file has to be made first")
     parser.add_argument("--tasks", nargs="*", help="which tasks (default: all that are generated)")
     return parser.parse_args()
 
@@ -30,13 +31,16 @@ def main() -> None:
         study = load(args.configfile)
         if study.organism:
             raise ArtifactError(str(args.configfile), "is an organism", "expected a study with data.kind: sources")
-        checkpoint = Path(Paths(study).checkpoint(study.roles.reference, study.seeds[0])[0]).parent
+        weights = Path(Paths(study).checkpoint(study.roles.reference, study.seeds[0])[0])
+        if args.needs:
+            print(weights)
+            return
         found = {name: study.data.benchmarks[name] for name in study.data.generated}
         for name in args.tasks or ():
             check_known(name, "generated task", found)
         kinds = [Asked(name, *asked(found[name], args.problems)) for name in args.tasks or found]
         longest = study.evaluation.max_new_tokens
-        writer = open_writer("auto", args.model or checkpoint, "float32", 0, 10**6)
+        writer = open_writer("auto", args.model or weights.parent, "float32", 0, 10**6)
         with AnswerChecker() as checker:
             sampling = Sampling(args.samples, longest, args.temperature, 1.0, study.seeds[0])
             rows = pass_rates(writer, kinds, checker.right, chat=study.evaluation.chat, sampling=sampling)

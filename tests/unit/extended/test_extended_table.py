@@ -70,7 +70,7 @@ def test_areas_agree_with_resampling_prompts_one_by_one():
     prompts = {"max": 40}
     base, rl = {"max": [0] * 40}, {"max": [1] * 40}
     steered = pd.concat([answers(base, state="base", edit="none"), answers(rl, state="rl", edit="none")])
-    drawn = {size: rng.random(40) < 0.2 * size for size in (1, 4)}
+    drawn = {size: (rng.random(40) < 0.2 * size).astype(float) for size in (1, 4)}
     rows = pd.concat([varied("ours", size, {"max": right}) for size, right in drawn.items()])
     [row] = areas(rows, steered, CFG.model_copy(update={"bootstrap": 4000}), 0).itertuples()
     slow = [np.mean([(drawn[1][i] + drawn[4][i]) / 2 for i in rng.integers(0, 40, 40)]) for _ in range(4000)]

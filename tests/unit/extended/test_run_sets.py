@@ -75,7 +75,9 @@ def test_answers_are_those_of_a_plain_edit_at_the_sets_own_dose(crosscoder, benc
         mask_1S[0, [5, 6]] = True
         member = crosscoder.members.index("base@1" if state == "base" else "rl@5")
         direction_Sd = directions(crosscoder, "exchange", towards, member)
-        edit = FeatureEdits(crosscoder, member, "swap", direction_Sd, mask_1S, torch.tensor([dose]))
+        edit = FeatureEdits(
+            crosscoder, member, "swap", direction_Sd, mask_1S, torch.tensor([dose], dtype=torch.float32)
+        )
         test = [i for i, s in enumerate(samples()) if s.half == "test"]
         plain = runner(models[state], tokenizer).run([Condition("s", dose)], edit, test)
         assert own["correct"].tolist() == plain["correct"].tolist()

@@ -35,13 +35,13 @@ def attribution() -> pd.DataFrame:
 
 
 def test_the_first_latents_of_every_score_and_all_alive_ones():
-    """Mean shares: attribution .3 .5 .2 - 0; size 0 - .2 .5 .3 in places 0, (1), 2, 3, 4 with latent 3 dead."""
+    """Mean shares: attribution .3 .5 .2 - 0; size 0 .9 .2 - .3."""
     shares = shares_of(scores(), JOINT, "elimination", {"max": 9, "cnt": 3}, 5)
     sets = {(s.score, s.size): s.latents for s in by_size(shares, ALIVE_S, [1, 2, 4, 8], TASKS)}
     assert sets["elimination", 1] == (4,) and sets["elimination", 2] == (4, 2)
     assert sets["elimination", 4] == (4, 2, 0, 1)
     assert sets["attribution", 2] == (1, 0) and sets["attribution", 4] == (1, 0, 2)  # none of a score of 0
-    assert sets["size", 1] == (4,) and sets[ALIVE, 4] == (0, 1, 2, 4)
+    assert sets["size", 1] == (1,) and sets[ALIVE, 4] == (0, 1, 2, 4)
     assert not any(size == 8 for _, size in sets)  # only four are alive
 
 

@@ -47,6 +47,7 @@ SETTINGS = re.compile(r"([\w.]+)\.model_validate_json\(args\.cfg\)")
 OF_SCRIPT = {rule.slice: rule.script for rule in all_rules()}  # settings -> the script that obeys them
 OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()} - {"fig9_sensitivity", "table5_sensitivity"}
 VARIED = load(ROOT / "config/sensitivity.yaml")
+EXTENDED = {"vary_sets_benchmarks": load(ROOT / "config/smollm2.yaml")}  # of sources, with an extended part
 OF_VARIANTS = {rule.slice for rule in rules_of("config/sensitivity.yaml").values()} - OF_ORGANISM
 NO_VARIANTS = dict.fromkeys(["fig9", "table5"], "no variants are listed")
 
@@ -75,7 +76,7 @@ def settings_class(name: str):
 @pytest.mark.parametrize("rule", sorted(OF_SCRIPT))
 def test_scripts_accept_what_their_rule_passes(rule):
     settings = settings_class(rule)
-    study = STUDY if rule in OF_ORGANISM else VARIED if rule in OF_VARIANTS else SOURCED
+    study = STUDY if rule in OF_ORGANISM else VARIED if rule in OF_VARIANTS else EXTENDED.get(rule, SOURCED)
     accepted = settings.model_validate_json(canonical_json(slice_of(study, rule)))
     defaulted = set(settings.model_fields) - accepted.model_fields_set - {"chance", "published", "tasks", "size"}
     assert not defaulted, "a script falls back on its own defaults"
@@ -106,7 +107,7 @@ def changed(path: str, value: object):
         (
             "interventions.bootstrap",
             500,
-            {"summarise_behaviour", "summarise_interventions"},
+            {"summarise_behaviour", "summarise_interventions", "summarise_varied"},
         ),
     ],
 )
@@ -147,8 +148,9 @@ def test_pages_without_inputs_are_left_out_and_say_why():
     content = copy.deepcopy(DEFAULT)
     del content["roles"]["contrast"], content["dictionaries"]["course-sft"], content["dictionaries"]["course-rl"]
     content["procedures"] = content["claims"] = {}
+    del content["extended"]
     reasons = pages.left_out(load(content))
-    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2", "claims", *NO_VARIANTS}
+    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2", "fig12", "claims", *NO_VARIANTS}
     assert reasons["fig4"] == "no dictionary reads the reference and all checkpoints of one model"
     content = copy.deepcopy(DEFAULT)
     content["tasks"]["unseen"], content["claims"] = [], {}
@@ -158,6 +160,7 @@ def test_pages_without_inputs_are_left_out_and_say_why():
     for name, recipe in (("base-rl", "batchtopk"), ("base-sft", "l1-own")):
         content["dictionaries"][name]["recipes"] = [recipe]
     content["procedures"] = content["claims"] = {}
+    del content["extended"]
     assert pages.left_out(load(content))["fig2"] == "no recipe is trained for all of base-rl, base-sft"
 
 
