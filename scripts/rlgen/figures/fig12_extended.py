@@ -52,6 +52,9 @@ def _page(page: Settings, state: str, *tables: pd.DataFrame) -> Figure:
         else:
             style.say(ax, f"{state} was not edited on {ROLES[role]}")
     _rotation(axes[-1], page, rotation)
+    handles = [*axes[0].get_legend_handles_labels()[0], style.dot(style.SET_COLOUR, "the task had a say")]
+    handles.append(style.dot(style.SET_COLOUR, "it had none", hollow=True))
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     verb, sign = ("Amplified in", 1) if state == page.roles.reference else ("Taken out of", -1)
     answer = f"{verb} {state}: {_enough(page, curves)}; {_rotated(rotation)}"
     style.head_and_foot(figure, answer, _finding(page, areas, sign), page, _note(page, curves))
@@ -85,7 +88,6 @@ def _curves(ax: Axes, page: Settings, role: str, curves: pd.DataFrame) -> None:
     ax.set_xlabel("features in the set")
     ax.set_title(ROLES[role], loc="left", fontweight="bold")
     ax.set_ylabel("share of the gap to the other model")
-    ax.legend(loc="lower right" if role == "unseen" else "upper left")
 
 
 def _rotation(ax: Axes, page: Settings, rotation: pd.DataFrame) -> None:
@@ -110,9 +112,6 @@ def _rotation(ax: Axes, page: Settings, rotation: pd.DataFrame) -> None:
     ax.grid(axis="x", color=style.PALE, lw=0.6)
     ax.set_xlabel("change of accuracy")
     ax.set_title("does a task need a say?", loc="left", fontweight="bold")
-    had = style.dot(style.SET_COLOUR, "it had a say")
-    had_none = style.dot(style.SET_COLOUR, "it had none", hollow=True)
-    ax.legend(handles=[had, had_none], loc="best")
 
 
 def _enough(page: Settings, curves: pd.DataFrame) -> str:
