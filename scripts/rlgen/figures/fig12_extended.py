@@ -17,7 +17,8 @@ AREAS = ["seed", "state", "role", "score", "difference", "difference_lo", "diffe
 ROTATION = ["seed", "state", "task", "n", "effect_in", "effect_out", "difference", "lo", "hi"]
 ALIVE = "alive"
 ENOUGH = 0.8  # the share of the gap that a set should close
-COLOURS = {"attribution": style.BLUE, "contribution": style.ORANGE, "activation": style.PURPLE, "size": style.GREY}
+SCORES = ("contribution", "attribution", "activation", "size")
+COLOURS = dict(zip(SCORES, (*style.PROCEDURE_COLOURS[::2], style.PROCEDURE_COLOURS[3], style.GREY), strict=True))
 ROLES = {"selection": "selection tasks", "unseen": "unseen tasks"}
 
 
