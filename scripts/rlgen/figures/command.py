@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 TABLES = {  # option -> what the table holds
     "accuracy": "accuracies of all models, checkpoints and seeds (CSV)",
+    "contexts": "contexts of one dictionary, a table per seed in their order (Parquet)",
     "quality": "quality, one table per dictionary (CSV)",
     "features": "statistics of all latents, one table per dictionary (Parquet)",
     "dynamics": "overlaps and displacements of all seeds (CSV)",
