@@ -4,6 +4,7 @@
 
 summarised = rules.summarise_interventions.output
 EDITED = {name: summarised.get(name, []) for name in ("effects", "comparisons", "controls")}
+LEADING = pages.leading(study)
 TABLES = {
     "fig1_behaviour": {"accuracy": rules.summarise_behaviour.output.accuracy},
     "fig2_nrn": {"features": at.summaries(pages.norm_ratio_dictionaries(study), "features.parquet")},
@@ -21,6 +22,12 @@ TABLES = {
         "effects": rules.summarise_interventions.output.effects,
     },
     "fig9_sensitivity": {"sensitivity": rules.summarise_sensitivity.output if study.variants else []},
+    "table4_features": {
+        "sets": rules.summarise_mediation.output.sets,
+        "scores": rules.summarise_mediation.output.scores,
+        "features": at.summaries([study.procedures[LEADING].dictionary] if LEADING else [], "features.parquet"),
+        "contexts": [at.measured_of(LEADING, seed, "contexts.parquet") for seed in SEEDS] if LEADING else [],
+    },
     "table5_sensitivity": {"sensitivity": rules.summarise_sensitivity.output if study.variants else []},
     "fig12_extended": {
         name: rules.summarise_varied.output[name] if study.extended else [] for name in ("curves", "areas", "rotation")

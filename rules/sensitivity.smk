@@ -5,7 +5,7 @@
 rule measure_sensitivity:
     input:
         dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
-        quality=lambda w: at.quality_of(w.procedure, w.seed),
+        quality=lambda w: at.measured_of(w.procedure, w.seed, "quality.csv"),
         main_dictionary=lambda w: at.of_procedure(study.variants.procedure, w.seed, "features.parquet"),
         chosen=rules.score_features.output.chosen,
         main_chosen=expand(rules.score_features.output.chosen, procedure=study.variants.procedure, allow_missing=True),

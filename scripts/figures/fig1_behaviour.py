@@ -5,7 +5,7 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read a tidy table, write one page as PDF and PNG."""
-    args = page_arguments(__doc__, "png", accuracy="accuracy.csv of all models, checkpoints and seeds")
+    args = page_arguments(__doc__, "png", "accuracy")
 
     from rlgen.figures import fig1_behaviour as fig1
     from rlgen.figures import style

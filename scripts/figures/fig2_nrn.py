@@ -5,7 +5,7 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read tidy tables, write one page as PDF and PNG."""
-    args = page_arguments(__doc__, "png", features="statistics of all latents, one table per dictionary (Parquet)")
+    args = page_arguments(__doc__, "png", "features")
 
     from rlgen.figures import fig2_nrn as fig2
     from rlgen.figures import style

@@ -5,7 +5,7 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read one tidy table, write one page as PDF and PNG."""
-    args = page_arguments(__doc__, "png", dynamics="overlaps and displacements of all seeds (CSV)")
+    args = page_arguments(__doc__, "png", "dynamics")
 
     from rlgen.figures import fig4_dynamics as fig4
     from rlgen.figures import style

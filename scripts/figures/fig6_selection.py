@@ -5,19 +5,12 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read tidy tables, write the page as PDF, with its details behind it, and as PNG."""
-    args = page_arguments(
-        __doc__,
-        "png",
-        effects="effects of all edits and seeds (CSV)",
-        comparisons="the set minus each rival, paired (CSV)",
-        controls="random sets drawn and readouts refused (CSV)",
-    )
+    args = page_arguments(__doc__, "png", "effects", "comparisons", "controls")
 
     from rlgen.figures import fig6_selection as fig6
-    from rlgen.figures import style
+    from rlgen.figures import rivals, style
 
-    columns = {"effects": fig6.COLUMNS, "comparisons": fig6.COMPARISON_COLUMNS, "controls": fig6.CONTROL_COLUMNS}
-    settings, effects, comparisons, controls = read_page(args, fig6.Settings, **columns)
+    settings, effects, comparisons, controls = read_page(args, fig6.Settings, **rivals.TABLES)
     page = fig6.draw(settings, effects, comparisons, controls)
     style.save(page, args.output, args.png, fig6.appendix(settings, effects))
 

@@ -5,19 +5,12 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read two tidy tables, write one page as PDF and PNG."""
-    args = page_arguments(
-        __doc__,
-        "png",
-        recovery="recovery of all methods and seeds (CSV)",
-        effects="effects of all edits and seeds (CSV)",
-    )
+    args = page_arguments(__doc__, "png", "recovery", "effects")
 
     from rlgen.figures import fig8_recovery as fig8
     from rlgen.figures import style
 
-    settings, recovery, effects = read_page(
-        args, fig8.Settings, recovery=fig8.RECOVERY_COLUMNS, effects=fig8.EFFECT_COLUMNS
-    )
+    settings, recovery, effects = read_page(args, fig8.Settings, **fig8.TABLES)
     style.save(
         fig8.draw(settings, recovery, effects), args.output, args.png, fig8.appendix(settings, recovery, effects)
     )

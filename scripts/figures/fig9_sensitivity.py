@@ -5,7 +5,7 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read one tidy table, write the page as PDF, with its details behind it, and as PNG."""
-    args = page_arguments(__doc__, "png", sensitivity="all variants and seeds against the main procedure (CSV)")
+    args = page_arguments(__doc__, "png", "sensitivity")
 
     from rlgen.figures import fig9_sensitivity as fig9
     from rlgen.figures import style

@@ -5,13 +5,13 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read one tidy table, write it as CSV and LaTeX."""
-    args = page_arguments(__doc__, "tex", accuracy="accuracy.csv of all models, checkpoints and seeds")
+    args = page_arguments(__doc__, "tex", "accuracy")
 
-    from rlgen.figures import page, tables
+    from rlgen.figures import latex, page, tables
 
     settings, accuracy = read_page(args, page.TasksPage, accuracy=tables.ACCURACY_COLUMNS)
     note = "Cells: mean over seeds (every seed), test half."
-    tables.write(*tables.table1(settings, accuracy), args.output, args.tex, settings, note)
+    latex.write(*tables.table1(settings, accuracy), args.output, args.tex, settings, note)
 
 
 if __name__ == "__main__":

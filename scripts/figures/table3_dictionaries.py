@@ -5,20 +5,15 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read tidy tables, write them as CSV and LaTeX."""
-    args = page_arguments(
-        __doc__,
-        "tex",
-        quality="quality, one table per dictionary (CSV)",
-        features="statistics of all latents, one table per pair (Parquet)",
-    )
+    args = page_arguments(__doc__, "tex", "quality", "features")
 
-    from rlgen.figures import page, tables
+    from rlgen.figures import latex, page, tables
 
     settings, quality, features = read_page(
         args, page.Page, quality=tables.QUALITY_COLUMNS, features=tables.FEATURE_COLUMNS
     )
     note = "Cells: mean over seeds (every seed), held-out rows."
-    tables.write(*tables.table3(settings, quality, features), args.output, args.tex, settings, note)
+    latex.write(*tables.table3(settings, quality, features), args.output, args.tex, settings, note)
 
 
 if __name__ == "__main__":

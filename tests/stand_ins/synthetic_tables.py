@@ -55,6 +55,14 @@ SETTINGS = (
         "table3_dictionaries": PAGE,
         "fig12_extended": PAGE
         | {"tasks": TASKS, "procedure": "elimination", "score": "elimination", "target": "rl", "left_out": 2},
+        "table4_features": PAGE
+        | {
+            "seeds": list(SEEDS),
+            "procedure": "contribution",
+            "recipe": "batchtopk",
+            "score": "contribution",
+            "shown": 4,
+        },
     }
     | dict.fromkeys(["fig9_sensitivity", "table5_sensitivity"], PAGE | VARIANTS)
     | dict.fromkeys(
@@ -129,6 +137,7 @@ def features() -> pd.DataFrame:
         table = pd.DataFrame({"dictionary": dictionary, "recipe": recipe, "seed": seed, "latent": np.arange(LATENTS)})
         table["alive"] = rng.random(LATENTS) > 0.1
         table["nrn_l1"] = nrn
+        table["frequency"], table["cosine"] = np.arange(1, LATENTS + 1) / 1000, np.linspace(1, 0.05, LATENTS)
         table["nu_err"] = np.clip(rng.normal(0.8 - 0.9 * (nrn - 0.5), 0.2), 0, None)
         table["nu_rec"] = rng.normal(0.6, 0.3, LATENTS)
         table.loc[::17, ["nu_err", "nu_rec"]] = np.nan
@@ -174,6 +183,7 @@ def mediation(empty: str | None = "published") -> tuple[pd.DataFrame, pd.DataFra
             threshold = 0.2 * score.max() if name == "published" else np.sort(score)[-20]
             table = pd.DataFrame({"procedure": name, "seed": seed, "task": task, "latent": np.arange(LATENTS)})
             table = table.assign(score_name=procedure["score"], score=score, threshold=threshold)
+            table["score_share"] = score / score[score > 0].sum()
             scores.append(table.assign(kept=score > threshold, population=population))
         chosen = range(0 if name == empty else 12 + 3 * seed)
         note = "the tasks' lists share no latent" if name == empty else None
@@ -348,10 +358,24 @@ def rotation() -> pd.DataFrame:
     return frame("seed state task n effect_in effect_out difference lo hi", rows)
 
 
+def contexts() -> pd.DataFrame:
+    """Three contexts of every tenth latent and member, in three seeds, of the dictionary that `contribution` reads."""
+    rows = [
+        (seed, latent, member, rank, 9.0 - rank - (member == "base@1"), f"the sum of {latent}\n is {rank}", f" {rank}")
+        for seed, latent, member, rank in product(SEEDS, range(LATENTS), ("base@1", "rl@5"), (1, 2, 3))
+        if latent % 10
+    ]
+    return frame("seed latent member rank activation text token", rows)
+
+
 def tables_of(name: str) -> dict[str, pd.DataFrame]:
     """The tables that a page's script reads, by option."""
     if name == "fig5_mediation":
         return dict(zip(("scores", "overlap", "sets"), mediation(), strict=True))
+    if name == "table4_features":
+        scores, _, sets = mediation()
+        pair = features()[lambda table: table["dictionary"] == "base-rl"]
+        return {"sets": sets, "scores": scores, "features": pair, "contexts": contexts()}
     makers = {
         "fig1_behaviour": (accuracy,),
         "fig4_dynamics": (dynamics,),

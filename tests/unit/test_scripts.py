@@ -1,6 +1,8 @@
 """Scripts: each explains itself with nothing heavy installed, and each rule has the script that it runs."""
 
+import argparse
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -58,16 +60,24 @@ def test_scripts_and_library_know_nothing_of_the_whole_study_or_the_engine():
         assert "rlgen.study.load " not in text or "/tools/" in path, path
 
 
+def options(script: str, monkeypatch) -> list[argparse.Action]:
+    """What a script's parser takes, as it stands when the script asks for its options."""
+
+    class Asked(Exception):
+        pass
+
+    def stop(parser):
+        raise Asked(parser)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    with pytest.raises(Asked) as asked:
+        runpy.run_path(str(script_file(script)))["main"]()
+    return asked.value.args[0]._actions
+
+
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.name)
-def test_rules_pass_every_option_that_their_script_requires(rule):
-    script = script_file(rule.script).read_text()
-    if "page_arguments(" in script:  # a page: its tables are its options
-        (second,) = re.findall(r"(?<=\")(?:png|tex)(?=\",)", script)
-        names = ["cfg", "output", second, *re.findall(r"(\w+)=\"", script)]
-        known = required = {f"--{name}" for name in names}
-    else:
-        calls = re.findall(r"add_argument\((.*?)\)\n", script, flags=re.S)
-        known = set(re.findall(r'"(--[\w-]+)"', script))
-        required = {re.search(r"--[\w-]+", call)[0] for call in calls if "required=True" in call}
+def test_rules_pass_every_option_that_their_script_requires(rule, monkeypatch):
+    found = options(rule.script, monkeypatch)
+    known, required = ({a.option_strings[0] for a in some} for some in (found, [a for a in found if a.required]))
     passed = set(re.findall(r"--[\w-]+", rule.command.partition(" -- ")[2]))
     assert required and required <= passed <= known

@@ -21,7 +21,7 @@ from rlgen.dictionaries.crosscoder import Crosscoder
 pytestmark = pytest.mark.slow
 
 OWN, TRAINING = "config/byo.yaml", "config/training.yaml"
-FIGURES, TABLES = range(1, 8), range(1, 4)
+FIGURES, TABLES = range(1, 8), range(1, 5)
 GSM8K = ROOT.parent / "shared/data/gsm8k_test.jsonl"
 
 

@@ -7,13 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rlgen.figures import style
+from rlgen.figures import style, wording
+from rlgen.figures.latex import latex
 from rlgen.figures.page import Page
 from rlgen.ledger import verdicts
 from rlgen.ledger.settings import Claim
 from rlgen.ledger.verdicts import FAILS, HOLDS, NO_DATA, OPEN, OVERALL
 
-__all__ = ["Settings", "draw", "latex"]
+__all__ = ["Settings", "as_latex", "draw"]
 GROUPS = {"paper": "Claims of the paper", "ours": "Claims of this project"}
 GROUPS |= {"robustness": "Does it depend on how one looks?"}
 GROUPS |= {"refutation": "What would settle it against the set"}
@@ -67,7 +68,7 @@ def draw(page: Settings, ledger: pd.DataFrame) -> Figure:
         style.say(ax, "the study states no claims")
     handles = [Line2D([], [], ls="", label=text, **mark) for text, mark in MARKS.items()]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    style.head_and_foot(figure, *answer(page, ledger), page, NOTE.format(seeds=style.count(page.seeds)))
+    style.head_and_foot(figure, *answer(page, ledger), page, NOTE.format(seeds=wording.count(page.seeds)))
     return figure
 
 
@@ -100,7 +101,7 @@ def number(value: float, statistic: str) -> str:
     """A median as the page prints it."""
     if pd.isna(value):
         return "–"
-    return {"set_size": f"{value:g}", "gap_share": style.share(value)}.get(statistic, style.change(value))
+    return {"set_size": f"{value:g}", "gap_share": wording.share(value)}.get(statistic, wording.change(value))
 
 
 def against(page: Settings, row: tuple) -> str:
@@ -129,13 +130,13 @@ def answer(page: Settings, ledger: pd.DataFrame) -> tuple[str, str]:
     counts, n = overall["verdict"].value_counts(), len(page.seeds)
     fail, none = f"{counts.get(FAILS, 0)} fail", f"{counts.get(NO_DATA, 0)} no data"
     tested = overall[overall["seeds"] > 0].groupby("of").size().max() if overall["seeds"].any() else 1
-    least = f"{style.count(page.seeds)} can reach p = 1/{2**n}"
+    least = f"{wording.count(page.seeds)} can reach p = 1/{2**n}"
     if verdicts.decidable(n, tested):
-        title = f"{counts.get(HOLDS, 0)} of {len(overall)} claims hold over {style.count(page.seeds)}"
+        title = f"{counts.get(HOLDS, 0)} of {len(overall)} claims hold over {wording.count(page.seeds)}"
         title += f"; {fail}, {counts.get(OPEN, 0)} not decidable, {none}."
     else:
         every = int(every_seed(ledger).reindex(overall.index).sum())
-        where = f"{'each of ' * (n > 1)}{style.count(page.seeds)}"
+        where = f"{'each of ' * (n > 1)}{wording.count(page.seeds)}"
         title = f"{every} of {len(overall)} claims hold in {where}; {fail}, {none}."
         least += f": too few for a test over seeds, none of {tested} claims can hold over seeds after Holm"
     said = [f"{r.says.rstrip('.')}: {r.verdict}" for r in settling.itertuples()]
@@ -149,7 +150,7 @@ def every_seed(ledger: pd.DataFrame) -> pd.Series:
     return (ledger["seed"] == OVERALL) & ledger["claim"].map(whole).fillna(False).astype(bool)
 
 
-def latex(page: Settings, ledger: pd.DataFrame) -> str:
+def as_latex(page: Settings, ledger: pd.DataFrame) -> str:
     """The same lines as a LaTeX table."""
     lines = []
     for row in ledger[ledger["seed"] == OVERALL].itertuples():
@@ -165,7 +166,5 @@ def latex(page: Settings, ledger: pd.DataFrame) -> str:
                 "over seeds": words(row, rows).replace("\n", ", "),
             }
         )
-    head = f"% Study {page.study}. {NOTE.format(seeds=style.count(page.seeds))} Needs the package booktabs.\n"
-    if not lines:
-        return head + "% no claims are stated\n"
-    return head + pd.DataFrame(lines).to_latex(index=False, escape=True, column_format="p{6cm}lllll")
+    note = NOTE.format(seeds=wording.count(page.seeds))
+    return latex(page, pd.DataFrame(lines), note, columns="p{6cm}lllll", nothing="no claims are stated")

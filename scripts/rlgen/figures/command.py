@@ -4,17 +4,33 @@ import argparse
 from pathlib import Path
 from typing import Any, Literal
 
+TABLES = {  # option -> what the table holds
+    "accuracy": "accuracies of all models, checkpoints and seeds (CSV)",
+    "contexts": "contexts of one dictionary, a table per seed in their order (Parquet)",
+    "quality": "quality, one table per dictionary (CSV)",
+    "features": "statistics of all latents, one table per dictionary (Parquet)",
+    "dynamics": "overlaps and displacements of all seeds (CSV)",
+    "scores": "scores of all procedures and seeds (Parquet)",
+    "sets": "mediating sets of all procedures and seeds (CSV)",
+    "overlap": "overlaps of the tasks' lists (CSV)",
+    "effects": "effects of all edits and seeds (CSV)",
+    "comparisons": "the set minus each rival, paired (CSV)",
+    "controls": "random sets drawn and readouts refused (CSV)",
+    "recovery": "recovery of the planted truth by all methods and seeds (CSV)",
+    "sensitivity": "all variants and seeds against the main procedure (CSV)",
+}
 
-def page_arguments(description: str, second: Literal["png", "tex"], **tables: str) -> argparse.Namespace:
+
+def page_arguments(description: str, second: Literal["png", "tex"], *tables: str) -> argparse.Namespace:
     """The options of a page's script.
 
-    `tables`: name -> what it holds; each takes any number of files of the same columns. `second` is the page's other
-    form beside `--output`: the image of a figure, the LaTeX of a table.
+    `tables`: names from TABLES; each takes any number of files of the same columns. `second` is the page's other form
+    beside `--output`: the image of a figure, the LaTeX of a table.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--cfg", required=True, help="settings of the page (JSON), as rlgen.study.pages makes them")
-    for name, holds in tables.items():
-        parser.add_argument(f"--{name}", type=Path, required=True, nargs="*", help=holds)
+    for name in tables:
+        parser.add_argument(f"--{name}", type=Path, required=True, nargs="*", help=TABLES[name])
     main, beside = {
         "png": ("vector page to write (.pdf)", "the same page as an image (.png)"),
         "tex": ("table to write (.csv), every number", "the same as LaTeX (.tex), seeds side by side"),

@@ -5,20 +5,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
-from rlgen.figures import style
-from rlgen.figures.page import Settings
+from rlgen.figures import style, wording
+from rlgen.figures.page import AS_LONG, SHIFT, SHIFT_IN_DOMAIN, Settings
 from rlgen.tables import STEERING, UNEDITED
 
 COLUMNS = [
     "procedure", "state", "edit", "set_kind", "set", "form", "dose", "chosen", "role", "task", "half", "n", "metric",
     "value", "change", "change_lo", "change_hi", "seed", "subset",
 ]  # fmt: skip
-AS_LONG = "equal_norm"  # the form in which rivals stand beside a set: as long as what it adds
 RANDOM_DIRECTION = "direction"
 LANES = 0.62  # share of a row over which seeds spread
-SHIFT, SHIFT_IN_DOMAIN = "shift-selection", "shift-in_domain"
 SHIFT_MARKERS = {SHIFT: "D", SHIFT_IN_DOMAIN: "d"}
 RIVALS = {  # edits without a dictionary, each at its own dose
     SHIFT: ("mean shift, selection", style.SHIFT_COLOUR),
@@ -53,15 +50,10 @@ def reported(effects: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def procedure_colour(page: Settings, procedure: str) -> str:
-    """The one colour of a procedure: its place among the procedures, by name, decides."""
-    return style.PROCEDURE_COLOURS[list(page.procedures).index(procedure) % len(style.PROCEDURE_COLOURS)]
-
-
 def lines_of(page: Settings, rows: pd.DataFrame, state: str) -> list[Line]:
     """Edits of the procedures in this state, then the rivals that the study steered with."""
     lines = [
-        Line(name, edit, f"{name}: {edit}", procedure_colour(page, name))
+        Line(name, edit, f"{name}: {edit}", style.procedure_colour(page, name))
         for name, procedure in page.procedures.items()
         for edit in procedure.edits.get(state, [])
     ]
@@ -106,21 +98,13 @@ def forest(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str, 
         for seed in sorted(set(seeds) - set(own["seed"])):
             at = y + style.lane(seed, seeds, LANES)
             ax.text(0.02, at, f"seed {seed}: nothing to edit", va="center", fontsize=8, style="italic")
-        ax.text(1.02, y, _words(page, state, line, own), transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
-    ax.text(
-        1.02,
-        -0.72,
-        "set | random | shift | wins",
-        transform=ax.get_yaxis_transform(),
-        va="center",
-        fontsize=8,
-        color="#555555",
-    )
+        style.beside(ax, 1.02, y, _words(page, state, line, own), fontsize=8.5)
+    style.beside(ax, 1.02, -0.72, "set | random | shift | wins", fontsize=8, color="#555555")
     ax.set_yticks(range(len(lines)), [line.label for line in lines])
     ax.set_ylim(max(len(lines), 1) - 0.45, -0.55)
     ax.set_xlim(-0.02, 1.02)
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=style.PALE, lw=0.6)
+    ax.grid(True, axis="x")
     if not lines:
         style.say(ax, f"no procedure edits {state}")
 
@@ -163,13 +147,13 @@ def _words(page: Settings, state: str, line: Line, own: pd.DataFrame) -> str:
     """Mean change of the set, of random sets, of the mean shift as long; seeds whose set exceeds every random set."""
     mean = own.groupby("part")["change"].mean()
     if line.procedure == STEERING:
-        return style.change(mean.get("random" if line.edit == RANDOM_DIRECTION else "main", np.nan))
+        return wording.change(mean.get("random" if line.edit == RANDOM_DIRECTION else "main", np.nan))
     random, main = own[own["part"] == "random"], own[own["part"] == "main"]
     sign = direction(page, state)
     best = (sign * random["change"]).groupby(random["seed"]).max()
     change = (sign * main["change"]).groupby(main["seed"]).mean()
     wins = int((change > best.reindex(change.index)).sum())
-    numbers = [style.change(mean.get(part, np.nan)) for part in ("main", "random", SHIFT)]
+    numbers = [wording.change(mean.get(part, np.nan)) for part in ("main", "random", SHIFT)]
     return " | ".join([*numbers, f"{wins}/{len(change)}" if len(random) else "–"])
 
 
@@ -217,7 +201,7 @@ def dose_curve(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: s
             ax.axhline(level.mean(), color=style.model_colour(model, page.roles), lw=0.9, ls="--", alpha=0.6, zorder=0)
     ax.set_ylim(-0.03, 1.05)
     ax.set_xlim(left=0)
-    ax.grid(color=style.PALE, lw=0.6)
+    ax.grid(True)
 
 
 def _from_zero(rows: pd.DataFrame, levels: pd.Series) -> tuple[list[float], list[float]]:
@@ -225,50 +209,3 @@ def _from_zero(rows: pd.DataFrame, levels: pd.Series) -> tuple[list[float], list
     means = rows.groupby("dose")["value"].mean()
     start = levels.reindex(rows["seed"].unique()).mean() if len(rows) else np.nan
     return [0.0, *means.index], [start, *means]
-
-
-def handles(page: Settings, seeds: list[int]) -> list[Line2D]:
-    """Legend of a page of forests and dose curves."""
-    tick = Line2D([], [], ls="", marker="|", color="black", ms=8, label="unedited, per seed")
-    entries = [*style.seed_handles(seeds), tick]
-    entries += [style.dot(style.GREY, "random sets", marker="."), style.dot(style.GREY, "top by NRN", hollow=True)]
-    bar = Line2D([], [], color=style.PALE, lw=5, label="as long, turned (range)")
-    shifts = {SHIFT: "mean shift as long", SHIFT_IN_DOMAIN: "in-domain shift as long"}
-    entries += [bar, *(style.dot(style.SHIFT_COLOUR, text, marker=SHIFT_MARKERS[k]) for k, text in shifts.items())]
-    entries += [style.stroke(style.model_colour(m, page.roles), f"{m}, unedited", "--") for m in page.roles.models()]
-    return entries + [style.stroke(procedure_colour(page, p), p) for p in page.procedures]
-
-
-def finding(page: Settings, rows: pd.DataFrame, role: str) -> str:
-    """Mean changes at the chosen dose in the reference, in words."""
-    state = page.roles.reference
-    cells = rows[(rows["state"] == state) & (rows["role"] == role) & rows["chosen"].astype(bool)]
-    parts = []
-    for line in lines_of(page, rows, state):
-        own = cells[(cells["procedure"] == line.procedure) & (cells["edit"] == line.edit)]
-        change = own.groupby("part")["change"].mean()
-        if line.edit == RANDOM_DIRECTION:
-            parts.append(f"{line.label} {style.change(change.get('random', np.nan))}")
-            continue
-        text = style.change(change["main"]) if "main" in change else "no set"
-        extra = f" (random sets {style.change(change['random'])})" if "random" in change else ""
-        parts.append(f"{line.label} {text}{extra}")
-    return (
-        f"Change of accuracy in {state}, mean over seeds:  " + ";  ".join(parts)
-        if parts
-        else f"Nothing was edited in {state}."
-    )
-
-
-NOTE = (
-    "Doses chosen on the discovery half, all marks from the test half ({n} prompts per seed), {seeds}. Bars: paired "
-    "95 % bootstrap intervals of the change over prompts within a seed, from the seed's unedited level (tick). Right: "
-    "mean change of the set | of matched random sets | of the mean shift, as long | wins: seeds in which the set "
-    "exceeds every random set. Last rows: rivals at their own dose."
-)
-
-
-def note(rows: pd.DataFrame, role: str, seeds: list[int]) -> str:
-    """The foot of a page on effects."""
-    counts = sorted({int(n) for n in rows.loc[rows["role"] == role, "n"]})
-    return NOTE.format(n="/".join(map(str, counts)) or "0", seeds=style.count(seeds))

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from pydantic import Field
 
-from rlgen.figures import style
-from rlgen.figures.page import ROLE_TITLES, TasksPage, final_checkpoints, seeds_of
+from rlgen.figures import style, wording
+from rlgen.figures.page import ROLE_TITLES, TasksPage, final_checkpoints, prompts, seeds_of
 from rlgen.strict import Strict
 
 ACCURACY_COLUMNS = [
@@ -86,7 +86,7 @@ def appendix(page: Settings, accuracy: pd.DataFrame) -> Figure | None:
 
 def _note(page: Settings, finals: pd.DataFrame) -> str:
     metrics, seeds = set(finals["metric"]), seeds_of(finals)
-    counts = ", ".join(f"{_prompts(finals, role)} {role.replace('_', '-')}" for role in page.task_roles())
+    counts = ", ".join(f"{prompts(finals, role)} {role.replace('_', '-')}" for role in page.task_roles())
     how = "Answers as the benchmarks define them (greedy, or the likeliest choice)"
     steps = ""
     if "own_format" in metrics:
@@ -96,7 +96,7 @@ def _note(page: Settings, finals: pd.DataFrame) -> str:
             "task's states the right next one? Commonest answers and steps are chosen on the discovery half. "
         )
     return (
-        f"{how}, test half: {counts} prompts per seed; {style.count(seeds)}, never pooled. Vertical lines: 95 % "
+        f"{how}, test half: {counts} prompts per seed; {wording.count(seeds)}, never pooled. Vertical lines: 95 % "
         f"bootstrap intervals over prompts within a seed. {steps}Role values are means over the role's tasks."
     )
 
@@ -106,14 +106,9 @@ def _row_of_roles(part: SubFigure, roles: list[str], label: str, fill) -> None:
     for ax, role in zip(axes, roles, strict=True):
         fill(ax, role)
         ax.set_ylim(-0.03, 1.05)
-        ax.grid(axis="y", color=style.PALE, lw=0.6)
+        ax.grid(True, axis="y")
         ax.set_title(ROLE_TITLES[role].capitalize(), loc="left")
     axes[0].set_ylabel(label)
-
-
-def _prompts(finals: pd.DataFrame, role: str) -> str:
-    counts = sorted(finals.loc[finals["role"] == role, "n"].unique())
-    return "/".join(str(int(n)) for n in counts) or "0"
 
 
 def _finals(ax: Axes, page: Settings, finals: pd.DataFrame, metric: str, role: str, seeds: list[int]) -> None:
@@ -128,7 +123,7 @@ def _finals(ax: Axes, page: Settings, finals: pd.DataFrame, metric: str, role: s
         if len(cells):
             mean = cells["value"].mean()
             ax.plot([x - 0.24, x + 0.24], [mean, mean], color=colour, lw=2.2)
-            ax.annotate(style.share(mean), (x - 0.25, mean), xytext=(-2, 0), textcoords="offset points", ha="right",
+            ax.annotate(wording.share(mean), (x - 0.25, mean), xytext=(-2, 0), textcoords="offset points", ha="right",
                         va="center", fontsize=8.5, color=colour, fontweight="bold")  # fmt: skip
         else:
             ax.text(x, 0.5, "missing", ha="center", fontsize=8)
@@ -217,7 +212,7 @@ def _finding(page: Settings, finals: pd.DataFrame) -> str:
     """The means over seeds, in words."""
     means, parts = finals.groupby(["metric", "role", "model"])["value"].mean(), []
     for role in page.task_roles():
-        values = " / ".join(style.share(means.get(("accuracy", role, m), np.nan)) for m in page.models)
+        values = " / ".join(wording.share(means.get(("accuracy", role, m), np.nan)) for m in page.models)
         parts.append(f"{ROLE_TITLES[role].split(', ')[-1]} {values}")
     text = f"Mean accuracy, {' / '.join(page.models)}:  " + ";  ".join(parts)
     again = [f"{model}: {r.steps} steps from {r.parent}" for model, r in page.relearning.items()]

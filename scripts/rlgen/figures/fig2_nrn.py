@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from rlgen.figures import exclusive, style
+from rlgen.figures import exclusive, style, wording
 from rlgen.figures.page import Page, seeds_of
 
 COLUMNS = ["dictionary", "recipe", "seed", "latent", "alive", "nrn_l1", "nu_err", "nu_rec"]
@@ -36,7 +36,7 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
     figure, body = style.new_page(11.7, style.HEAD + style.FOOT + 1.3 + 0.34 * (len(bars) + len(page.recipes)))
     ax, y, ticks = body.subplots(), 0.0, {}
     for recipe, name in page.recipes.items():
-        ax.text(-0.01, y, name, fontweight="bold", ha="right", va="center", transform=ax.get_yaxis_transform())
+        style.beside(ax, -0.01, y, name, fontweight="bold")
         for _, dictionary, label, colour in [bar for bar in bars if bar[0] == recipe]:
             y += 1
             ticks[y] = label
@@ -47,8 +47,8 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(max(y - 0.6, 1), -0.7)
     ax.set_xlim(0, 1.1 * max(0.01, ax.get_xlim()[1]))
-    ax.set_xlabel(f"share of alive latents with NRN above {style.share(CUTS[0])}")
-    ax.grid(axis="x", color=style.PALE, lw=0.6)
+    ax.set_xlabel(f"share of alive latents with NRN above {wording.share(CUTS[0])}")
+    ax.grid(True, axis="x")
     full, pale = (Rectangle((0, 0), 1, 1, color=style.GREY, alpha=a, lw=0) for a in (1, 0.3))
     body.legend([full, pale, *style.seed_handles(seeds)],
                 ["its own by latent scaling", "shared after all", *(f"seed {s}" for s in seeds)],
@@ -58,8 +58,8 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
         answer(page, counted),
         _finding(page, features),
         page,
-        f"{style.count(seeds)}, marks; bars are means over seeds. NRN: share of a decoder row's norm that lies in the "
-        "post-trained model. Its own: both ν of latent scaling below .5 (right of the bar: latents by our cut / by "
+        f"{wording.count(seeds)}, marks; bars are means over seeds. NRN: share of a decoder row's norm that lies in "
+        "the post-trained model. Its own: both ν of latent scaling below .5 (right of the bar: latents by our cut / by "
         "public code's, of those in the tail). Distributions: second page of the PDF. Seeds are the spread.",
     )
     return figure
@@ -69,7 +69,7 @@ def _bar(ax: Axes, own: pd.DataFrame, y: float, colour: str, seeds: list[int]) -
     """One dictionary; `own`: its counts per seed."""
     own = own[own["alive"] > 0]
     if own.empty:
-        ax.text(0.005, y, "not trained", va="center", fontsize=8.5, style="italic", transform=ax.get_yaxis_transform())
+        style.beside(ax, 0.005, y, "not trained", fontsize=8.5, style="italic")
         return
     tail, mine = own["tail"] / own["alive"], own["exclusive_ours"] / own["alive"]
     ax.barh(y, mine.mean(), color=colour, height=0.5)
@@ -96,13 +96,13 @@ def answer(page: Settings, counted: pd.DataFrame) -> str:
         return f"No alive latents of {page.roles.target} to judge"
     name, other = page.roles.target, page.roles.contrast
     if contrast is None:
-        return f"{style.share(target.mean())} of the alive latents are {name}'s own"
+        return f"{wording.share(target.mean())} of the alive latents are {name}'s own"
     between = (target - contrast).dropna()
     n, fewer, more = len(between), int((between < 0).sum()), int((between > 0).sum())
-    shares = f"({style.share(target.mean())} against {style.share(contrast.mean())} of the alive)"
+    shares = f"({wording.share(target.mean())} against {wording.share(contrast.mean())} of the alive)"
     if n and n in (fewer, more):
-        every = f" in each of {n} seeds" if n > 1 else ""
-        return f"{name} adds {'fewer' if fewer else 'more'} latents of its own than {other}{every} {shares}"
+        kind = "fewer" if fewer else "more"
+        return f"{name} adds {kind} latents of its own than {other}{wording.in_each(n)} {shares}"
     if not fewer + more:
         return f"{name} adds as many latents of its own as {other} {shares}"
     counts = f"in {fewer or 'none'} of {n} seeds, more in {more or 'none'}"
@@ -123,14 +123,14 @@ def appendix(page: Settings, features: pd.DataFrame) -> Figure:
     for ax in grid[:, 1]:  # one scale, so that the objectives can be compared
         ax.set_ylim(-0.02 * high, 1.15 * high)
     grid[0, 1].set_title("Share of alive latents in the tail", loc="left")
-    grid[0, 2].set_title(f"Latent scaling of those above {style.share(CUTS[0])}", loc="left")
+    grid[0, 2].set_title(f"Latent scaling of those above {wording.share(CUTS[0])}", loc="left")
     body.legend(handles=style.seed_handles(seeds), loc="outside lower center", ncols=len(seeds))
     style.head_and_foot(
         figure,
         "Norm ratios, their tail, and latent scaling",
         _finding(page, features),
         page,
-        f"{style.count(seeds)}; alive latents only (numbers in the panels). NRN: L1 norm of the post-trained model's "
+        f"{wording.count(seeds)}; alive latents only (numbers in the panels). NRN: L1 norm of the post-trained model's "
         "decoder row over the sum of both norms; 1 = only the post-trained model, .5 = shared, 0 = only the reference. "
         "ν: how much of the latent the reference needs, relative to the post-trained model. Exclusive by our cut / by "
         "public code's: both ν below .5 (pale) / |ν| of the error below .2 and of the reconstruction below .5 (dark).",
@@ -171,10 +171,7 @@ def _distribution(ax: Axes, page: Settings, rows: pd.DataFrame, name: str) -> No
     ax.set_title(f"{name}: distribution of the norm ratio", loc="left")
     ax.set_xlabel("NRN (share of the decoder norm in the post-trained model)")
     ax.set_ylabel("share of alive latents\n(log scale)")
-    ax.set_yscale("log")
-    ax.set_ylim(8e-4, 30)
-    ax.set_yticks([1e-3, 1e-2, 1e-1, 1], [".001", ".01", ".1", "1"])
-    ax.set_xlim(0, 1)
+    style.log_shares(ax, 30)
     for cut in CUTS:
         ax.axvline(cut, color=style.GREY, lw=0.7, ls="--")
     if handles:
@@ -201,9 +198,9 @@ def _tail(ax: Axes, page: Settings, alive: pd.DataFrame, seeds: list[int]) -> No
                 )
     ax.set_xticks(range(len(labels)), labels)
     ax.set_xlim(-0.5, len(labels) - 0.5)
-    ax.grid(axis="y", color=style.PALE, lw=0.6)
+    ax.grid(True, axis="y")
     ax.set_ylabel("share of alive latents")
-    above = [style.dot(style.GREY, f"above {style.share(c)}", hollow=bool(i)) for i, c in enumerate(CUTS)]
+    above = [style.dot(style.GREY, f"above {wording.share(c)}", hollow=bool(i)) for i, c in enumerate(CUTS)]
     ax.legend(handles=above, loc="upper right", fontsize=8)
 
 
@@ -258,7 +255,7 @@ def _finding(page: Settings, features: pd.DataFrame) -> str:
             cells = alive[(alive["dictionary"] == dictionary) & (alive["recipe"] == recipe)]
             tail = cells[cells["nrn_l1"] > CUTS[0]]
             share = len(tail) / len(cells) if len(cells) else np.nan
-            values.append(f"{model} {style.share(share)} ({_exclusive(tail)} of {len(tail)} exclusive)")
+            values.append(f"{model} {wording.share(share)} ({_exclusive(tail)} of {len(tail)} exclusive)")
         parts.append(f"{name}: " + ", ".join(values))
     cuts = "our cut / public cut"
-    return f"Share of latents with NRN above {style.share(CUTS[0])} (exclusive: {cuts}).  " + ";  ".join(parts)
+    return f"Share of latents with NRN above {wording.share(CUTS[0])} (exclusive: {cuts}).  " + ";  ".join(parts)

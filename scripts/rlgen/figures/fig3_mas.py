@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from rlgen.figures import style
+from rlgen.figures import style, wording
 from rlgen.figures.page import Page, seeds_of
 
 COLUMNS = ["dictionary", "recipe", "seed", "alive", "mas_l1_0", "mas_l1_1", "mas_l1_2"]
@@ -41,8 +41,8 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
         answer(page, rows),
         _finding(page, rows),
         page,
-        f"{style.count(seeds_of(rows))}, their latents together. Place in the triangle: shares of a latent's decoder "
-        f"L1 norm in the three models (MAS); cross: shared by all alike; dashed: {style.share(HALF)} in one model. "
+        f"{wording.count(seeds_of(rows))}, their latents together. Place in the triangle: shares of a latent's decoder "
+        f"L1 norm in the three models (MAS); cross: shared by all alike; dashed: {wording.share(HALF)} in one model. "
         "Every model's share, per seed: second page of the PDF. No intervals: seeds are the spread.",
     )
     return figure
@@ -56,10 +56,10 @@ def answer(page: Settings, rows: pd.DataFrame) -> str:
         return "No alive latents to divide among the models"
     shares = {m: float((cells[f"mas_l1_{i}"] > HALF).mean()) for i, m in enumerate(page.members)}
     owned = sum(shares.values())
-    owners = ", ".join(f"{m} {style.share(v)}" for m, v in sorted(shares.items(), key=lambda pair: -pair[1]))
+    owners = ", ".join(f"{m} {wording.share(v)}" for m, v in sorted(shares.items(), key=lambda pair: -pair[1]))
     if owned >= HALF:
         return f"Most latents belong to one model ({owners})"
-    return f"{style.share(1 - owned)} of the latents are no single model's; owned by {owners}"
+    return f"{wording.share(1 - owned)} of the latents are no single model's; owned by {owners}"
 
 
 def _alive(page: Settings, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -93,9 +93,9 @@ def appendix(page: Settings, features: pd.DataFrame) -> Figure:
         "Every model's share of the latents",
         _finding(page, rows),
         page,
-        f"{style.count(seeds)}: thin lines are seeds, the thick one their mean. MAS: share of a latent's decoder L1 "
+        f"{wording.count(seeds)}: thin lines are seeds, the thick one their mean. MAS: share of a latent's decoder L1 "
         f"norm that lies in a model; one third each = shared by all (dotted). Bold: share of latents with more than "
-        f"{style.share(HALF)} in one model, per seed. No intervals: seeds are the spread.",
+        f"{wording.share(HALF)} in one model, per seed. No intervals: seeds are the spread.",
     )
     return figure
 
@@ -148,16 +148,13 @@ def _marginal(ax: Axes, page: Settings, cells: pd.DataFrame, index: int) -> None
     ax.stairs(np.mean(shares, axis=0), edges, color=colour, lw=2)
     ax.axvline(1 / 3, color=style.GREY, lw=0.8, ls=":")
     ax.axvline(HALF, color=style.GREY, lw=0.7, ls="--")
-    ax.set_yscale("log")
-    ax.set_ylim(8e-4, 3)
-    ax.set_yticks([1e-3, 1e-2, 1e-1, 1], [".001", ".01", ".1", "1"])
-    ax.set_xlim(0, 1)
+    style.log_shares(ax, 3)
     ax.set_xlabel(f"MAS of {model} (share of the norm)")
-    owned = " / ".join(style.share((v > HALF).mean()) for v in values)
+    owned = " / ".join(wording.share((v > HALF).mean()) for v in values)
     ax.text(
         0.97,
         0.95,
-        f"above {style.share(HALF)}:\n{owned}",
+        f"above {wording.share(HALF)}:\n{owned}",
         transform=ax.transAxes,
         ha="right",
         va="top",
@@ -171,6 +168,6 @@ def _finding(page: Settings, rows: pd.DataFrame) -> str:
     parts = []
     for recipe, name in page.recipes.items():
         cells = rows[rows["recipe"] == recipe]
-        values = [f"{m} {style.share((cells[f'mas_l1_{i}'] > HALF).mean())}" for i, m in enumerate(page.members)]
+        values = [f"{m} {wording.share((cells[f'mas_l1_{i}'] > HALF).mean())}" for i, m in enumerate(page.members)]
         parts.append(f"{name}: " + ", ".join(values))
-    return f"Share of latents with more than {style.share(HALF)} of their norm in one model.  " + ";  ".join(parts)
+    return f"Share of latents with more than {wording.share(HALF)} of their norm in one model.  " + ";  ".join(parts)

@@ -6,9 +6,9 @@ The first page counts in steps; the second holds the matrices and the distance c
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
-from rlgen.figures import style
+from rlgen.figures import style, wording
 from rlgen.figures.page import Page, seeds_of
 
 COLUMNS = ["seed", "kind", "model", "reading", "a", "b", "value", "lo", "hi"]
@@ -37,19 +37,23 @@ def draw(page: Settings, dynamics: pd.DataFrame) -> Figure:
         _approach(ax, page, rows, dynamics[dynamics["kind"] == "steps"], "steps", seeds)
         ax.set_title(f"Lists {words}", loc="left", fontweight="bold")
         ax.set_ylabel("overlap with the final list")
-    handles = [style.stroke(style.model_colour(m, page.roles), m) for m in page.models] + style.seed_handles(seeds)
-    handles += [style.stroke(style.GREY, "chance (range of random lists)", "--")]
-    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    _legend(body, page, seeds)
     style.head_and_foot(
         figure,
         answer(page, dynamics),
         _finding(page, dynamics),
         page,
-        f"{style.count(seeds)}, a line each; top {page.top} lists of alive latents. Chance: mean and 95 % range of "
+        f"{wording.count(seeds)}, a line each; top {page.top} lists of alive latents. Chance: mean and 95 % range of "
         "lists drawn at random from the alive latents. All pairs of checkpoints, and overlap against "
         "distance covered: second page of the PDF.",
     )
     return figure
+
+
+def _legend(body: SubFigure, page: Settings, seeds: list[int]) -> None:
+    handles = [style.stroke(style.model_colour(m, page.roles), m) for m in page.models] + style.seed_handles(seeds)
+    handles += [style.stroke(style.GREY, "chance (range of random lists)", "--")]
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
 def answer(page: Settings, dynamics: pd.DataFrame) -> str:
@@ -63,18 +67,15 @@ def answer(page: Settings, dynamics: pd.DataFrame) -> str:
             first[model] = own.set_index("seed")["value"]
     if not first:
         return "No lists over training to compare"
-    shares = " and ".join(f"{style.share(v.mean())} of {model}'s" for model, v in first.items())
+    shares = " and ".join(f"{wording.share(v.mean())} of {model}'s" for model, v in first.items())
     said = f"At the first checkpoint {shares} final list stand"
     if len(first) != 2:
         return said
     (a, of_a), (b, of_b) = first.items()
     between = (of_a - of_b).dropna()
-    n, early, late = len(between), int((between > 0).sum()), int((between < 0).sum())
-    if n and n in (early, late):
-        return f"{said}: {a if early else b} is settled earlier" + (f" in each of {n} seeds" if n > 1 else "")
-    if not early + late:
-        return f"{said}: neither is settled earlier"
-    return f"{said}: {a} is settled earlier in {early or 'none'} of {n} seeds, {b} in {late or 'none'}"
+    counts = int((between > 0).sum()), int((between < 0).sum())
+    who = wording.ahead((a, b), "is settled earlier", "neither is settled earlier", counts, len(between))
+    return f"{said}: {who}"
 
 
 def appendix(page: Settings, dynamics: pd.DataFrame) -> Figure:
@@ -96,16 +97,14 @@ def appendix(page: Settings, dynamics: pd.DataFrame) -> Figure:
         for ax, kind in zip(axes[-2:], ("steps", "displacement"), strict=True):
             _approach(ax, page, rows, dynamics[dynamics["kind"] == kind], kind, seeds)
         axes[-2].set_ylabel("overlap with the final list")
-    handles = [style.stroke(style.model_colour(m, page.roles), m) for m in models] + style.seed_handles(seeds)
-    handles += [style.stroke(style.GREY, "chance (range of random lists)", "--")]
-    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    _legend(body, page, seeds)
     style.head_and_foot(
         figure,
         "Overlap of every pair of checkpoints, and against the distance covered",
         _finding(page, dynamics),
         page,
-        f"{style.count(seeds)}; top {page.top} lists of alive latents. Matrices: mean over seeds of the shared part of "
-        "two checkpoints' lists. Displacement: distance of the activations from the reference, relative to the last "
+        f"{wording.count(seeds)}; top {page.top} lists of alive latents. Matrices: mean over seeds of the shared part "
+        "of two checkpoints' lists. Displacement: distance of the activations from the reference, relative to the last "
         "checkpoint. Chance: mean and 95 % range of lists drawn at random from the alive latents. Lines are seeds; no "
         "other intervals.",
     )
@@ -149,7 +148,7 @@ def _approach(
             )
     ax.set_ylim(0, 1.04)
     ax.set_xlim(0, 1.04)
-    ax.grid(color=style.PALE, lw=0.6)
+    ax.grid(True)
     ax.set_xlabel("share of the training steps" if kind == "steps" else "share of the final displacement")
     ax.set_title("against steps" if kind == "steps" else "against displacement", loc="left")
 
@@ -161,9 +160,9 @@ def _finding(page: Settings, dynamics: pd.DataFrame) -> str:
         rows = dynamics[dynamics["model"] == model]
         overlap = rows[(rows["kind"] == "overlap") & (rows["a"] == rows["a"].min()) & (rows["b"] == rows["b"].max())]
         moved = rows[(rows["kind"] == "displacement") & (rows["a"] == rows["a"].min())]["value"].mean()
-        values = [f"{style.share(v)} ({r})" for r, v in overlap.groupby("reading")["value"].mean().items()]
+        values = [f"{wording.share(v)} ({r})" for r, v in overlap.groupby("reading")["value"].mean().items()]
         parts.append(
-            f"{model} shares {', '.join(values) or '–'} of its final list, having covered {style.share(moved)} of its "
-            "displacement"
+            f"{model} shares {', '.join(values) or '–'} of its final list, having covered {wording.share(moved)} of "
+            "its displacement"
         )
     return "At the first checkpoint " + ";  ".join(parts)

@@ -8,36 +8,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlgen.figures import style
-from rlgen.figures.page import Page, seeds_of
-from rlgen.interventions.settings import Procedure
+from rlgen.figures import style, wording
+from rlgen.figures.page import ProceduresPage, members, seeds_of
 
-SCORE_COLUMNS = ["procedure", "seed", "population", "task", "latent", "score_name", "score", "threshold", "kept"]
-OVERLAP_COLUMNS = [
-    "procedure",
-    "seed",
-    "population",
-    "task_a",
-    "task_b",
-    "jaccard",
-    "chance_mean",
-    "chance_lo",
-    "chance_hi",
-]
-SET_COLUMNS = ["procedure", "seed", "task", "size", "critical", "carried_share", "latents", "note"]
+TABLES = {  # table -> its columns
+    "scores": ["procedure", "seed", "population", "task", "latent", "score_name", "score", "threshold", "kept"],
+    "overlap": [
+        "procedure", "seed", "population", "task_a", "task_b", "jaccard", "chance_mean", "chance_lo", "chance_hi",
+    ],
+    "sets": ["procedure", "seed", "task", "size", "critical", "carried_share", "latents", "note"],
+}  # fmt: skip
 POPULATIONS = ("critical", "noncritical")
 SHOWN_FROM = 0.04  # latents scoring below this share of the task's maximum are not drawn
 
 
-class Settings(Page):
-    """`procedures`: every way to choose a set; rows stand in the order of their names. `selection`: its tasks.
+class Settings(ProceduresPage):
+    """`selection`: the tasks that the procedures choose on."""
 
-    `leading`: the procedure that the title is about.
-    """
-
-    procedures: dict[str, Procedure]
     selection: list[str]
-    leading: str | None = None
 
 
 LOOKS = {  # population -> label and filling
@@ -49,7 +37,7 @@ LOOKS = {  # population -> label and filling
 def draw(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.DataFrame) -> Figure:
     """Overlap minus chance, a row per procedure and seed: shared by all tasks, and by two of them."""
     seeds = seeds_of(sets)
-    names = sorted(page.procedures, key=lambda name: name != page.leading)
+    names = page.leading_first()
     figure, body = style.new_page(11.7, style.HEAD + style.FOOT + 1.3 + 0.25 * (len(seeds) + 1.5) * len(names))
     whole = overlap[(overlap["task_a"] == "ALL") & overlap["task_b"].fillna("").eq("")]
     keys = ["procedure", "seed", "population"]
@@ -68,7 +56,7 @@ def draw(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.D
     handles += [style.stroke(style.PALE, "chance, 95 % range")]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     style.head_and_foot(figure, answer(page, whole), _finding(page, sets), page,
-                        f"{style.count(seeds)}, a row each; discovery half. Chance: lists of the same lengths drawn "
+                        f"{wording.count(seeds)}, a row each; discovery half. Chance: lists of the same lengths drawn "
                         "within strata of frequency and norm. Scores, thresholds and pairs of tasks: second page of "
                         "the PDF.")  # fmt: skip
     return figure
@@ -78,17 +66,17 @@ def _beyond(
     ax: Axes, page: Settings, names: list[str], table: pd.DataFrame, sets: pd.DataFrame, seeds: list[int]
 ) -> None:
     """Overlap minus chance; bars: the range of chance, where the table holds one."""
-    y, across = 0.0, ax.get_yaxis_transform()
+    y = 0.0
     for name in names:
         own = table[table["procedure"] == name]
-        ax.text(-0.02, y, name, fontweight="bold", ha="right", va="center", transform=across)
-        colour = style.PROCEDURE_COLOURS[list(page.procedures).index(name) % len(style.PROCEDURE_COLOURS)]
+        style.beside(ax, -0.02, y, name, fontweight="bold")
+        colour = style.procedure_colour(page, name)
         for i, seed in enumerate(seeds):
             at = y + 1 + i
-            ax.text(-0.02, at, f"seed {seed}", va="center", ha="right", transform=across)
+            style.beside(ax, -0.02, at, f"seed {seed}")
             cells = own[(own["seed"] == seed) & own["jaccard"].notna()]
             if cells.empty:
-                ax.text(0.02, at, "no lists to compare", va="center", style="italic", transform=across)
+                style.beside(ax, 0.02, at, "no lists to compare", style="italic")
             for r in cells.itertuples():
                 filled = LOOKS[r.population][1]
                 if filled and "chance_lo" in cells:
@@ -98,11 +86,7 @@ def _beyond(
                 face = colour if filled else "white"
                 ax.plot(r.jaccard - r.chance_mean, beside, "o", color=colour, mfc=face, ms=6.5, mew=1.4)
         y += len(seeds) + 1.5
-    ax.set_ylim(max(y - 0.3, 1), -0.7)
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
-    ax.axvline(0, color="black", lw=0.8, zorder=0)
-    ax.grid(axis="x", color=style.PALE, lw=0.6)
+    style.frame_rows(ax, y - 0.3, 0)
 
 
 def answer(page: Settings, whole: pd.DataFrame) -> str:
@@ -113,13 +97,12 @@ def answer(page: Settings, whole: pd.DataFrame) -> str:
     if not n:
         return f"{page.leading or 'No procedure'} has no lists to compare"
     beyond = int((critical["jaccard"] > critical["chance_hi"]).sum())
-    where = "" if n == 1 else f" in each of {n} seeds" if beyond in (0, n) else f" in {beyond} of {n} seeds"
+    where = wording.in_each(n) if beyond in (0, n) else f" in {beyond} of {n} seeds"
     shared = "no more features than chance does" if not beyond else "features beyond chance"
     others = own.loc[own["population"] == "noncritical", "jaccard"]
-    means = (
-        f"overlap {style.share(critical['jaccard'].mean())}, by chance {style.share(critical['chance_mean'].mean())}"
-    )
-    means += f", where both models are right {style.share(others.mean())}" if len(others) else ""
+    shares = [wording.share(critical[column].mean()) for column in ("jaccard", "chance_mean")]
+    means = f"overlap {shares[0]}, by chance {shares[1]}"
+    means += f", where both models are right {wording.share(others.mean())}" if len(others) else ""
     return f"All {len(page.selection)} tasks share {shared}{where} ({means})"
 
 
@@ -128,8 +111,8 @@ def appendix(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: 
     figure, body = style.new_page(11.7, 2.6 * len(page.procedures) + 1.75)
     seeds = seeds_of(sets)
     grid = body.subplots(len(page.procedures), 4, squeeze=False, width_ratios=[1.9, 0.95, 1.05, 0.95])
-    for i, (axes, name) in enumerate(zip(grid, page.procedures, strict=True)):
-        colour = style.PROCEDURE_COLOURS[i % len(style.PROCEDURE_COLOURS)]
+    for axes, name in zip(grid, page.procedures, strict=True):
+        colour = style.procedure_colour(page, name)
         own_sets, own_overlap = sets[sets["procedure"] == name], overlap[overlap["procedure"] == name]
         p = page.procedures[name]
         own_scores = scores[(scores["procedure"] == name) & (scores["score_name"] == p.list_score)]
@@ -138,7 +121,7 @@ def appendix(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: 
         _sets(axes[1], own_sets, seeds, colour)
         _matrix(axes[2], page, own_overlap)
         _chance(axes[3], own_overlap, seeds, colour)
-        cut = f"{p.cut} {p.cut_count}" if p.cut == "top" else f"{p.cut} cut at {style.share(p.cut_share)}"
+        cut = f"{p.cut} {p.cut_count}" if p.cut == "top" else f"{p.cut} cut at {wording.share(p.cut_share)}"
         rule = f"{p.score} score, {cut}"
         axes[0].set_title(f"{name}: {rule}\n{p.dictionary} / {p.recipe}, samples {p.critical}", loc="left")
     for ax, title in zip(grid[0, 1:], ("Mediating set", "Overlap, %", "Against chance"), strict=True):
@@ -154,18 +137,12 @@ def appendix(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: 
         "Scores, sets and overlaps of every procedure",
         _finding(page, sets),
         page,
-        f"{style.count(seeds)}; {samples} critical samples per task and seed, discovery half (gained: reference wrong, "
-        "tuned model right; lost: the reverse). Scores relative to the task's best; below "
-        f"{style.share(SHOWN_FROM)} not drawn. Matrices: Jaccard of two tasks' lists, mean over seeds: critical below "
-        "the diagonal, both-right samples above. Chance: permutation within strata of frequency and norm.",
+        f"{wording.count(seeds)}; {samples} critical samples per task and seed, discovery half (gained: reference "
+        "wrong, tuned model right; lost: the reverse). Scores relative to the task's best; below "
+        f"{wording.share(SHOWN_FROM)} not drawn. Matrices: Jaccard of two tasks' lists, mean over seeds: critical "
+        "below the diagonal, both-right samples above. Chance: permutation within strata of frequency and norm.",
     )
     return figure
-
-
-def _members(sets: pd.DataFrame, seed: int) -> set[int]:
-    """Latents of a seed's mediating set."""
-    text = sets.loc[(sets["seed"] == seed) & (sets["task"] == "ALL"), "latents"].dropna().astype(str)
-    return {int(float(number)) for line in text for number in line.split()}
 
 
 def _scores(ax: Axes, page: Settings, scores: pd.DataFrame, sets: pd.DataFrame, seeds: list[int], colour: str) -> None:
@@ -183,8 +160,8 @@ def _scores(ax: Axes, page: Settings, scores: pd.DataFrame, sets: pd.DataFrame, 
             ax.text(at, 0.5, "no positive score", rotation=90, ha="center", va="center", fontsize=8)
             continue
         cells = cells[cells["score"] > SHOWN_FROM * best]
-        members, marker = _members(sets, seed), style.seed_marker(seed, seeds)
-        kept, chosen = cells["kept"].astype(bool), cells["latent"].isin(members)
+        marker = style.seed_marker(seed, seeds)
+        kept, chosen = cells["kept"].astype(bool), cells["latent"].isin(members(sets, seed))
         for where, look in (
             (~kept, {"color": style.PALE}),
             (kept, {"color": colour}),
@@ -213,7 +190,7 @@ def _sets(ax: Axes, sets: pd.DataFrame, seeds: list[int], colour: str) -> None:
         row = whole.loc[seed]
         ax.barh(y, row["size"], color=colour, height=0.35)
         if row["size"] > 0:
-            carried = "" if pd.isna(row["carried_share"]) else f", {style.share(row['carried_share'])} of the shift"
+            carried = "" if pd.isna(row["carried_share"]) else f", {wording.share(row['carried_share'])} of the shift"
             text = f"{int(row['size'])} features{carried}"
         else:
             text = "empty: " + (str(row["note"]) if pd.notna(row["note"]) else "no feature passed the cut")
@@ -271,7 +248,7 @@ def _chance(ax: Axes, overlap: pd.DataFrame, seeds: list[int], colour: str) -> N
     ax.set_xlim(-0.5, len(labels) - 0.5)
     ax.set_ylim(-0.03, 1.05)
     ax.set_ylabel("overlap (Jaccard)")
-    ax.grid(axis="y", color=style.PALE, lw=0.6)
+    ax.grid(True, axis="y")
 
 
 def _finding(page: Settings, sets: pd.DataFrame) -> str:

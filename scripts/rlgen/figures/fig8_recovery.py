@@ -9,14 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlgen.figures import effects, style
-from rlgen.figures.page import Settings, seeds_of
+from rlgen.figures import effects, style, wording
+from rlgen.figures.page import Settings, prompts, seeds_of
 
-__all__ = ["EFFECT_COLUMNS", "RECOVERY_COLUMNS", "Settings", "draw"]
-EFFECT_COLUMNS = effects.COLUMNS
-RECOVERY_COLUMNS = [
-    "seed", "procedure", "quantity", "task", "value", "lo", "hi", "chance_lo", "chance", "chance_hi", "p",
-]  # fmt: skip
+__all__ = ["TABLES", "Settings", "appendix", "draw"]
+TABLES = {  # table -> its columns
+    "recovery": [
+        "seed", "procedure", "quantity", "task", "value", "lo", "hi", "chance_lo", "chance", "chance_hi", "p",
+    ],
+    "effects": effects.COLUMNS,
+}  # fmt: skip
 QUANTITIES = {
     "cosine": "cosine with the planted direction",
     "carried_share": "share of the post-training\nshift that the set carries",
@@ -28,8 +30,7 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """Left: cosine with the planted direction per method and seed; right: effect against it."""
     figure, body = style.new_page(11.7, 5.6)
     rows, seeds = effects.reported(table), seeds_of(recovery)
-    methods = list(dict.fromkeys([*page.procedures, *recovery["procedure"]]))
-    methods.sort(key=lambda method: method != page.leading)
+    methods = list(dict.fromkeys([*page.leading_first(), *recovery["procedure"]]))
     left, right = body.subplots(1, 2, width_ratios=[1.3, 1])
     _quantity(left, page, recovery, "cosine", methods, seeds)
     left.set_xlabel("cosine with the planted direction (grey: 95 % of random sets)")
@@ -39,11 +40,17 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
     handles += [style.dot(style.SHIFT_COLOUR, "mean shifts", marker="D")]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     style.head_and_foot(figure, answer(page, recovery), _finding(page, recovery, methods), page,
-                        f"{style.count(seeds)}, each a mark; {_prompts(rows)} test prompts per seed for effects. Bars: "
-                        "95 % bootstrap intervals within a seed. Grey: 95 % of random sets of as many alive latents "
-                        "(shifts: of random directions), tick: median; P: share of them that reach the value. Carried "
-                        "shares and steering: second page of the PDF.")  # fmt: skip
+                        f"{_note(rows, seeds)}, tick: median; P: share of them that reach the value. Carried shares "
+                        "and steering: second page of the PDF.")  # fmt: skip
     return figure
+
+
+def _note(rows: pd.DataFrame, seeds: list[int]) -> str:
+    return (
+        f"{wording.count(seeds)}, each a mark; {prompts(rows, ROLE)} test prompts per seed for effects. Bars: 95 % "
+        "bootstrap intervals within a seed. Grey: 95 % of random sets of as many alive latents (shifts: of random "
+        "directions)"
+    )
 
 
 def answer(page: Settings, recovery: pd.DataFrame) -> str:
@@ -53,16 +60,12 @@ def answer(page: Settings, recovery: pd.DataFrame) -> str:
     n, beyond = len(cells), int((cells["value"] > cells["chance_hi"]).sum())
     if not n:
         return f"{page.leading or 'No procedure'} has no set to hold against the planted cause"
-    mean = f"(cosine {style.share(cells['value'].mean())}, random sets {style.share(cells['chance'].mean())})"
+    mean = f"(cosine {wording.share(cells['value'].mean())}, random sets {wording.share(cells['chance'].mean())})"
     if beyond == n:
         return f"The set's change points along the planted cause{' in every seed' if n > 1 else ''} {mean}"
     if not beyond:
         return f"The set's change points along the planted cause no more than random sets do {mean}"
     return f"The set's change points along the planted cause, beyond random sets, in {beyond} of {n} seeds {mean}"
-
-
-def _prompts(rows: pd.DataFrame) -> str:
-    return "/".join(str(int(n)) for n in sorted(rows.loc[rows["role"] == ROLE, "n"].unique())) or "0"
 
 
 def appendix(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
@@ -94,17 +97,16 @@ def appendix(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Fig
         "Every procedure against the planted cause: what it carries, and what steering by the cause does",
         _finding(page, recovery, methods),
         page,
-        f"{style.count(seeds)}, each a mark; {_prompts(rows)} test prompts per seed for effects. Bars: 95 % bootstrap "
-        "intervals within a seed. Grey: 95 % of random sets of as many alive latents (shifts: of random directions); "
-        "P: share of them that reach the value. Truth: stream of the same texts under a careful minus under a careless "
-        "header, times the dose. Dashed: the header itself in the prompt. Methods at their own dose.",
+        f"{_note(rows, seeds)}; P: share of them that reach the value. Truth: stream of the same texts under a careful "
+        "minus under a careless header, times the dose. Dashed: the header itself in the prompt. Methods at their own "
+        "dose.",
     )
     return figure
 
 
 def _colour(page: Settings, method: str) -> str:
     if method in page.procedures:
-        return effects.procedure_colour(page, method)
+        return style.procedure_colour(page, method)
     return effects.RIVALS[method][1] if method in effects.RIVALS else style.GREY
 
 
@@ -124,15 +126,7 @@ def _quantity(
     for y, method in enumerate(methods):
         own = cells[cells["procedure"] == method]
         if own["value"].dropna().empty:
-            ax.text(
-                0.02,
-                y,
-                "no set" if method in page.procedures else "–",
-                transform=ax.get_yaxis_transform(),
-                va="center",
-                fontsize=8.5,
-                style="italic",
-            )
+            style.beside(ax, 0.02, y, "no set" if method in page.procedures else "–", fontsize=8.5, style="italic")
         for r in own.itertuples():
             at = y + style.lane(r.seed, seeds, 0.5)
             ax.plot([r.chance_lo, r.chance_hi], [at, at], color=style.PALE, lw=6, solid_capstyle="butt", zorder=0)
@@ -141,18 +135,18 @@ def _quantity(
             _mark(ax, r.value, at, _colour(page, method), style.seed_marker(r.seed, seeds))
         if len(own):
             chances = " / ".join(_p(p) for p in own.sort_values("seed")["p"])
-            ax.text(1.02, y, f"P {chances}", transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+            style.beside(ax, 1.02, y, f"P {chances}", fontsize=8)
     ax.set_yticks(range(len(methods)), [_label(m) for m in methods])
     ax.set_ylim(len(methods) - 0.45, -0.55)
     if quantity == "cosine" and len(cells):  # the whole range of chance, and the largest cosine there is
         ax.set_xlim(min(0.0, cells[["value", "lo", "chance_lo"]].min().min()) - 0.05, 1.02)
     ax.axvline(0, color="black", lw=0.6)
-    ax.grid(axis="x", color=style.PALE, lw=0.6)
+    ax.grid(True, axis="x")
 
 
 def _p(p: float) -> str:
     """.03, .001"""
-    return f"{p:.3f}".lstrip("0") if p < 0.01 else style.share(p)
+    return f"{p:.3f}".lstrip("0") if p < 0.01 else wording.share(p)
 
 
 def _effect_by_share(ax: Axes, page: Settings, table: pd.DataFrame, recovery: pd.DataFrame, seeds: list[int]) -> None:
@@ -172,7 +166,7 @@ def _effect_by_share(ax: Axes, page: Settings, table: pd.DataFrame, recovery: pd
     ax.axhline(0, color="black", lw=0.6)
     ax.set_xlabel("share carried of one task's shift\n(hollow: in-domain)")
     ax.set_ylabel(f"change of accuracy in {state}")
-    ax.grid(color=style.PALE, lw=0.6)
+    ax.grid(True)
 
 
 def _steering(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, seeds: list[int]) -> None:
@@ -210,7 +204,7 @@ def _steering(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, seeds: l
     ax.set_xticklabels([f"{d:g}" for d in ax.get_xticks()])
     ax.set_xlabel("dose of the truth  |  the methods")
     ax.set_ylabel("accuracy (grey: random directions)")
-    ax.grid(axis="y", color=style.PALE, lw=0.6)
+    ax.grid(True, axis="y")
 
 
 def _effect_by_alignment(
@@ -247,7 +241,7 @@ def _effect_by_alignment(
     ax.set_xlim(min(-0.05, ax.get_xlim()[0]), 1)
     ax.set_xlabel("cosine with the planted direction")
     ax.set_ylabel(f"change of accuracy in {state}")
-    ax.grid(color=style.PALE, lw=0.6)
+    ax.grid(True)
 
 
 def _finding(page: Settings, recovery: pd.DataFrame, methods: list[str]) -> str:
@@ -257,7 +251,7 @@ def _finding(page: Settings, recovery: pd.DataFrame, methods: list[str]) -> str:
     for method in methods:
         own = cells[cells["procedure"] == method].dropna(subset="value")
         if len(own) or method in page.procedures:
-            values, chances = (" / ".join(map(f, own[c])) for f, c in ((style.share, "value"), (_p, "p")))
+            values, chances = (" / ".join(map(f, own[c])) for f, c in ((wording.share, "value"), (_p, "p")))
             chances = f" (P {chances})" if values and method in page.procedures else ""
             parts.append(f"{_label(method)} " + (values or "no set") + chances)
     return "Cosine with the planted direction, per seed:  " + ";  ".join(parts)

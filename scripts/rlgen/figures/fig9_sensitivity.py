@@ -7,16 +7,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlgen.figures import style
-from rlgen.figures.page import seeds_of
+from rlgen.figures import style, wording
+from rlgen.figures.page import AS_LONG, OWN_DOSE, SHIFT_IN_DOMAIN, seeds_of
 from rlgen.figures.variants import COLUMNS, Settings, answer, changed_verdicts, finding, in_order, own_rows, readable
 
 __all__ = ["COLUMNS", "Settings", "appendix", "draw"]
 
 ROW, HEADING = 0.25, 0.8  # inches of a row, and the share of one that the name of a factor takes
 LANES = 0.5
-OWN_DOSE = "own_dose"
-RIVALS = {"random": "random sets", "size": "size-only set", "shift-in_domain": "in-domain mean shift"}
+RIVALS = {"random": "random sets", "size": "size-only set", SHIFT_IN_DOMAIN: "in-domain mean shift"}
 
 
 class Panel(NamedTuple):
@@ -59,7 +58,7 @@ def _forest(page: Settings, table: pd.DataFrame, panels: list[Panel], title: str
     _words(axes[-1], page, table, places)
     handles = [*style.seed_handles(seeds), style.dot(style.GREY, RIVALS["random"], marker=".")]
     handles += [style.dot(style.GREY, RIVALS["size"], hollow=True)]
-    handles += [style.dot(style.SHIFT_COLOUR, RIVALS["shift-in_domain"], marker="d")]
+    handles += [style.dot(style.SHIFT_COLOUR, RIVALS[SHIFT_IN_DOMAIN], marker="d")]
     handles += [style.stroke(style.PALE, "main recipe (band)"), style.stroke(style.GREY, "chance, 95 %")]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     style.head_and_foot(figure, title, below, page, foot)
@@ -88,7 +87,7 @@ def details_of(page: Settings) -> list[Panel]:
         Panel(f"Against main, {target}", against, "against_main", target, "selection"),
         Panel(
             f"Against size, {reference}", "accuracy minus size-only,\nselection tasks", "difference", reference,
-            "selection", "size", "equal_norm",
+            "selection", "size", AS_LONG,
         ),
     ]  # fmt: skip
 
@@ -141,13 +140,12 @@ def _panel(
             ax.plot([r.lo, r.hi], [at, at], color=colour, lw=0.9)
         ax.plot(r.value, at, style.seed_marker(int(r.seed), seeds), color=colour, ms=4.2)
     found = set(own_rows(rows).dropna(subset="value")["variant"])
-    for name in places.keys() - found:
-        words = {"va": "center", "fontsize": 8, "style": "italic", "color": "#555555"}
-        ax.text(0.03, places[name], "nothing", transform=ax.get_yaxis_transform(), **words)
+    for name in [name for name in places if name not in found]:
+        style.beside(ax, 0.03, places[name], "nothing", fontsize=8, style="italic", color="#555555")
     ax.axvline(0, color="black", lw=0.6)
     ax.set_title(panel.title, loc="left", fontweight="bold")
     ax.set_xlabel(panel.label)
-    ax.grid(axis="x", color=style.PALE, lw=0.6)
+    ax.grid(True, axis="x")
     ax.tick_params(axis="y", length=0)
 
 
@@ -170,35 +168,24 @@ def _labels(ax: Axes, page: Settings, places: dict[str, float], headings: dict[s
     """Names of variants as ticks, those of factors above them in bold."""
     ax.set_yticks(list(places.values()), [f"main: {page.main}", *list(places)[1:]])
     for factor, y in headings.items():
-        ax.text(
-            -0.03,
-            y + 0.1,
-            factor,
-            transform=ax.get_yaxis_transform(),
-            ha="right",
-            va="center",
-            fontsize=8.5,
-            weight="bold",
-        )
+        style.beside(ax, -0.03, y + 0.1, factor, fontsize=8.5, fontweight="bold")
 
 
 def _words(ax: Axes, page: Settings, table: pd.DataFrame, places: dict[str, float]) -> None:
     """At the right: size of the set, and verdicts of the ledger that are others than the main procedure's."""
-    ax.text(1.03, -0.9, "set | verdicts", transform=ax.get_yaxis_transform(), va="center", fontsize=8, color="#555555")
+    style.beside(ax, 1.03, -0.9, "set | verdicts", fontsize=8, color="#555555")
     sizes = table[table["quantity"] == "set_size"].groupby("variant")["value"].mean()
     other = changed_verdicts(table, page.main)
     for name, y in places.items():
         size = f"{sizes[name]:.0f}" if name in sizes else "–"
         told = f"{other[name][0]}/{other[name][1]}" if name in other and name != page.main else ""
-        ax.text(
-            1.03, y, f"{size} | {told}" if told else size, transform=ax.get_yaxis_transform(), va="center", fontsize=8
-        )
+        style.beside(ax, 1.03, y, f"{size} | {told}" if told else size, fontsize=8)
 
 
 def note(page: Settings, seeds: list[int]) -> str:
     """The foot of the page."""
     return (
-        f"{style.count(seeds)}, each a mark; doses from the discovery half, effects from the test half, paired 95 % "
+        f"{wording.count(seeds)}, each a mark; doses from the discovery half, effects from the test half, paired 95 % "
         f"bootstrap intervals. Latents are the same where matched decoder rows have a cosine of {page.same_cosine:g} "
         "or more. Band: the main recipe under other seeds of the dictionary (left two panels), its seeds (others). "
         "Chance: random sets of as many of a variant's latents. Rivals: each variant's own, at their own dose. "

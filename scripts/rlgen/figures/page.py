@@ -11,6 +11,8 @@ from rlgen.interventions.settings import Procedure
 from rlgen.strict import Strict
 from rlgen.tasks.settings import TaskRoles
 
+OWN_DOSE, AS_LONG = "own_dose", "equal_norm"  # forms of a rival: at its own dose; as long as what the set adds
+SHIFT, SHIFT_IN_DOMAIN = "shift-selection", "shift-in_domain"  # rivals: mean shifts between the models
 ROLE_TITLES = {
     "in_domain": "in-domain",
     "selection": "out-of-domain, selection tasks",
@@ -77,20 +79,39 @@ def seeds_of(table: pd.DataFrame) -> list[int]:
     return sorted(int(s) for s in table["seed"].dropna().unique())
 
 
+def members(sets: pd.DataFrame, seed: int) -> list[int]:
+    """Latents of a seed's mediating set, in its order. `sets`: rows of one procedure."""
+    text = sets.loc[(sets["seed"] == seed) & (sets["task"] == "ALL"), "latents"].dropna().astype(str)
+    return [int(float(number)) for line in text for number in line.split()]
+
+
+def prompts(rows: pd.DataFrame, role: str) -> str:
+    """How many prompts the rows of a role are about: `750`, `150/750` where they differ, `0` without rows."""
+    return "/".join(str(int(n)) for n in sorted(rows.loc[rows["role"] == role, "n"].unique())) or "0"
+
+
 def final_checkpoints(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of every model's last checkpoint."""
     return table[table["checkpoint"] == table.groupby("model")["checkpoint"].transform("max")]
 
 
-class Settings(Page):
-    """`procedures`: how features were chosen and which edits were made; `states`: the models shown, in order.
-
-    `leading`: the procedure that the page's title is about. `published` values of these `tasks` are drawn where a study
-    repeats a paper's.
-    """
+class ProceduresPage(Page):
+    """`procedures`: how features were chosen and which edits were made; `leading`: the one that titles are about."""
 
     procedures: dict[str, Procedure]
-    states: list[str]
     leading: str | None = None
+
+    def leading_first(self) -> list[str]:
+        """The procedures in the order of rows on a page."""
+        return sorted(self.procedures, key=lambda name: name != self.leading)
+
+
+class Settings(ProceduresPage):
+    """`states`: the models shown, in order.
+
+    `published` values of these `tasks` are drawn where a study repeats a paper's.
+    """
+
+    states: list[str]
     published: Published | None = None
     tasks: list[str] = Field(default_factory=list)

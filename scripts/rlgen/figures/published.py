@@ -5,7 +5,6 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from rlgen.figures import style
-from rlgen.figures.effects import procedure_colour
 from rlgen.figures.page import Settings, seeds_of
 
 SPREAD = 0.75  # of a task's column: the published value first, then every edit
@@ -48,7 +47,7 @@ def _panel(
         places = [x + width * (i - len(edits) / 2) for i in range(len(edits) + 1)]
         for at, (name, edit) in zip(places[1:], edits, strict=True):
             cells = ours[(ours["task"] == task) & (ours["procedure"] == name) & (ours["edit"] == edit)]
-            colour, first = procedure_colour(page, name), (name, edit) == next(e for e in edits if e[0] == name)
+            colour, first = style.procedure_colour(page, name), (name, edit) == next(e for e in edits if e[0] == name)
             for r in cells.itertuples():
                 aside = at + style.lane(r.seed, seeds, LANES * width)
                 ax.plot([aside, aside], [100 * r.change_lo, 100 * r.change_hi], color=colour, lw=1)
@@ -63,7 +62,7 @@ def _panel(
     ax.set_xticks(range(len(tasks)), tasks, rotation=15 if sum(map(len, tasks)) > 40 else 0)
     ax.set_xlim(-0.6, len(tasks) - 0.4)
     ax.tick_params(axis="x", length=0)
-    ax.grid(axis="y", color=style.PALE, lw=0.6)
+    ax.grid(True, axis="y")
 
 
 def handle(page: Settings) -> Line2D:

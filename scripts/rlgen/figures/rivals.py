@@ -2,20 +2,21 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from rlgen.figures import style
+from rlgen.figures import effects, style, wording
 from rlgen.figures.effects import direction, unedited
-from rlgen.figures.page import Settings
+from rlgen.figures.page import OWN_DOSE, SHIFT, SHIFT_IN_DOMAIN, Settings
 
-COLUMNS = [
-    "procedure", "state", "edit", "rival", "form", "role", "task", "half", "metric", "n", "seed", "difference", "lo",
-    "hi", "set_change", "rival_change",
-]  # fmt: skip
-CONTROL_COLUMNS = ["procedure", "state", "edit", "seed", "set_size", "refused", "refused_readout"]
-IN_DOMAIN = "shift-in_domain"
+TABLES = {  # table -> its columns, of the pages that show a set beside its rivals
+    "effects": effects.COLUMNS,
+    "comparisons": [
+        "procedure", "state", "edit", "rival", "form", "role", "task", "half", "metric", "n", "seed", "difference",
+        "lo", "hi", "set_change", "rival_change",
+    ],
+    "controls": ["procedure", "state", "edit", "seed", "set_size", "refused", "refused_readout"],
+}  # fmt: skip
 NAMES = {  # rivals that could have been used in the set's place; the others are bounds or parts of it
     "random": "random sets",
     "size": "set chosen by size",
@@ -23,10 +24,10 @@ NAMES = {  # rivals that could have been used in the set's place; the others are
     "nrn": "set chosen by NRN",
     "rotated": "the set, rotated",
     "direction": "random directions",
-    "shift-selection": "mean shift, selection",
-    IN_DOMAIN: "mean shift, in-domain",
+    SHIFT: "mean shift, selection",
+    SHIFT_IN_DOMAIN: "mean shift, in-domain",
 }
-ALWAYS = ("size", IN_DOMAIN, "random")  # drawn beside the strongest one
+ALWAYS = ("size", SHIFT_IN_DOMAIN, "random")  # drawn beside the strongest one
 
 
 class Outcome(NamedTuple):
@@ -42,29 +43,37 @@ def fair(page: Settings, comparisons: pd.DataFrame, procedure: str, state: str, 
     """Role means on the test half of the procedure's first edit in a state, against each fair rival at its own dose."""
     edits = page.procedures[procedure].edits.get(state, [])
     wanted = {"procedure": procedure, "state": state, "role": role, "task": "ALL", "half": "test"}
-    wanted |= {"metric": "accuracy", "form": "own_dose", "edit": edits[0] if edits else ""}
+    wanted |= {"metric": "accuracy", "form": OWN_DOSE, "edit": edits[0] if edits else ""}
     for column, value in wanted.items():
         comparisons = comparisons[comparisons[column] == value]
     return comparisons[comparisons["rival"].isin(NAMES)]
+
+
+def edited(page: Settings, states: list[str]) -> list[str]:
+    """Procedures that edit one of the states, the leading one first."""
+    return [name for name in page.leading_first() if any(page.procedures[name].edits.get(s) for s in states)]
+
+
+def told(page: Settings, rows: pd.DataFrame, state: str) -> pd.DataFrame:
+    """Seed, ahead, behind of every row: by its paired interval the set surely beats the rival, or the reverse."""
+    above, below = rows["lo"] > 0, rows["hi"] < 0
+    ahead, behind = (above, below) if direction(page, state) > 0 else (below, above)
+    return pd.DataFrame({"seed": rows["seed"], "ahead": ahead, "behind": behind})
 
 
 def outcome(page: Settings, rows: pd.DataFrame, state: str) -> Outcome | None:
     """The outcome of `fair` rows; None where nothing was edited."""
     if rows.empty:
         return None
-    sign = direction(page, state)
-    surely = np.where(sign > 0, rows["lo"] > 0, rows["hi"] < 0)
-    lost = np.where(sign > 0, rows["hi"] < 0, rows["lo"] > 0)
-    by_seed = pd.DataFrame({"seed": rows["seed"], "ahead": surely, "behind": lost}).groupby("seed")
-    strength = (sign * rows["rival_change"]).groupby(rows["rival"]).mean()
+    by_seed = told(page, rows, state).groupby("seed")
+    strength = (direction(page, state) * rows["rival_change"]).groupby(rows["rival"]).mean()
     ahead, behind = by_seed["ahead"].all().sum(), by_seed["behind"].any().sum()
     return Outcome(by_seed.ngroups, int(ahead), int(behind), str(strength.idxmax()))
 
 
 def compared(found: Outcome) -> str:
     """The outcome in words, after what the set did."""
-    n = found.seeds
-    every = "" if n == 1 else f" in each of {n} seeds"
+    n, every = found.seeds, wording.in_each(found.seeds)
     if found.ahead == n:
         return f"ahead of every rival{every}"
     if found.behind == n:
@@ -80,6 +89,12 @@ def gaps(page: Settings, rows: pd.DataFrame, role: str) -> pd.Series:
     return gap.dropna()
 
 
+def changes(rows: pd.DataFrame, rival: str | None = None, scale: pd.Series | float = 1.0) -> pd.Series:
+    """What the set changes, or a rival in its place, by seed, in units of `scale`."""
+    cells = rows.drop_duplicates("seed") if rival is None else rows[rows["rival"] == rival]
+    return cells.set_index("seed")["set_change" if rival is None else "rival_change"] / scale
+
+
 def shown(rows: pd.DataFrame, found: Outcome) -> list[str]:
     """Rivals that are drawn: the strongest first."""
     return [r for r in dict.fromkeys([found.strongest, *ALWAYS]) if (rows["rival"] == r).any()]
@@ -93,28 +108,19 @@ def block(
     rows: `fair` rows; scale: what a change is divided by, per seed, its sign included.
     """
     seeds = sorted(scale.index)
-    own = rows.drop_duplicates("seed").set_index("seed")["set_change"]
-    lines = [("the set", own / scale, None)]
-    for rival in shown(rows, found):
-        cells = rows[rows["rival"] == rival].set_index("seed")
-        name = NAMES[rival] + (" (strongest)" if rival == found.strongest else "")
-        lines.append((name, cells["rival_change"] / scale, cells))
-    for i, (name, values, cells) in enumerate(lines):
-        colour = style.SET_COLOUR if i == 0 else style.RIVAL_COLOUR
-        marks(ax, y + i, values.dropna(), seeds, colour, filled=i == 0)
-        weight = "bold" if i == 0 else "normal"
-        ax.text(-0.02, y + i, name, transform=ax.get_yaxis_transform(), ha="right", va="center", color=colour,
-                fontweight=weight)  # fmt: skip
-        said = style.share(values.mean()) + ("" if cells is None else f"   {_ahead(page, cells, state)}")
-        ax.text(1.02, y + i, said, transform=ax.get_yaxis_transform(), va="center", color=colour, fontweight=weight)
+    lines = [None, *shown(rows, found)]
+    for i, rival in enumerate(lines):
+        own, values = rival is None, changes(rows, rival, scale)
+        name, said = "the set", wording.share(values.mean())
+        if not own:
+            name = NAMES[rival] + (" (strongest)" if rival == found.strongest else "")
+            counts = told(page, rows[rows["rival"] == rival], state)
+            said += f"   {counts['ahead'].sum()} : {counts['behind'].sum()}"
+        look = {"color": style.SET_COLOUR if own else style.RIVAL_COLOUR, "fontweight": "bold" if own else "normal"}
+        marks(ax, y + i, values.dropna(), seeds, look["color"], filled=own)
+        style.beside(ax, -0.02, y + i, name, **look)
+        style.beside(ax, 1.02, y + i, said, **look)
     return y + len(lines)
-
-
-def _ahead(page: Settings, cells: pd.DataFrame, state: str) -> str:
-    """In how many seeds the set is ahead of this rival, and behind it."""
-    low, high = (cells["lo"] > 0).sum(), (cells["hi"] < 0).sum()
-    ahead, behind = (low, high) if direction(page, state) > 0 else (high, low)
-    return f"{ahead} : {behind}"
 
 
 def marks(ax: Axes, y: float, values: pd.Series, seeds: list[int], colour: str, filled: bool) -> None:

@@ -16,31 +16,8 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from rlgen.figures.page import Page, Roles
+from rlgen.figures.page import Page, ProceduresPage, Roles
 from rlgen.files import atomic_path
-
-matplotlib.rcdefaults()
-
-
-matplotlib.rcParams.update(
-    {
-        "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
-        "font.size": 9,
-        "axes.titlesize": 9.5,
-        "axes.labelsize": 9,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-        "legend.fontsize": 8.5,
-        "legend.frameon": False,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "lines.linewidth": 1.4,
-        "pdf.fonttype": 42,
-        "svg.hashsalt": "rlgen",
-    }
-)
-
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
@@ -54,6 +31,29 @@ STAR = {"marker": "*", "ls": "", "mfc": "white", "mec": "black", "mew": 1.0}  # 
 PROCEDURE_COLOURS = ("#999933", "#882255", "#44AA99", "#DDAA33")  # no model's colour
 
 
+matplotlib.rcdefaults()
+matplotlib.rcParams.update(
+    {
+        "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
+        "font.size": 9,
+        "axes.titlesize": 9.5,
+        "axes.labelsize": 9,
+        "xtick.labelsize": 8.5,
+        "ytick.labelsize": 8.5,
+        "legend.fontsize": 8.5,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "grid.color": PALE,
+        "grid.linewidth": 0.6,
+        "lines.linewidth": 1.4,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "rlgen",
+    }
+)
+
+
 def model_colour(model: str, roles: Roles, models: Sequence[str] = ()) -> str:
     """The one colour of a model (or a checkpoint `model@i` of it) on every page.
 
@@ -62,6 +62,11 @@ def model_colour(model: str, roles: Roles, models: Sequence[str] = ()) -> str:
     name, compared = model.split("@")[0], {roles.reference: BLACK, roles.target: BLUE, roles.contrast: VERMILLION}
     others = [m for m in models if m not in compared]
     return compared.get(name) or (OTHERS[others.index(name) % len(OTHERS)] if name in others else GREY)
+
+
+def procedure_colour(page: ProceduresPage, procedure: str) -> str:
+    """The one colour of a procedure: its place among the procedures, by name, decides."""
+    return PROCEDURE_COLOURS[list(page.procedures).index(procedure) % len(PROCEDURE_COLOURS)]
 
 
 def seed_marker(seed: int, seeds: list[int]) -> str:
@@ -107,9 +112,28 @@ def seed_handles(seeds: list[int]) -> list[Line2D]:
     return [dot(GREY, f"seed {s}", marker=seed_marker(s, seeds)) for s in seeds]
 
 
-def count(seeds: list[int]) -> str:
-    """How many seeds, in words."""
-    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+def beside(ax: Axes, x: float, y: float, text: str, **look: object) -> None:
+    """Words at the height of a row; x as a share of the panel's width, below 0 left of the panel."""
+    across = ax.get_yaxis_transform()
+    ax.text(x, y, text, transform=across, ha="right" if x < 0 else "left", va="center", **look)
+
+
+def frame_rows(ax: Axes, bottom: float, *levels: float) -> None:
+    """The frame of rows whose names are words: no edge at the left, upright lines at the levels."""
+    ax.set_ylim(max(bottom, 1), -0.7)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    for level in levels:
+        ax.axvline(level, color="black", lw=0.8, zorder=0)
+    ax.grid(True, axis="x")
+
+
+def log_shares(ax: Axes, top: float) -> None:
+    """Axes of a histogram over shares: 0 to 1 across, shares of the latents on a logarithmic scale upwards."""
+    ax.set_yscale("log")
+    ax.set_ylim(8e-4, top)
+    ax.set_yticks([1e-3, 1e-2, 1e-1, 1], [".001", ".01", ".1", "1"])
+    ax.set_xlim(0, 1)
 
 
 def cells(ax: Axes, share_RC: np.ndarray) -> None:
@@ -132,19 +156,6 @@ def dot(colour: str, label: str, marker: str = "o", hollow: bool = False) -> Lin
 def stroke(colour: str, label: str, ls: str = "-") -> Line2D:
     """A legend entry drawn as one line."""
     return Line2D([], [], color=colour, ls=ls, label=label)
-
-
-def share(value: float) -> str:
-    """A share as the pages print it: .26, 1.0, -.04; a dash where there is none."""
-    if not np.isfinite(value):
-        return "–"
-    text = f"{round(value, 2) + 0.0:.2f}"  # + 0.0: no minus before a zero
-    return "1.0" if text == "1.00" else text.replace("0.", ".", 1)
-
-
-def change(value: float) -> str:
-    """A change with its sign: +.34, −.12."""
-    return "–" if not np.isfinite(value) else ("+" if round(value, 2) >= 0 else "−") + share(abs(value))
 
 
 def settle(figure: Figure) -> None:

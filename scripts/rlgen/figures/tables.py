@@ -1,13 +1,19 @@
-"""All tables, each twice: every number as CSV for machines, means and seeds as LaTeX for a page."""
-
-from pathlib import Path
+"""Tables of numbers, each twice: every number tidy, for machines; means and seeds side by side, for a page."""
 
 import numpy as np
 import pandas as pd
 
 from rlgen.figures import exclusive, variants
-from rlgen.figures.page import Page, TasksPage, final_checkpoints
-from rlgen.files import write_csv, write_text
+from rlgen.figures.page import (
+    AS_LONG,
+    OWN_DOSE,
+    SHIFT,
+    SHIFT_IN_DOMAIN,
+    Page,
+    TasksPage,
+    final_checkpoints,
+    prompts,
+)
 from rlgen.tables import STEERING, UNEDITED
 
 ACCURACY_COLUMNS = ["model", "checkpoint", "seed", "role", "task", "half", "n", "metric", "value", "lo", "hi"]
@@ -52,8 +58,8 @@ SENSITIVITY = {  # title -> quantity, column, digits
     "direction by chance": ("direction", "chance", 2),
     "carried rank": ("carried_rank", "value", 2),
 }
-BEATEN = [(rival, form) for rival in ("size", "random", "shift-in_domain") for form in ("own_dose", "equal_norm")]
-CONTROLS = {"random": "random sets", "nrn": "top by NRN", "shift-selection": "mean shift, as long"}
+BEATEN = [(rival, form) for rival in ("size", "random", SHIFT_IN_DOMAIN) for form in (OWN_DOSE, AS_LONG)]
+CONTROLS = {"random": "random sets", "nrn": "top by NRN", SHIFT: "mean shift, as long"}
 KEYS = ["procedure", "state", "edit", "role", "subset", "seed"]
 
 
@@ -68,7 +74,7 @@ def table1(page: TasksPage, accuracy: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
         for task in [*getattr(page.tasks, role), "ALL"]:
             cells = rows[(rows["role"] == role) & (rows["task"] == task)]
             line = {"tasks": role.replace("_", "-"), "task": "mean" if task == "ALL" else task}
-            line["n"] = "/".join(str(int(n)) for n in sorted(cells["n"].unique()))
+            line["n"] = prompts(cells, role) if len(cells) else ""
             for model in models:
                 for metric, title in READINGS.items():
                     own = cells[(cells["model"] == model) & (cells["metric"] == metric)]
@@ -134,7 +140,7 @@ def table5(page: variants.Settings, sensitivity: pd.DataFrame) -> tuple[pd.DataF
         own = rows[rows["variant"] == name]
         line = {"factor": factor, "variant": name, "changes": change or "–"}
         for title, (quantity, column, digits) in SENSITIVITY.items():
-            cells = own[(own["quantity"] == quantity) & (own["rival"] == "")]
+            cells = variants.own_rows(own[own["quantity"] == quantity])
             line[title] = _seeds(cells, column, digits=digits)
         for state, role in (
             (page.roles.reference, "selection"),
@@ -143,7 +149,7 @@ def table5(page: variants.Settings, sensitivity: pd.DataFrame) -> tuple[pd.DataF
         ):
             cells = own[(own["state"] == state) & (own["role"] == role)]
             place = f"{state}, {role}"
-            effect = cells[(cells["quantity"] == "effect") & (cells["rival"] == "")]
+            effect = variants.own_rows(cells[cells["quantity"] == "effect"])
             line[f"{place}: change"] = _seeds(effect, signed=True)
             line[f"{place}: minus main"] = _seeds(cells[cells["quantity"] == "against_main"], signed=True)
             for rival, form in BEATEN:
@@ -154,16 +160,6 @@ def table5(page: variants.Settings, sensitivity: pd.DataFrame) -> tuple[pd.DataF
         line["verdicts changed"] = "{}/{}".format(*other[name]) if name in other else "–"
         lines.append(line)
     return sensitivity, pd.DataFrame(lines)
-
-
-def write(tidy: pd.DataFrame, wide: pd.DataFrame, csv: str | Path, tex: str | Path, page: Page, note: str) -> None:
-    """Write both forms; the LaTeX names its study and what its cells mean in a comment."""
-    write_csv(csv, tidy)
-    if wide.empty:
-        body = "% nothing to report\n"
-    else:
-        body = wide.to_latex(index=False, escape=True, na_rep="–", column_format="l" * wide.shape[1])
-    write_text(tex, f"% Study {page.study}. {note} Needs the package booktabs.\n{body}")
 
 
 def _sorted(table: pd.DataFrame) -> pd.DataFrame:

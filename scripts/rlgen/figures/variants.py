@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pandas as pd
 from pydantic import Field
 
-from rlgen.figures import style
+from rlgen.figures import wording
 from rlgen.figures.page import Page
 
 COLUMNS = [
@@ -86,7 +86,7 @@ def judged(page: Settings, table: pd.DataFrame) -> dict[str, list[str]]:
             worst = known.abs().idxmax()
             stays = abs(known[worst]) < page.margin
             found["same" if stays else "other"].append(
-                factor if stays else f"{factor} ({worst} {style.change(known[worst])})"
+                factor if stays else f"{factor} ({worst} {wording.change(known[worst])})"
             )
         seen = above.reindex(list(variants)).dropna()
         if len(seen):
@@ -101,7 +101,7 @@ def answer(page: Settings, table: pd.DataFrame) -> str:
     if not tried:
         return "No variant was compared with the main procedure"
     effect = f"{len(found['other'])} of {len(tried)} factors of how one looks move the effect in {page.roles.reference}"
-    where = f" by {style.share(page.margin)} or more"
+    where = f" by {wording.share(page.margin)} or more"
     again = f"; with {len(found['again'])} of {len(seen)} the set is found again beyond chance" if seen else ""
     return effect + where + again
 
@@ -109,13 +109,13 @@ def answer(page: Settings, table: pd.DataFrame) -> str:
 def finding(page: Settings, table: pd.DataFrame) -> str:
     """Which factors move the effect by the margin or more, with which the set is found again, and what a null does."""
     found, words = judged(page, table), []
-    kinds = {"same": f"by less than {style.share(page.margin)} with", "other": "by more with"}
+    kinds = {"same": f"by less than {wording.share(page.margin)} with", "other": "by more with"}
     moving = "; ".join(f"{said} {', '.join(found[kind])}" for kind, said in kinds.items() if found[kind])
     if not moving:
         return "Nothing to compare."
     words.append(f"Effect in {page.roles.reference}, selection tasks, mean over seeds: moves {moving}.")
     nulls = moves(page, table).reindex(page.nulls).dropna()
-    words += [f"A null dictionary ({name}): {style.change(value)}." for name, value in nulls.items()]
+    words += [f"A null dictionary ({name}): {wording.change(value)}." for name, value in nulls.items()]
     kinds = {"again": "beyond chance in all seeds with", "lost": "not with"}
     overlaps = "; ".join(f"{said} {', '.join(found[kind])}" for kind, said in kinds.items() if found[kind])
     words += [f"The set overlaps with the main one {overlaps}."] * bool(overlaps)

@@ -24,6 +24,7 @@ PAGES = {  # page -> what it shows; the script, the rule and the module of a pag
     "table1_accuracies": "Accuracies",
     "table2_interventions": "Effects of interventions",
     "table3_dictionaries": "Quality of the dictionaries",
+    "table4_features": "Top mediating features and where they fire",
     "table5_sensitivity": "Variants of the main procedure",
 }
 EXTENDED = ["fig12_extended"]  # drawn by `snakemake extended` alone
@@ -93,7 +94,7 @@ def _reasons(study: Study) -> dict[str, str]:
     if not study.claims:
         reasons["claims"] = "no claims are listed"
     if not study.procedures:
-        reasons |= dict.fromkeys(["fig5", "fig6", "fig7", "fig8", "table2"], "no procedures are listed")
+        reasons |= dict.fromkeys(["fig5", "fig6", "fig7", "fig8", "table2", "table4"], "no procedures are listed")
     return reasons
 
 
@@ -185,6 +186,18 @@ def leading(study: Study) -> str | None:
 def edits(study: Study) -> Slice:
     """Pages about edits: the procedures and the states they edit."""
     return procedures(study) | {"states": study.edited_states()}
+
+
+def table4_features(study: Study) -> Slice:
+    """The leading procedure's set, by dictionaries of all seeds."""
+    name = leading(study)
+    return page(study) | {
+        "seeds": study.seeds,
+        "procedure": name,
+        "recipe": study.procedures[name].recipe,
+        "score": study.procedures[name].list_score,
+        "shown": study.features.shown,
+    }
 
 
 def fig5_mediation(study: Study) -> Slice:

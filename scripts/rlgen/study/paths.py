@@ -234,10 +234,10 @@ class Paths:
         """Answers under sets of every size, score and choice of tasks."""
         return f"{self.results}/extended/seed{seed}.parquet"
 
-    def quality_of(self, procedure: str, seed: int | str) -> str:
-        """Quality of the dictionary that a procedure reads."""
+    def measured_of(self, procedure: str, seed: int | str, name: str) -> str:
+        """What is measured of the dictionary that a procedure reads: one of its tables."""
         settings = self.study.procedures[procedure]
-        return f"{self.dictionary_folder(settings.dictionary, settings.recipe, seed)}/quality.csv"
+        return f"{self.dictionary_folder(settings.dictionary, settings.recipe, seed)}/{name}"
 
     def of_variants(self) -> list[str]:
         """What serves nothing but the comparison of variants: their dictionaries' measures, scores and edits."""

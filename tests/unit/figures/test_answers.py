@@ -76,6 +76,22 @@ def test_outcomes_in_words(ahead, behind, n, words):
     assert rivals.compared(rivals.Outcome(n, ahead, behind, "size")) == words
 
 
+def test_changes_come_by_seed_in_units_of_the_gap():
+    """The set adds .35, .36, .37 in base, the in-domain shift .33 in every seed, of gaps of .7."""
+    table = rivals.fair(PAGE, rows("base"), "contribution", "base", "selection")
+    assert list(rivals.changes(table)) == pytest.approx([0.35, 0.36, 0.37])
+    assert list(rivals.changes(table, scale=GAP)) == pytest.approx([0.5, 0.36 / 0.7, 0.37 / 0.7])
+    shares = rivals.changes(table, "shift-in_domain", GAP * [1, 1, float("nan")])
+    assert list(shares.index) == list(made.SEEDS) and list(shares.dropna()) == pytest.approx([0.33 / 0.7] * 2)
+
+
+def test_procedures_that_edit_stand_with_the_leading_one_first():
+    assert rivals.edited(PAGE, ["sft"]) == ["contribution", "dedicated", "forgetting"]
+    page = PAGE.model_copy(update={"leading": "forgetting"})
+    assert rivals.edited(page, ["sft"]) == ["forgetting", "contribution", "dedicated"]
+    assert rivals.edited(page, ["base", "rl"]) == ["contribution", "dedicated", "published"]
+
+
 def test_title_of_fig6():
     table, controls = made.comparisons(), made.controls()
     said = fig6_selection.answer(PAGE, table, controls, GAP)

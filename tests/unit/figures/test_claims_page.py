@@ -12,6 +12,7 @@ from matplotlib.text import Text
 
 from rlgen.figures import claims, style
 from rlgen.files import read_csv
+from rlgen.ledger.evidence import COLUMNS
 from rlgen.ledger.verdicts import VERDICTS, judge
 
 SCRIPT = Path(__file__).parents[3] / "scripts/figures/judge_claims.py"
@@ -81,7 +82,7 @@ def test_no_claims_and_no_tables_are_said():
     page = claims.Settings(study="small", roles=ROLES, seeds=[0], top=50, claims={})
     empty = judge("small", {}, {}, made.STUDY, [0])
     assert "the study states no claims" in words(claims.draw(page, empty))
-    assert "% no claims are stated" in claims.latex(page, empty)
+    assert "% no claims are stated" in claims.as_latex(page, empty)
     text = words(drawn(made.SEEDS, {})[2])
     assert "0 of 11 claims hold in each of 3 seeds; 0 fail, 11 no data." in text
     assert "the study has no table 'recovery'" in text
@@ -89,12 +90,17 @@ def test_no_claims_and_no_tables_are_said():
 
 def test_latex_has_a_line_per_claim():
     page, ledger, _ = drawn(made.SEEDS)
-    text = claims.latex(page, ledger)
+    text = claims.as_latex(page, ledger)
     assert (
         text.count(r"\\") == len(made.CLAIMS) + 1
         and "holds, holds, holds" in text
         and text.startswith("% Study small.")
     )
+
+
+def test_the_script_takes_every_table_that_claims_are_judged_from():
+    said = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(f"--{name} " in said for name in COLUMNS)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ CFG = '{"study": "s", "roles": {"reference": "base", "target": "rl"}}'
 def arguments(monkeypatch, *options: str):
     """The options of a page of two tables."""
     monkeypatch.setattr(sys, "argv", ["page", "--cfg", CFG, "--output", "a.pdf", "--png", "a.png", *options])
-    return page_arguments("A page.", "png", scores="scores (CSV)", sets="sets (CSV)")
+    return page_arguments("A page.", "png", "scores", "sets")
 
 
 @pytest.fixture

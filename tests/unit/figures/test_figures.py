@@ -16,8 +16,19 @@ from matplotlib.text import Text
 sys.path.insert(0, str(Path(__file__).parent))
 import synthetic_tables
 
-from rlgen.figures import effects, exclusive, fig1_behaviour, fig5_mediation, fig6_selection, page, style, tables
+from rlgen.figures import (
+    effects,
+    exclusive,
+    fig1_behaviour,
+    fig6_selection,
+    latex,
+    page,
+    style,
+    tables,
+    wording,
+)
 from rlgen.files import ArtifactError
+from rlgen.jobs.code import sources
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 FIGURES = [name for name in synthetic_tables.SETTINGS if name.startswith("fig")]
@@ -57,9 +68,13 @@ def commands(tmp_path_factory):
         for name in [*FIGURES, *TABLES]:
             options = ["--cfg", json.dumps(synthetic_tables.SETTINGS[name])]
             for option, table in synthetic_tables.tables_of(name).items():
-                path = source / f"{option}.parquet" if option in ("features", "scores") else source / f"{option}.csv"
-                table.to_parquet(path) if path.suffix == ".parquet" else table.to_csv(path, index=False)
-                options += [f"--{option}", str(path)]
+                parts = [rows for _, rows in table.groupby("seed")] if option == "contexts" else [table]
+                end = "parquet" if option in ("features", "scores", "contexts") else "csv"
+                paths = [source / name / f"{option}{i}.{end}" for i in range(len(parts))]
+                for part, path in zip(parts, paths, strict=True):
+                    path.parent.mkdir(exist_ok=True)
+                    part.to_parquet(path) if end == "parquet" else part.to_csv(path, index=False)
+                options += [f"--{option}", *map(str, paths)]
             first, second = ("pdf", "png") if name in FIGURES else ("csv", "tex")
             options += ["--output", str(folder / f"{name}.{first}"), f"--{second}", str(folder / f"{name}.{second}")]
             calls.append([str(SCRIPTS / f"figures/{name}.py"), *options])
@@ -120,6 +135,16 @@ def test_page_of_one_seed(name, part):
     one = {option: table[table["seed"] == 1] for option, table in synthetic_tables.tables_of(name).items()}
     text = words(draw(name, part, **one))
     assert "1 seed" in text and "1 seeds" not in text
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if "leading" in synthetic_tables.SETTINGS[name]])
+def test_page_without_a_leading_procedure(name):
+    assert "No procedure" in words(draw(name, leading=None))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_written_again_by_no_line_of_the_figures_look(name):
+    assert not {"rlgen.figures.style", "rlgen.figures.effects"} & set(sources(SCRIPTS / f"figures/{name}.py"))
 
 
 def test_page_without_contrast():
@@ -273,7 +298,7 @@ def test_csv_keeps_names_that_look_missing(tmp_path):
 
 
 def test_numbers_are_printed_as_shares():
-    assert [style.share(v) for v in (0.264, 1.0, 0.996, -0.04, 0.0, np.nan)] == [
+    assert [wording.share(v) for v in (0.264, 1.0, 0.996, -0.04, 0.0, np.nan)] == [
         ".26",
         "1.0",
         "1.0",
@@ -281,7 +306,7 @@ def test_numbers_are_printed_as_shares():
         ".00",
         "–",
     ]
-    assert [style.change(v) for v in (0.344, -0.12, np.nan)] == ["+.34", "−.12", "–"]
+    assert [wording.change(v) for v in (0.344, -0.12, np.nan)] == ["+.34", "−.12", "–"]
 
 
 def test_forest_counts_seeds_in_which_the_set_exceeds_every_random_set():
@@ -326,13 +351,15 @@ def test_intervention_table_summarises_controls_and_drops_the_unedited():
 def test_latex_escapes_names_and_names_the_study(tmp_path):
     settings = page.Page.model_validate(synthetic_tables.PAGE)
     wide = pd.DataFrame({"task": ["a_b"], "x": ["–"]})
-    tables.write(wide, wide, tmp_path / "t.csv", tmp_path / "t.tex", settings, "Cells.")
+    latex.write(wide, wide, tmp_path / "t.csv", tmp_path / "t.tex", settings, "Cells.")
     text = (tmp_path / "t.tex").read_text()
     assert r"a\_b" in text and "Study synthetic" in text and r"\toprule" in text
-    tables.write(wide.iloc[:0], wide.iloc[:0], tmp_path / "t.csv", tmp_path / "t.tex", settings, "Cells.")
+    latex.write(wide.iloc[:0], wide.iloc[:0], tmp_path / "t.csv", tmp_path / "t.tex", settings, "Cells.")
     assert "nothing to report" in (tmp_path / "t.tex").read_text()
 
 
 def test_set_members_are_read_from_text():
     sets = pd.DataFrame({"seed": [0, 0, 1], "task": ["ALL", "max", "ALL"], "latents": ["3 17", "5", np.nan]})
-    assert fig5_mediation._members(sets, 0) == {3, 17} and fig5_mediation._members(sets, 1) == set()
+    assert page.members(sets, 0) == [3, 17] and page.members(sets, 1) == []
+    alone = pd.DataFrame({"seed": [0, 1], "task": "ALL", "latents": [17, np.nan]})  # as a CSV of such sets is read
+    assert page.members(alone, 0) == [17]

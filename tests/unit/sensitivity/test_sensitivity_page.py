@@ -60,6 +60,14 @@ def test_a_variant_without_edits_or_set_says_nothing(table):
     assert text.count("nothing") == 5 and "16 | 3/3" in text and "main: elimination" in text
 
 
+def test_what_is_missing_is_said_in_the_order_of_rows(table):
+    """A set of names has another order in every process, and the page's bytes would have, too."""
+    axes = fig9.draw(SETTINGS, table.iloc[:0]).findobj(lambda a: hasattr(a, "patches") and hasattr(a, "get_xlim"))
+    places = fig9.rows_of(SETTINGS)[0]
+    for ax in axes:
+        assert [t.get_position()[1] for t in ax.texts if t.get_text() == "nothing"] == list(places.values())
+
+
 def test_the_band_is_the_main_recipe_under_other_seeds(table):
     """Left: the range of the replicates' overlaps, right: the range of the main procedure's effects."""
     axes = fig9.draw(SETTINGS, table).findobj(lambda a: hasattr(a, "patches") and hasattr(a, "get_xlim"))

@@ -98,6 +98,7 @@ def changed(path: str, value: object):
     [
         ("features.top", 40, {"measure_dynamics", "fig4", "judge_claims"}),
         ("features.contexts", 3, {"measure_dictionary"}),
+        ("features.shown", 3, {"table4"}),
         ("interventions.random_sets", 30, {"intervene"}),
         ("recipes.l1.steps", 40, {"train_dictionary"}),
         ("models.rl.prompts", 640, {"train_grpo"}),
@@ -150,7 +151,18 @@ def test_pages_without_inputs_are_left_out_and_say_why():
     content["procedures"] = content["claims"] = {}
     del content["extended"]
     reasons = pages.left_out(load(content))
-    assert set(reasons) == {"fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "table2", "fig12", "claims", *NO_VARIANTS}
+    assert set(reasons) == {
+        "fig3",
+        "fig4",
+        "fig5",
+        "fig6",
+        "fig7",
+        "fig8",
+        "table2",
+        "table4",
+        "fig12",
+        "claims",
+    } | set(NO_VARIANTS)
     assert reasons["fig4"] == "no dictionary reads the reference and all checkpoints of one model"
     content = copy.deepcopy(DEFAULT)
     content["tasks"]["unseen"], content["claims"] = [], {}
