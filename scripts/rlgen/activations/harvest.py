@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from rlgen.activations.settings import Harvested
+from rlgen.activations.settings import Harvested, read_together
 from rlgen.activations.shards import write_manifest, write_shard
 from rlgen.activations.stream import TokenStream
 from rlgen.digests import digest_of
@@ -29,7 +29,6 @@ from rlgen.progress import Progress
 from rlgen.strict import Strict
 
 HIGH = 10.0  # medians: a row's norm above them is told; the default of stream.max_norm_ratio
-ROWS_TOGETHER = 32768  # rows of small shards that are read together, and lost where a harvest is killed
 
 
 CHECKSUM = ".sha256"  # suffix of the file beside a kept shard
@@ -82,12 +81,6 @@ class Reading:
         self.padding.see(self.stream.lengths_N[sequences_B].tolist())
         self.done += int(self.rows_N[sequences_B].sum())
         self.progress.update(min(self.done, self.progress.total), self.padding.note())
-
-
-def read_together(shards: int, shard_rows: int, mixed_lengths: bool) -> list[range]:
-    """Which shards of a harvest are read together: all but the last few the same number of them."""
-    each = max(1, ROWS_TOGETHER // shard_rows) if mixed_lengths else 1
-    return [range(first, min(first + each, shards)) for first in range(0, shards, each)]
 
 
 def sequences_of(stream: TokenStream, first: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:

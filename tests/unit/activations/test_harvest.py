@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tiny_runs import LAYER, relative
 
 from rlgen.activations import harvest as module
+from rlgen.activations import settings as settings_module
 from rlgen.activations import stream as stream_module
 from rlgen.activations.harvest import (
     HighNorms,
@@ -24,9 +25,8 @@ from rlgen.activations.harvest import (
     harvest_rows,
     harvest_to,
     publish,
-    read_together,
 )
-from rlgen.activations.settings import Harvested
+from rlgen.activations.settings import Harvested, read_together
 from rlgen.activations.shards import Shards
 from rlgen.activations.stream import TokenStream
 from rlgen.files import read_tensors
@@ -153,7 +153,7 @@ def test_a_harvest_of_mixed_lengths_is_that_of_one_sequence_at_a_time(
         return read(model, ids_BT, layer)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "ROWS_TOGETHER", together)
+        patch.setattr(settings_module, "ROWS_TOGETHER", together)
         patch.setattr(passes_module, "CPU_TOKENS_PER_PASS", tokens)
         patch.setattr(passes_module, "LEAST", least)
         patch.setattr(module, "residual_stream", noted)
@@ -178,7 +178,7 @@ def test_small_shards_of_mixed_lengths_are_read_together(shards, rows, mixed, ex
 
 def test_a_killed_harvest_of_mixed_lengths_ends_with_the_same_bytes(tiny_model, tmp_path, monkeypatch, capsys):
     """Seven shards, three read together: killed while the fifth is written, and with the second altered since."""
-    monkeypatch.setattr(module, "ROWS_TOGETHER", 15)
+    monkeypatch.setattr(settings_module, "ROWS_TOGETHER", 15)
     stream, cfg = random_stream(5, sequences=12, longest=12, mixed=True), settings_of(35, 5)
     harvest_to(tmp_path / "whole", tiny_model, "base@1", stream, cfg)
     kept, write = tmp_path / "kept", module.write_shard
