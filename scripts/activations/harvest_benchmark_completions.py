@@ -27,7 +27,9 @@ def main() -> None:
 
     cfg = HarvestBenchmarkCompletions.model_validate_json(args.cfg)
     files = Files(args.reference, args.tuned, args.reference_behaviour, args.tuned_behaviour, args.tasks)
-    files.harvest(cfg, Reading(encode_sample, cfg.completion_tokens, cfg.batch_size)).save(args.output)
+    files.harvest(cfg, Reading(encode_sample, cfg.completion_tokens, cfg.batch_size, mixed_lengths=True)).save(
+        args.output
+    )
 
 
 if __name__ == "__main__":

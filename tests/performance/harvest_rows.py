@@ -9,7 +9,7 @@ import organism
 import torch
 from measure import Measurement, medians
 
-from rlgen.activations.harvest import by_length, harvest_to, sequences_of
+from rlgen.activations.harvest import harvest_to, sequences_of
 from rlgen.activations.settings import OrganismStream
 from rlgen.models.residual import stopped_at
 
@@ -22,9 +22,8 @@ def measurements() -> list[Measurement]:
     models = [copy.deepcopy(organism.model()) for _ in range(MODELS)]
     bridges = [organism.bridge(model) for model in models]
     stream = organism.token_stream(ROWS)
-    batches = [
-        b for i in range(STREAM.shards) for b in by_length(stream, sequences_of(stream, i, STREAM.shard_rows)[0])
-    ]
+    chosen = [sequences_of(stream, i * STREAM.shard_rows, STREAM.shard_rows)[0] for i in range(STREAM.shards)]
+    batches = [batch for chosen_K in chosen for batch in stream.passes(models[0].device, chosen_K)]
     tokens = MODELS * sum(int(stream.lengths_N[sequences_B].sum()) for sequences_B, _ in batches)
     name = f"blocks.{STREAM.layer}.hook_resid_post"
 

@@ -18,7 +18,14 @@ from measure import Measurement  # noqa: E402
 
 from rlgen.files import atomic_path, write_csv  # noqa: E402
 
-MODULES = ("crosscoder_step", "dictionaries_one_harvest", "harvest_rows", "generation_rows", "gpu_dictionaries")
+MODULES = (
+    "crosscoder_step",
+    "dictionaries_one_harvest",
+    "harvest_rows",
+    "real_width_rows",
+    "generation_rows",
+    "gpu_dictionaries",
+)
 CSV, FIGURE = Path("docs/speed.csv"), Path("docs/images/speed.png")
 
 

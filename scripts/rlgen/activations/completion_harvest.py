@@ -17,6 +17,7 @@ from rlgen.activations.stream import SEQUENCES_PER_BATCH
 from rlgen.compute import start
 from rlgen.files import read_parquet
 from rlgen.models.checkpoints import load_model, load_tokenizer
+from rlgen.models.passes import Padding, passes, tokens_per_pass
 from rlgen.models.residual import residual_stream
 from rlgen.progress import Progress
 from rlgen.strict import Strict
@@ -41,11 +42,23 @@ class HarvestBenchmarkCompletions(HarvestCompletions):
 
 @dataclass(frozen=True)
 class Reading:
-    """How texts are read: tokens of a prompt and its completion, how many of the completion's, how many at once."""
+    """How texts are read: tokens of a prompt and its completion, how many of the completion's, how many at once.
+
+    Texts of mixed lengths are read in passes with little padding, others as they come (`TokenStream` says why).
+    """
 
     encode: Encode = apart
     completion_tokens: int | None = None  # the first ones; all without
     sequences: int = SEQUENCES_PER_BATCH
+    mixed_lengths: bool = False
+
+    def batches(self, lengths: list[int], device: torch.device) -> Iterator[torch.Tensor]:
+        """Places of texts that one forward pass reads."""
+        if not self.mixed_lengths:
+            yield from torch.arange(len(lengths)).split(self.sequences)
+            return
+        for places in passes(lengths, tokens_per_pass(device), self.sequences):
+            yield torch.tensor(places)
 
 
 class Files(NamedTuple):
@@ -85,7 +98,9 @@ def harvest_completions(
     reference, tuned = (table.set_index("sample").loc[[s.sample for s in chosen]] for table in behaviours)
     pairs = [reading.encode(tokenizer, s, text) for s, text in zip(chosen, tuned["completion"], strict=True)]
     parts = _read(models, pairs, layer, reading)
-    reference_Nd, tuned_Nd, sample_N, position_N = (torch.cat(column) for column in zip(*parts, strict=True))
+    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    order_N = columns[2].argsort(stable=True)  # a text's positions lie together, wherever it was read
+    reference_Nd, tuned_Nd, sample_N, position_N = (column[order_N] for column in columns)
     return Completions(
         reference_Nd,
         tuned_Nd,
@@ -104,11 +119,16 @@ def _read(
     models: list[PreTrainedModel], pairs: list[tuple[Ids, Ids]], layer: int, reading: Reading
 ) -> Iterator[tuple[torch.Tensor, ...]]:
     """Of some sequences at a time: the stream of each model (N, d), index of a position's pair, place in its text."""
-    progress = Progress("completions", len(pairs), "completions")
-    for first in range(0, len(pairs), reading.sequences):
-        forced = Forced.of(pairs[first : first + reading.sequences], reading.completion_tokens)
+    pairs = [(prompt, text[: reading.completion_tokens]) for prompt, text in pairs]
+    progress, padding, done = Progress("completions", len(pairs), "completions"), Padding("completions"), 0
+    length_I = [len(prompt) + len(text) for prompt, text in pairs]
+    for places_B in reading.batches(length_I, models[0].device):
+        forced = Forced.of([pairs[i] for i in places_B.tolist()])
         mask_BT = forced.completion_BT
         sample_N, place_N = mask_BT.nonzero(as_tuple=True)
         streams = [residual_stream(model, forced.ids_BT, layer)[mask_BT].float() for model in models]
-        yield (*streams, sample_N + first, place_N - forced.start_B[sample_N])
-        progress.update(first + len(mask_BT))
+        yield (*streams, places_B[sample_N], place_N - forced.start_B[sample_N])
+        done += len(places_B)
+        padding.see([length_I[i] for i in places_B.tolist()])
+        progress.update(done, padding.note())
+    padding.tell()

@@ -30,14 +30,13 @@ class Forced(NamedTuple):
     length_B: torch.Tensor  # tokens of the text
 
     @classmethod
-    def of(cls, pairs: Sequence[tuple[Ids, Ids]], most: int | None = None) -> "Forced":
-        """Pairs of prompt and text, of which the first `most` tokens count where that many are given."""
-        cut = [(prompt, text[:most]) for prompt, text in pairs]
-        rows = [torch.tensor(prompt + text) for prompt, text in cut]
+    def of(cls, pairs: Sequence[tuple[Ids, Ids]]) -> "Forced":
+        """Pairs of prompt and text."""
+        rows = [torch.tensor(prompt + text) for prompt, text in pairs]
         return cls(
             torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
-            torch.tensor([len(prompt) - 1 for prompt, _ in cut]),
-            torch.tensor([len(text) for _, text in cut]),
+            torch.tensor([len(prompt) - 1 for prompt, _ in pairs]),
+            torch.tensor([len(text) for _, text in pairs]),
         )
 
     def to(self, device: torch.device | str) -> "Forced":

@@ -1,12 +1,15 @@
 """Harvesting: the residual stream of one model on the token stream, written shard by shard.
 
-A shard's rows follow from the stream's row mask alone, so every shard is made by itself: a killed harvest continues at
-the first shard that is missing, with the same bytes. Sequences are read in order of their length, so that little is
-padded, and their rows put where the stream has them.
+A shard's rows follow from the stream's row mask alone, so shards are made by themselves: a killed harvest continues at
+the first one that is missing, with the same bytes. Sequences are read in order of their length, so that little is
+padded, and their rows put where the stream has them. Where lengths are mixed, one shard may hold too few sequences of
+about the same length: several shards, always the same ones, are then read together.
+
+Shapes: R rows that are read together, K sequences that hold them, B sequences and T columns of a pass, d width.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +17,13 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from rlgen.activations.settings import Harvested
+from rlgen.activations.settings import Harvested, read_together
 from rlgen.activations.shards import write_manifest, write_shard
-from rlgen.activations.stream import SEQUENCES_PER_BATCH, TokenStream
+from rlgen.activations.stream import TokenStream
 from rlgen.digests import digest_of
 from rlgen.files import move, write_text
-from rlgen.models.residual import residual_stream, sequences_per_pass
+from rlgen.models.passes import Padding
+from rlgen.models.residual import residual_stream
 from rlgen.names import shard_name
 from rlgen.progress import Progress
 from rlgen.strict import Strict
@@ -65,36 +69,52 @@ class HighNorms:
             print(f"{what}: they carry {share} (docs/method.md, section 3)", file=sys.stderr)
 
 
-def sequences_of(stream: TokenStream, index: int, shard_rows: int) -> tuple[torch.Tensor, int]:
-    """The sequences that hold rows of a shard, in stream order, and how many rows of the first lie before it."""
+class Reading:
+    """How far a harvest is, pass by pass, and how much of it is padding."""
+
+    def __init__(self, stream: TokenStream, rows: int) -> None:
+        self.stream, self.progress, self.padding = stream, Progress("harvest", rows, "rows"), Padding("harvest")
+        self.rows_N, self.done = stream.row_mask_NT.sum(1), 0
+
+    def see(self, sequences_B: torch.Tensor) -> None:
+        """Count one pass; the rows of a sequence that two shards share count twice, so that `done` may lead a bit."""
+        self.padding.see(self.stream.lengths_N[sequences_B].tolist())
+        self.done += int(self.rows_N[sequences_B].sum())
+        self.progress.update(min(self.done, self.progress.total), self.padding.note())
+
+
+def sequences_of(stream: TokenStream, first: int, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sequences chosen_K that hold some of the rows first, first+1, ..., in stream order.
+
+    And of all sequences, where their first row stands among these rows, negative for one before them (N,).
+    """
     rows_N = stream.row_mask_NT.sum(1)
-    before_N = rows_N.cumsum(0) - rows_N - index * shard_rows  # rows between the shard's start and the sequence's first
-    chosen_K = ((before_N < shard_rows) & (before_N + rows_N > 0) & (rows_N > 0)).nonzero().squeeze(1)
-    return chosen_K, max(0, -int(before_N[chosen_K[0]]))
+    start_N = rows_N.cumsum(0) - rows_N - first
+    return ((start_N < rows) & (start_N + rows_N > 0) & (rows_N > 0)).nonzero().squeeze(1), start_N
 
 
-def by_length(stream: TokenStream, chosen_K: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of some sequences, the shortest first, each cut to its longest: (their indices, ids_BT)."""
-    most = sequences_per_pass(stream.token_ids_NT.shape[1], SEQUENCES_PER_BATCH)
-    for sequences_B in chosen_K[stream.lengths_N[chosen_K].argsort(stable=True)].split(most):
-        yield sequences_B, stream.token_ids_NT[sequences_B, : int(stream.lengths_N[sequences_B].max())].long()
-
-
-def harvest_shard(model: PreTrainedModel, stream: TokenStream, layer: int, index: int, shard_rows: int) -> Shard:
-    """Rows index*shard_rows, ... of the stream, in stream order. The stream has them all."""
-    chosen_K, skipped = sequences_of(stream, index, shard_rows)
-    sequence_R, position_R = stream.row_mask_NT[chosen_K].nonzero(as_tuple=True)
-    sequence_R = chosen_K[sequence_R]
-    sequence_R, position_R = (x[skipped : skipped + shard_rows] for x in (sequence_R, position_R))
-    activations_Rd = None
-    for sequences_B, ids_BT in by_length(stream, chosen_K):
+def harvest_rows(
+    model: PreTrainedModel,
+    stream: TokenStream,
+    layer: int,
+    first: int,
+    rows: int,
+    read: Callable[[torch.Tensor], None] = lambda sequences_B: None,
+) -> Shard:
+    """Rows first, first+1, ... of the stream, in stream order; it has them all. `read` is told what a pass has read."""
+    chosen_K, start_N = sequences_of(stream, first, rows)
+    activations_Rd, sequence_R, position_R = None, *torch.empty(2, rows, dtype=torch.long)
+    for sequences_B, ids_BT in stream.passes(model.device, chosen_K):
         h_BTd = residual_stream(model, ids_BT, layer)
         if activations_Rd is None:
-            activations_Rd = h_BTd.new_empty(len(sequence_R), h_BTd.shape[2])
-        place_N = torch.full((len(stream.lengths_N),), -1)
-        place_N[sequences_B] = torch.arange(len(sequences_B))
-        rows_I = (place_N[sequence_R] >= 0).nonzero().squeeze(1)
-        activations_Rd[rows_I] = h_BTd[place_N[sequence_R[rows_I]], position_R[rows_I]]
+            activations_Rd = h_BTd.new_empty(rows, h_BTd.shape[2])
+        mask_BT = stream.row_mask_NT[sequences_B, : ids_BT.shape[1]]
+        place_I = (start_N[sequences_B, None] + mask_BT.cumsum(1) - 1)[mask_BT]
+        inside_I = (place_I >= 0) & (place_I < rows)
+        from_I, position_I = (x[inside_I] for x in mask_BT.nonzero(as_tuple=True))
+        activations_Rd[place_I[inside_I]] = h_BTd[from_I, position_I]
+        sequence_R[place_I[inside_I]], position_R[place_I[inside_I]] = sequences_B[from_I], position_I
+        read(sequences_B)
     return activations_Rd, stream.token_ids_NT[sequence_R, position_R], sequence_R, position_R
 
 
@@ -110,26 +130,33 @@ def harvest(
     """Read the first `rows` rows of the stream in shards of `shard_rows`, or only the `missing` ones of them.
 
     `write(index, activations_Nd, token_ids_N, sequence_N, position_N)` stores one shard, in a thread of its own, while
-    the next is computed. Memory holds two shards and one batch, whatever the stream's length. `rows` is a multiple of
-    `shard_rows`, as the settings see to. Raises ValueError where the stream has fewer rows than asked for.
+    the next are computed. Memory holds two times the shards that are read together and one pass, whatever the stream's
+    length. `rows` is a multiple of `shard_rows`, as the settings see to. Raises ValueError where the stream has fewer
+    rows than asked for.
     """
     if stream.rows < rows:
         raise ValueError(
             f"stream.rows={rows}: the stream holds {stream.rows} rows after the norm filter, lower the number"
         )
-    progress, norms = Progress("harvest", rows, "rows"), HighNorms()
+    wanted = {*range(rows // shard_rows)} if missing is None else {*missing}
+    all_parts = read_together(rows // shard_rows, shard_rows, stream.mixed_lengths)
+    parts = [part for part in all_parts if wanted & {*part}]
+    reading, norms = Reading(stream, shard_rows * sum(map(len, parts))), HighNorms()
     with ThreadPoolExecutor(max_workers=1) as writer:
-        waiting: Future | None = None
-        for index in range(rows // shard_rows) if missing is None else missing:
-            shard = harvest_shard(model, stream, layer, index, shard_rows)
-            if waiting is not None:
-                waiting.result()  # raises here what writing raised
-            waiting = writer.submit(write, index, *shard)
-            norms.see(shard[0])
-            progress.update((index + 1) * shard_rows)
-        if waiting is not None:
-            waiting.result()
+        waiting: list[Future] = []
+        for part in parts:
+            found = harvest_rows(model, stream, layer, part.start * shard_rows, len(part) * shard_rows, reading.see)
+            for future in waiting:
+                future.result()  # raises here what writing raised
+            shards = zip(part, *(x.split(shard_rows) for x in found), strict=True)
+            new = [shard for shard in shards if shard[0] in wanted]
+            waiting = [writer.submit(write, *shard) for shard in new]
+            for _, activations_Nd, *_ in new:
+                norms.see(activations_Nd)
+        for future in waiting:
+            future.result()
     norms.tell()
+    reading.padding.tell()
 
 
 def harvest_to(folder: Path, model: PreTrainedModel, state: str, stream: TokenStream, settings: Harvested) -> None:

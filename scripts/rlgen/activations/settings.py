@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from rlgen.strict import Strict
 
 RING = 4  # shards whose rows are mixed in memory while a dictionary trains
+ROWS_TOGETHER = 32768  # rows of small shards that are read together, and lost where a harvest is killed
 
 
 class Harvested(Strict):
@@ -33,6 +34,12 @@ class Harvested(Strict):
     def of_shards(self, shards: int) -> "Harvested":
         """The settings of a harvest of so many shards of the same kind."""
         return Harvested(**self.model_dump(include={*Harvested.model_fields} - {"rows"}), rows=shards * self.shard_rows)
+
+
+def read_together(shards: int, shard_rows: int, mixed_lengths: bool) -> list[range]:
+    """Which shards of a harvest are read together: all but the last few the same number of them."""
+    each = max(1, ROWS_TOGETHER // shard_rows) if mixed_lengths else 1
+    return [range(first, min(first + each, shards)) for first in range(0, shards, each)]
 
 
 class _Stream(Harvested):

@@ -19,6 +19,7 @@ from rlgen.models.head import output_head
 from rlgen.models.hooks import Hook
 from rlgen.models.logprobs import token_logprobs
 from rlgen.models.long_texts import Ends, generate_texts
+from rlgen.models.passes import passes_on
 from rlgen.progress import Progress
 from rlgen.tasks.shipped import BenchmarkTask
 
@@ -49,11 +50,14 @@ class ChoiceEvaluator(TaskEvaluator):
         reading = Reading.of(model, prompts, choices, layer_of(hook), self.batch_size)
         first, own = [sum(map(len, choices[:s])) for s in range(len(samples))], own_R.tolist()
         flat_F2 = torch.tensor([(r, first[s] + k) for r, s in enumerate(own) for k in range(len(choices[s]))])
-        answers = []
-        for row_F, text_F in (part.unbind(1) for part in flat_F2.to(model.device).split(self.batch_size)):
-            hidden_FTd, ids_FT, mask_FT = reading.hidden(model, text_F, hook and hook.take(row_F))
-            logprob_FT, greedy_FT = token_logprobs(output_head(model), hidden_FTd, ids_FT, mask_FT)
-            answers += zip(logprob_FT.sum(1).tolist(), greedy_FT.all(1).tolist(), strict=True)
+        row_F, text_F = flat_F2.to(model.device).unbind(1)
+        answers = [(0.0, False)] * len(row_F)
+        for part_B, _ in passes_on(reading.draft.length_N[text_F] + 1, self.padding, self.batch_size):
+            hidden_BTd, ids_BT, mask_BT = reading.hidden(model, text_F[part_B], hook and hook.take(row_F[part_B]))
+            logprob_BT, greedy_BT = token_logprobs(output_head(model), hidden_BTd, ids_BT, mask_BT)
+            found = zip(logprob_BT.sum(1).tolist(), greedy_BT.all(1).tolist(), strict=True)
+            for place, answer in zip(part_B.tolist(), found, strict=True):
+                answers[place] = answer
         rest = iter(answers)
         return [list(islice(rest, len(choices[s]))) for s in own]
 

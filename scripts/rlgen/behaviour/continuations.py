@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from rlgen.files import ArtifactError
 from rlgen.models.generation import Prompts
+from rlgen.models.passes import Padding
 from rlgen.tasks.samples import Sample
 
 Ids = list[int]
@@ -64,13 +65,14 @@ def encode_answer(
     return ids, before + whole[len(before) :], len(whole) - len(before)
 
 
-def prompts_of(rows: list[Ids], device: torch.device | str = "cpu") -> Prompts:
-    """Tokenized prompts, padded on the left; what stands in the padding is never read."""
+def prompts_of(rows: list[Ids], device: torch.device | str = "cpu", padding: Padding | None = None) -> Prompts:
+    """Tokenized prompts of mixed lengths, padded on the left; `padding` counts what is read of that."""
     width = max(map(len, rows))
     ids_BP = torch.tensor([[0] * (width - len(ids)) + ids for ids in rows], device=device)
     column_P = torch.arange(width, device=device)
     length_B = torch.tensor([len(ids) for ids in rows], device=device)
-    return Prompts(ids_BP, (column_P >= width - length_B[:, None]).long())
+    attention_BP = (column_P >= width - length_B[:, None]).long()
+    return Prompts(ids_BP, attention_BP, mixed=Padding("prompts and texts") if padding is None else padding)
 
 
 def texts_of(rows: list[Ids], device: torch.device | str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:

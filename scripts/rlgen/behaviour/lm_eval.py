@@ -23,6 +23,7 @@ from rlgen.behaviour.settings import BenchmarkEvaluation
 from rlgen.files import ArtifactError
 from rlgen.models.checkpoints import load_model, load_tokenizer
 from rlgen.models.long_texts import Ends
+from rlgen.models.passes import Padding
 from rlgen.names import DOCS
 from rlgen.strict import Strict
 from rlgen.tasks.samples import Sample
@@ -204,13 +205,16 @@ def _text_columns(
 
 def _from_model(model: PreTrainedModel, asked: list[tuple[list[int], list[int], int]]) -> list[float]:
     """Log-probabilities of the answers by a forward pass of ours, which makes logits of the answers alone."""
-    found = []
-    for first in range(0, len(asked), SAMPLES_PER_PASS):
-        chunk = asked[first : first + SAMPLES_PER_PASS]
-        prompts = prompts_of([ids for ids, _, _ in chunk], model.device).with_prefix(model)
+    found_I, padding = torch.zeros(len(asked)), Padding("answers")
+    order = sorted(range(len(asked)), key=lambda i: sum(map(len, asked[i][:2])))
+    for first in range(0, len(order), SAMPLES_PER_PASS):
+        places = order[first : first + SAMPLES_PER_PASS]
+        chunk = [asked[i] for i in places]
+        prompts = prompts_of([ids for ids, _, _ in chunk], model.device, padding).with_prefix(model)
         own_R = torch.arange(len(chunk), device=model.device)
-        found += answer_logprobs(model, prompts, own_R, [(text, count) for _, text, count in chunk]).tolist()
-    return found
+        found_I[places] = answer_logprobs(model, prompts, own_R, [(text, count) for _, text, count in chunk])
+    padding.tell()
+    return found_I.tolist()
 
 
 def _from_backend(lm: "TemplateLM", asked: list[tuple[list[int], list[int], int]]) -> list[float]:

@@ -18,6 +18,7 @@ from rlgen.models.generation import Prompts, forward
 from rlgen.models.head import Head, output_head
 from rlgen.models.hooks import Hook, edited
 from rlgen.models.logprobs import mean_kl, token_logprobs
+from rlgen.models.passes import Padding, passes_on
 
 TOKENS_PER_PASS = 32768  # of rows side by side in one forward pass over whole solutions
 
@@ -93,11 +94,10 @@ def answer_logprobs(
     model's prefix. One forward pass of a bounded number of tokens at a time, rows of about the same length together.
     """
     found_R, last = torch.zeros(len(asked)), prompts.ids_BP.shape[1] - 1
-    order = sorted(range(len(asked)), key=lambda r: len(asked[r][0]), reverse=True)
-    while order:
-        rows = max(1, TOKENS_PER_PASS // (last + 1 + len(asked[order[0]][0])))
-        chunk, order = order[:rows], order[rows:]
-        chunk_B = torch.tensor(chunk, device=model.device)
+    length_R = torch.tensor([len(text) for text, _ in asked], device=model.device)
+    most = max(1, TOKENS_PER_PASS // (last + 1 + int(length_R.max())))
+    for chunk_B, _ in passes_on(length_R, prompts.mixed or Padding("answers"), most):
+        chunk = chunk_B.tolist()
         part = hook and hook.take(chunk_B)
         batch = under(model, prompts.take(own_R[chunk_B]), part)
         text_BT, length_B = texts_of([asked[r][0] for r in chunk], model.device)

@@ -17,6 +17,7 @@ from rlgen.behaviour.reading import BenchmarkGoal, Reading
 from rlgen.models.generation import Prompts
 from rlgen.models.head import output_head
 from rlgen.models.hooks import Hook
+from rlgen.models.passes import Padding, passes_on
 from rlgen.tasks.shipped import BenchmarkTask
 
 
@@ -48,6 +49,7 @@ class TaskEvaluator(ABC):
     def __init__(self, task: BenchmarkTask, tokenizer: PreTrainedTokenizerFast, batch_size: int) -> None:
         self.task, self.samples, self.tokenizer, self.batch_size = task, task.samples, tokenizer, batch_size
         self.prompt_ids: list[Ids] = []
+        self.padding = Padding(f"prompts and texts of {task.name}")
 
     @property
     @abstractmethod
@@ -97,6 +99,7 @@ class TaskEvaluator(ABC):
                 part.kl_B = self._kl(model, prompts, goal.some(samples), own_R, own)
             scores.fill(places, part)
             seen(done := done + len(places))
+        self.padding.tell()
         return scores
 
     def distances(self, model: PreTrainedModel, rows_R: torch.Tensor, hook: Hook, goal: BenchmarkGoal) -> torch.Tensor:
@@ -118,6 +121,7 @@ class TaskEvaluator(ABC):
             hidden_STd = reading.hidden(model, torch.arange(len(samples), device=model.device), None)[0]
             for i, ids, h_Td in zip(samples, texts, hidden_STd, strict=True):
                 goal.texts[i], goal.hidden[i] = ids, h_Td[: len(ids)].cpu()
+        self.padding.tell()
         return goal
 
     def stream_on(
@@ -133,7 +137,7 @@ class TaskEvaluator(ABC):
         return found
 
     def _prompts(self, model: PreTrainedModel, samples: list[int]) -> Prompts:
-        return prompts_of([self.prompt_ids[i] for i in samples], model.device).with_prefix(model)
+        return prompts_of([self.prompt_ids[i] for i in samples], model.device, self.padding).with_prefix(model)
 
     def _batches(self, rows: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
         """A few samples with prompts of about the same length, and the places of all their rows."""
@@ -150,9 +154,10 @@ class TaskEvaluator(ABC):
     ) -> torch.Tensor:
         """Distance of every row from the goal on the goal's text."""
         reading = Reading.of(model, prompts, [[ids] for ids in goal.texts], layer_of(hook), self.batch_size)
-        index_R = torch.arange(len(own_R), device=own_R.device)
-        parts = index_R.split(self.batch_size)
-        return torch.cat([goal.kl(model, reading, own_R[part], hook and hook.take(part)) for part in parts])
+        kl_R = torch.empty(len(own_R))
+        for part, _ in passes_on(reading.draft.length_N[own_R] + 1, self.padding, self.batch_size):
+            kl_R[part.cpu()] = goal.kl(model, reading, own_R[part], hook and hook.take(part)).float()
+        return kl_R
 
 
 def layer_of(hook: Hook | None) -> int:

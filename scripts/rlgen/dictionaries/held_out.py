@@ -8,6 +8,7 @@ import torch
 
 from rlgen.activations.batches import ahead
 from rlgen.activations.shards import Shards
+from rlgen.activations.stream import MIXED
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.dictionaries.member_maps import MemberMaps
 from rlgen.files import ArtifactError, read_tensors
@@ -40,6 +41,7 @@ class HeldOut:
     indices: range  # held-out shards
     token_ids_NT: torch.Tensor
     lengths_N: torch.Tensor
+    mixed_lengths: bool
     device: torch.device
 
     @classmethod
@@ -55,7 +57,7 @@ class HeldOut:
         if metadata.get("digest") != shards.stream:
             raise ArtifactError(stream, "not the token stream that the activations were read on")
         indices = shards.held_out(held_out_shards)
-        return cls(crosscoder, shards, indices, tensors["token_ids"], tensors["lengths"], device)
+        return cls(crosscoder, shards, indices, tensors["token_ids"], tensors["lengths"], MIXED in metadata, device)
 
     def batches(self) -> Iterator[torch.Tensor]:
         """Raw activations (B, M, d) on the device, in stream order."""

@@ -16,6 +16,7 @@ from pydantic import Field
 from rlgen.activations.stream import SEQUENCES_PER_BATCH
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.dictionaries.held_out import HeldOut
+from rlgen.models.passes import Padding, passes, tokens_per_pass
 from rlgen.strict import Strict
 
 LOGITS_PER_BATCH = 2**28  # of all variants together: a published vocabulary holds 150,000 words
@@ -105,7 +106,10 @@ def measure_fit(crosscoder: Crosscoder, batches: Iterable[torch.Tensor]) -> Fit:
 
 
 class RowReplacement:
-    """Puts given vectors in place of the residual stream at given rows, and leaves every other position alone."""
+    """Puts given vectors in place of the residual stream at given rows, and leaves every other position alone.
+
+    Rows behind the columns that a batch reads predict nothing that counts.
+    """
 
     def __init__(self, sequence_R: torch.Tensor, position_R: torch.Tensor, values_Rd: torch.Tensor) -> None:
         """Row r is position `position_R[r]` of sequence `sequence_R[r]`; a single vector (1, d) serves all rows."""
@@ -113,7 +117,7 @@ class RowReplacement:
         self.values_Rd = values_Rd.expand(len(sequence_R), -1)
 
     def __call__(self, hidden_BTd: torch.Tensor, sequence_B: torch.Tensor) -> torch.Tensor:
-        inside_R = torch.isin(self.sequence_R, sequence_B)
+        inside_R = torch.isin(self.sequence_R, sequence_B) & (self.position_R < hidden_BTd.shape[1])
         place = (torch.searchsorted(sequence_B, self.sequence_R[inside_R]), self.position_R[inside_R])
         hidden_BTd = hidden_BTd.clone()
         hidden_BTd[place] = self.values_Rd[inside_R].to(hidden_BTd)
@@ -127,6 +131,7 @@ def lm_losses(
     token_ids_NT: torch.Tensor,
     loss_mask_NT: torch.Tensor,
     replacements: Sequence[Replace] = (),
+    mixed_lengths: bool = False,
 ) -> list[float]:
     """Mean next-token loss (nats) at the masked positions: of the model as it is, then of it with each replacement.
 
@@ -134,17 +139,15 @@ def lm_losses(
     side along the batch axis. `loss_mask_NT[n, t]` asks for the loss of predicting token t+1 from position t; it must
     be False at the last column. Sequences are padded on the right, so causal attention needs no mask. Sequences
     without a masked position are not run; a replacement is told which sequences a batch holds. NaN when no position
-    is masked.
+    is masked. Sequences of mixed lengths are read in passes with little padding.
     """
     if loss_mask_NT[:, -1].any():
         raise ValueError("the last position of a sequence predicts no token and can carry no loss")
     total_W, count = torch.zeros(1 + len(replacements), dtype=torch.float64), 0
-    masked_K = loss_mask_NT.any(1).nonzero().squeeze(1)
-    logits = len(total_W) * token_ids_NT.shape[1] * model.config.vocab_size  # of one sequence
-    size = max(1, min(SEQUENCES_PER_BATCH, LOGITS_PER_BATCH // logits))
-    for sequence_B in masked_K.split(size) if len(masked_K) else ():
-        at_BT = loss_mask_NT[sequence_B, :-1].to(model.device)
-        ids_BT = token_ids_NT[sequence_B].long().to(model.device)
+    logits = len(total_W) * model.config.vocab_size  # of one token
+    for sequence_B, width in _loss_batches(loss_mask_NT, logits, model.device, mixed_lengths):
+        at_BT = loss_mask_NT[sequence_B, : width - 1].to(model.device)
+        ids_BT = token_ids_NT[sequence_B, :width].long().to(model.device)
         with _side_by_side(model.model.layers[layer], replacements, sequence_B):
             logits_WBTV = model(input_ids=ids_BT, use_cache=False).logits.unflatten(0, (len(total_W), -1))
         for variant, logits_BTV in enumerate(logits_WBTV):
@@ -154,6 +157,24 @@ def lm_losses(
             total_W[variant] += losses_P.sum(dtype=torch.float64).cpu()
         count += int(at_BT.sum())
     return (total_W / count).tolist() if count else [float("nan")] * len(total_W)
+
+
+def _loss_batches(
+    loss_mask_NT: torch.Tensor, logits: int, device: torch.device, mixed_lengths: bool
+) -> Iterator[tuple[torch.Tensor, int]]:
+    """Sequences with a masked position, a bounded number of logits at a time, and how many columns are read of them."""
+    masked_K, T = loss_mask_NT.any(1).nonzero().squeeze(1), loss_mask_NT.shape[1]
+    if not mixed_lengths:
+        size = max(1, min(SEQUENCES_PER_BATCH, LOGITS_PER_BATCH // (logits * T)))
+        yield from ((sequence_B, T) for sequence_B in masked_K.split(size) if len(sequence_B))
+        return
+    column_T = torch.arange(T)
+    length_K = (loss_mask_NT[masked_K] * (column_T + 2)).amax(1).tolist()  # up to the last token that is predicted
+    padding = Padding("losses")
+    for places in passes(length_K, min(tokens_per_pass(device), LOGITS_PER_BATCH // logits), SEQUENCES_PER_BATCH):
+        padding.see([length_K[place] for place in places])
+        yield masked_K[sorted(places)], length_K[places[0]]
+    padding.tell()
 
 
 @contextmanager
@@ -227,7 +248,9 @@ def member_losses(held_out: HeldOut, member: int, model: torch.nn.Module) -> dic
     reconstructed_Rd, mean_1d = torch.cat(parts), (sum_d / len(sequence_R)).float()[None]
 
     replacements = [RowReplacement(sequence_R, position_R, values) for values in (reconstructed_Rd, mean_1d)]
-    losses = lm_losses(model, held_out.shards.layer, held_out.token_ids_NT, mask_NT, replacements)
+    losses = lm_losses(
+        model, held_out.shards.layer, held_out.token_ids_NT, mask_NT, replacements, held_out.mixed_lengths
+    )
     plain, reconstructed, ablated = losses
     recovered = loss_recovered(plain, reconstructed, ablated)
     return dict(zip(NO_LOSS, (plain, reconstructed, ablated, recovered), strict=True))

@@ -20,7 +20,7 @@ from rlgen.behaviour.continuations import encode_sample
 from rlgen.dictionaries.held_out import load_crosscoder
 from rlgen.features.attribution import attribute, dose_curve
 from rlgen.features.elimination import best_dose, eliminate
-from rlgen.features.exchange import MOST_SEQUENCES, Exchange, Pair
+from rlgen.features.exchange import Exchange, Pair
 from rlgen.features.gates import Direction, learn_gates
 from rlgen.features.mediation import populations
 from rlgen.files import read_parquet
@@ -93,8 +93,8 @@ class Subjects:
         own = [[encode(tokenizer, s, table.at[s.sample, "completion"]) for s in self.samples] for table in known]
         own = [[(prompt, text[: cfg.completion_tokens]) for prompt, text in texts] for texts in own]
         rest = (cfg.layer, cfg.positions == "all")
-        self.enable = Pair(*models, *rest, own[1], cfg.batch_size or MOST_SEQUENCES)
-        self.disable = Pair(*models[::-1], *rest, own[0], cfg.batch_size or MOST_SEQUENCES)
+        self.enable = Pair(*models, *rest, own[1], cfg.batch_size)
+        self.disable = Pair(*models[::-1], *rest, own[0], cfg.batch_size)
 
     def exchange(self, running: int) -> Exchange:
         """The exchange of every alive latent in the reference (0) or in the tuned model (1)."""

@@ -21,6 +21,7 @@ from rlgen.activations.forced import Forced, Ids
 from rlgen.dictionaries.crosscoder import ENDS, Crosscoder
 from rlgen.models.hooks import Hook, edited
 from rlgen.models.logprobs import kl_and_slope
+from rlgen.models.passes import Padding, passes, tokens_per_pass
 from rlgen.models.residual import sequences_per_pass
 from rlgen.names import Readout
 
@@ -82,17 +83,28 @@ class Pair:
         layer: int,
         everywhere: bool,
         texts: Sequence[tuple[Ids, Ids]],
-        most_sequences: int = MOST_SEQUENCES,
+        batch_size: int | None = None,
     ) -> None:
+        """With a `batch_size`, texts are of mixed length and read in passes of so many at most, with little padding."""
         self.running, self.goal, self.layer, self.everywhere = running, goal, layer, everywhere
-        self.texts, self.most = list(texts), most_sequences
+        self.texts, self.batch_size = list(texts), batch_size
         self._goal_hidden: dict[int, torch.Tensor] = {}
 
     def batches(self, samples: Sequence[int], variants: int) -> Iterator[list[int]]:
         """The samples in batches of about the same length, a bounded number of tokens in all variants together."""
-        order = sorted(samples, key=lambda i: sum(map(len, self.texts[i])), reverse=True)
+        length_I, padding = [sum(map(len, self.texts[i])) for i in samples], Padding("texts under an exchange")
+        for places in self._places(length_I, variants):
+            padding.see([length_I[place] for place in places])
+            yield [samples[place] for place in places]
+        padding.tell()
+
+    def _places(self, length_I: list[int], variants: int) -> Iterator[list[int]]:
+        if self.batch_size is not None:
+            yield from passes(length_I, tokens_per_pass(self.running.device) // variants, self.batch_size)
+            return
+        order = sorted(range(len(length_I)), key=lambda place: length_I[place], reverse=True)
         while order:
-            size = sequences_per_pass(sum(map(len, self.texts[order[0]])) * variants, self.most)
+            size = sequences_per_pass(length_I[order[0]] * variants, MOST_SEQUENCES)
             yield order[:size]
             order = order[size:]
 

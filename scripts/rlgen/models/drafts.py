@@ -21,6 +21,7 @@ from rlgen.models.checkpoints import blocks
 from rlgen.models.generation import AnswerWatch, Decoding, Limits, Prefix, Prompts, decode, forward
 from rlgen.models.head import output_head
 from rlgen.models.hooks import Hook
+from rlgen.models.passes import passes_on, put_together
 from rlgen.models.residual import resumed_after, stopped_at
 
 
@@ -46,16 +47,13 @@ class Draft:
         batch_size: int,
     ) -> "Draft":
         """Run the blocks up to `layer` on texts padded on the right. `prompts` hold the model's prefix."""
-        parts, last = [], prompts.ids_BP.shape[1] - 1
-        for rows_B in torch.arange(len(prompts)).split(batch_size):
-            batch = prompts.take(rows_B)
-            ids_BT = torch.cat([batch.ids_BP[:, -1:], text_NL[rows_B]], dim=1)
-            cache = batch.fill(RowCache(last + ids_BT.shape[1]), range(layer + 1))
-            with stopped_at(model, layer):
-                h_BTd = forward(model, cache, ids_BT, batch.padding_B, last)
-            lower = [x[:, :, last:] for block in range(layer + 1) for x in cache.layers[block]]
-            parts.append((h_BTd, *lower))
-        h_NTd, *lower = (torch.cat(column) for column in zip(*parts, strict=True))
+        columns, mixed = text_NL.shape[1] + 1, prompts.mixed
+        if mixed is None:
+            passes = ((rows_B, columns) for rows_B in torch.arange(len(prompts)).split(batch_size))
+        else:
+            passes = passes_on(length_N + 1, mixed, batch_size)
+        parts = ((r, _read_rows(model, prompts.take(r), text_NL[r, : T - 1], layer)) for r, T in passes)
+        h_NTd, *lower = put_together(parts, len(prompts), columns)
         return cls(text_NL, length_N, layer, h_NTd, tuple(zip(lower[::2], lower[1::2], strict=True)))
 
     @torch.inference_mode()
@@ -136,6 +134,16 @@ class Draft:
         for block, (keys, values) in enumerate(self.lower):
             parts = (x.index_select(0, rows_A) for x in (keys, values))
             cache.fill(block, *parts, first=prompts.ids_BP.shape[1] - 1)
+
+
+def _read_rows(model: PreTrainedModel, prompts: Prompts, text_BL: torch.Tensor, layer: int) -> list[torch.Tensor]:
+    """Output of block `layer` from the prompts' last token on, and keys and values of the blocks up to it."""
+    last = prompts.ids_BP.shape[1] - 1
+    ids_BT = torch.cat([prompts.ids_BP[:, -1:], text_BL], dim=1)
+    cache = prompts.fill(RowCache(last + ids_BT.shape[1]), range(layer + 1))
+    with stopped_at(model, layer):
+        h_BTd = forward(model, cache, ids_BT, prompts.padding_B, last)
+    return [h_BTd, *(x[:, :, last:] for block in range(layer + 1) for x in cache.layers[block])]
 
 
 def _see_draft(watch: AnswerWatch, text_BL: torch.Tensor, kept_BL: torch.Tensor, logits_BTV: torch.Tensor) -> None:

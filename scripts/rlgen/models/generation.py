@@ -18,6 +18,7 @@ from rlgen.models.checkpoints import blocks
 from rlgen.models.head import Head, output_head
 from rlgen.models.hooks import Hook, edited
 from rlgen.models.masks import allowed, allowed_at, window_of
+from rlgen.models.passes import Padding, passes_on, put_together
 
 COMPACT_BELOW = 0.8  # rows that are done leave once the others are at most this share: moving the cache has its price
 
@@ -29,13 +30,15 @@ Prefix = tuple[tuple[torch.Tensor, torch.Tensor], ...]  # per block: keys, value
 class Prompts:
     """Prompts padded on the left: ids_BP, attention_BP, and optionally what a model's cache holds of them.
 
-    Row b's prefix is row prefix_row_B[b] of `prefix`: prompts that are repeated or left out do not move it.
+    Row b's prefix is row prefix_row_B[b] of `prefix`: prompts that are repeated or left out do not move it. Prompts of
+    mixed lengths, and the texts after them, are read in passes with little padding, others as they come.
     """
 
     ids_BP: torch.Tensor
     attention_BP: torch.Tensor
     prefix: Prefix | None = None
     prefix_row_B: torch.Tensor | None = None
+    mixed: Padding | None = None  # of prompts of mixed lengths: counts what is read
 
     @classmethod
     def encode(cls, tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> "Prompts":
@@ -58,7 +61,7 @@ class Prompts:
     def take(self, rows_R: torch.Tensor) -> "Prompts":
         """The prompts of rows_R, repeats allowed."""
         place_R = None if self.prefix_row_B is None else self.prefix_row_B[rows_R]
-        return Prompts(self.ids_BP[rows_R], self.attention_BP[rows_R], self.prefix, place_R)
+        return replace(self, ids_BP=self.ids_BP[rows_R], attention_BP=self.attention_BP[rows_R], prefix_row_B=place_R)
 
     @torch.inference_mode()
     def with_prefix(self, model: PreTrainedModel, hook: Hook | None = None) -> "Prompts":
@@ -70,11 +73,20 @@ class Prompts:
         rows_B = torch.arange(len(self), device=prompts.ids_BP.device)
         if last == 0:
             return replace(prompts, prefix=(), prefix_row_B=rows_B)
-        cache = RowCache(last)
-        with edited(model, hook and hook.but_first(prompts.padding_B)):
-            forward(model, cache, prompts.ids_BP[:, :-1], prompts.padding_B, 0)
-        prefix = tuple(cache.layers[block] for block in range(len(blocks(model))))
-        return replace(prompts, prefix=prefix, prefix_row_B=rows_B)
+        if self.mixed is None:
+            found = prompts._read_prefix(model, hook, last)
+        else:
+            passes = passes_on(prompts.attention_BP[:, :-1].sum(1), self.mixed)
+            parts = ((r, prompts.take(r)._read_prefix(model, hook and hook.take(r), max(1, T))) for r, T in passes)
+            found = put_together(parts, len(self), last, right=True)
+        return replace(prompts, prefix=tuple(zip(found[::2], found[1::2], strict=True)), prefix_row_B=rows_B)
+
+    def _read_prefix(self, model: PreTrainedModel, hook: Hook | None, columns: int) -> list[torch.Tensor]:
+        """Keys and values, block by block, of the last `columns` columns before the last."""
+        cache, padding_B = RowCache(columns), self.padding_B - (self.ids_BP.shape[1] - 1 - columns)
+        with edited(model, hook and hook.but_first(padding_B)):
+            forward(model, cache, self.ids_BP[:, -1 - columns : -1], padding_B, 0)
+        return [x for block in range(len(blocks(model))) for x in cache.layers[block]]
 
     def fill(self, cache: RowCache, chosen: range) -> RowCache:
         """Put the prefix of the chosen blocks into the first columns of a cache."""

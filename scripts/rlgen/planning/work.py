@@ -8,7 +8,7 @@ Shapes: M members, d width, S latents.
 from collections.abc import Callable
 
 from rlgen.activations.disk import BYTES, shard_bytes
-from rlgen.activations.settings import RING, Harvested
+from rlgen.activations.settings import RING, Harvested, read_together
 from rlgen.dictionaries.settings import Recipe
 from rlgen.models.gguf_header import is_gguf
 from rlgen.planning.arithmetic import dictionary_bytes, dictionary_flops, dictionary_moved, hours
@@ -104,7 +104,8 @@ class Estimator(Causes):
         flops = size.forward(tokens, length, kept.layer + 1)
         time = hours(flops, self._dense(kept.precision), 1, moved, self.assumed.disk_gb_s)
         weights = BYTES[kept.precision] * size.parameters
-        return Work(time, tokens, 1, weights, weights + shard)
+        together = len(read_together(kept.shards, kept.shard_rows, mixed_lengths=True)[0])
+        return Work(time, tokens, 1, weights, weights + together * shard)
 
     def _harvest_benchmark_completions(self, cfg: Settings) -> Work:
         size, e = self.size(cfg["tuned"]), self.study.evaluation

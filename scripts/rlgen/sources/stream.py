@@ -140,7 +140,7 @@ def build(
     for source, share in cfg.stream.mix.items():
         sequences += drawn(files[source], round(SPARE * share * rows_of(cfg)), tokenizer, cfg)
     rng = np.random.default_rng(stream_seed(cfg.seed, "mixed-stream", cfg.part))
-    stream = assemble(sequences, pad_id(tokenizer), rng)
+    stream = assemble(sequences, pad_id(tokenizer), rng, mixed_lengths=True)
     return drop_high_norms(stream, reference, cfg.stream.layer, cfg.stream.max_norm_ratio)
 
 

@@ -30,6 +30,7 @@ from transformers import (
 
 from rlgen.files import ArtifactError, first_line
 from rlgen.models.checkpoints import load_tokenizer
+from rlgen.models.passes import Padding
 from rlgen.models.tokens import encode_prompts
 from rlgen.progress import Progress
 from rlgen.seeds import stream_seed
@@ -185,13 +186,15 @@ class TransformersWriter:
         rows = [(place, i) for place in range(len(prompts)) for i in range(sampling.draws)]
         rows.sort(key=lambda row: (len(encoded[row[0]]), *row))
         found: dict[tuple[int, int], Written] = {}
-        progress = Progress("writing", len(rows), "completions")
+        progress, padding = Progress("writing", len(rows), "completions"), Padding("prompts")
         for first in range(0, len(rows), self.rows_per_batch):
             batch = rows[first : first + self.rows_per_batch]
             warp = self._warp(sampling, [(prompts[place], i) for place, i in batch])
             new = self._generate([encoded[place] for place, _ in batch], sampling, warp)
             found |= zip(batch, [self._written(ids, sampling.stop) for ids in new], strict=True)
-            progress.update(len(found))
+            padding.see([len(encoded[place]) for place, _ in batch])
+            progress.update(len(found), padding.note())
+        padding.tell()
         return [[found[place, i % sampling.draws] for i in range(sampling.n)] for place in range(len(prompts))]
 
     def _warp(self, sampling: Sampling, rows: list[tuple[str, int]]) -> LogitsProcessorList:

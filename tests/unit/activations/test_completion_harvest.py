@@ -37,10 +37,12 @@ def models(tiny_model):
     return [tiny_model, relative(tiny_model)]
 
 
-@pytest.fixture(params=[1, 3, 256])
-def harvested(request, models, tokenizer) -> Completions:
+@pytest.fixture(params=[(1, False), (3, False), (256, False), (1, True), (3, True), (256, True)])
+def harvested(request, models, tokenizer, monkeypatch) -> Completions:
+    monkeypatch.setattr("rlgen.models.passes.LEAST", 0)
+    reading = Reading(sequences=request.param[0], mixed_lengths=request.param[1])
     behaviours = [behaviour(REFERENCE_CORRECT, dict.fromkeys(TEXTS, "5 5 5")), behaviour(TUNED_CORRECT, TEXTS)]
-    return harvest_completions(models, tokenizer, SAMPLES, behaviours, LAYER, Reading(sequences=request.param))
+    return harvest_completions(models, tokenizer, SAMPLES, behaviours, LAYER, reading)
 
 
 def test_positions_samples_and_tasks_by_hand(harvested):

@@ -16,11 +16,21 @@ from hypothesis import strategies as st
 from tiny_runs import LAYER, relative
 
 from rlgen.activations import harvest as module
-from rlgen.activations.harvest import HighNorms, harvest, harvest_kept, harvest_shard, harvest_to, publish
-from rlgen.activations.settings import Harvested
+from rlgen.activations import settings as settings_module
+from rlgen.activations import stream as stream_module
+from rlgen.activations.harvest import (
+    HighNorms,
+    harvest,
+    harvest_kept,
+    harvest_rows,
+    harvest_to,
+    publish,
+)
+from rlgen.activations.settings import Harvested, read_together
 from rlgen.activations.shards import Shards
 from rlgen.activations.stream import TokenStream
 from rlgen.files import read_tensors
+from rlgen.models import passes as passes_module
 from rlgen.models import residual
 from rlgen.models.checkpoints import save_checkpoint
 from rlgen.models.residual import residual_stream
@@ -32,7 +42,9 @@ def other_model(tiny_model):
     return relative(tiny_model)
 
 
-def random_stream(seed: int, sequences: int = 7, longest: int = 6, kept: float = 0.6) -> TokenStream:
+def random_stream(
+    seed: int, sequences: int = 7, longest: int = 6, kept: float = 0.6, mixed: bool = False
+) -> TokenStream:
     """Random tokens and rows, at least one row."""
     generator = torch.Generator().manual_seed(seed)
     length_N = torch.randint(1, longest + 1, (sequences,), generator=generator).int()
@@ -40,7 +52,7 @@ def random_stream(seed: int, sequences: int = 7, longest: int = 6, kept: float =
     ids_NT = torch.randint(1, 20, (sequences, longest), generator=generator).int() * inside_NT
     mask_NT = (torch.rand(sequences, longest, generator=generator) < kept) & inside_NT
     mask_NT[0, 0] = True
-    return TokenStream(ids_NT, length_N, mask_NT)
+    return TokenStream(ids_NT, length_N, mask_NT, mixed)
 
 
 def slow_rows(model, stream: TokenStream) -> list[tuple[torch.Tensor, int, int, int]]:
@@ -69,10 +81,10 @@ def assert_rows(shards, expected):
 @pytest.mark.parametrize("shard_rows", [1, 5, 12])
 @pytest.mark.parametrize("batch", [1, 3, 256])
 def test_shards_hold_the_rows_of_the_stream_in_order_whatever_the_batch(tiny_model, monkeypatch, shard_rows, batch):
-    monkeypatch.setattr(module, "SEQUENCES_PER_BATCH", batch)
+    monkeypatch.setattr(stream_module, "SEQUENCES_PER_BATCH", batch)
     stream = random_stream(0)
     rows = stream.rows // shard_rows * shard_rows
-    shards = [harvest_shard(tiny_model, stream, LAYER, index, shard_rows) for index in range(rows // shard_rows)]
+    shards = [harvest_rows(tiny_model, stream, LAYER, first, shard_rows) for first in range(0, rows, shard_rows)]
     assert [len(shard[0]) for shard in shards] == [shard_rows] * (rows // shard_rows)
     assert_rows(shards, slow_rows(tiny_model, stream)[:rows])
 
@@ -80,7 +92,7 @@ def test_shards_hold_the_rows_of_the_stream_in_order_whatever_the_batch(tiny_mod
 @pytest.mark.parametrize(("longest", "sizes"), [(6, [4, 3]), (9, [2, 2, 2, 1]), (30, [1] * 7)])
 def test_a_forward_pass_is_bounded_by_tokens_and_by_sequences(tiny_model, monkeypatch, longest, sizes):
     """At most 4 sequences, and at most 24 tokens were every sequence the longest of the stream."""
-    monkeypatch.setattr(module, "SEQUENCES_PER_BATCH", 4)
+    monkeypatch.setattr(stream_module, "SEQUENCES_PER_BATCH", 4)
     monkeypatch.setattr(residual, "TOKENS_PER_PASS", 24)
     stream, seen = random_stream(1, longest=longest, kept=1), []
     stream = TokenStream(
@@ -95,7 +107,7 @@ def test_a_forward_pass_is_bounded_by_tokens_and_by_sequences(tiny_model, monkey
         return read(model, ids_BT, layer)
 
     monkeypatch.setattr(module, "residual_stream", noted)
-    shard = harvest_shard(tiny_model, stream, LAYER, 0, stream.rows)
+    shard = harvest_rows(tiny_model, stream, LAYER, 0, stream.rows)
     assert [rows for rows, _ in seen] == sizes and all(rows * tokens <= max(24, tokens) for rows, tokens in seen)
     assert_rows([shard], slow_rows(tiny_model, stream))
 
@@ -110,12 +122,84 @@ def test_a_harvest_in_bfloat16_keeps_the_models_own_numbers(tiny_model, tmp_path
     publish(tmp_path / "kept", tmp_path / "published", "base@1", stream, cfg)
     assert contents(tmp_path / "published") == contents(tmp_path / "whole")
     kept_Nd = torch.cat([read_tensors(tmp_path / "whole" / shard_name(i))[0]["activations"] for i in range(2)])
-    expected = torch.cat([harvest_shard(model, stream, LAYER, i, rows // 2)[0] for i in range(2)])
+    expected = torch.cat([harvest_rows(model, stream, LAYER, i * rows // 2, rows // 2)[0] for i in range(2)])
     assert kept_Nd.dtype == torch.bfloat16 and torch.equal(kept_Nd, expected)
     read = Shards.open([tmp_path / "whole"], ["base@1"]).read(range(2)).activations_NMd
     assert torch.equal(read[:, 0], expected.float())
     full = torch.stack([row[0] for row in slow_rows(tiny_model, stream)[:rows]])
     assert (expected.float() - full).norm() < 0.05 * full.norm()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 2**31),
+    shard_rows=st.integers(1, 9),
+    together=st.integers(1, 40),
+    tokens=st.integers(1, 90),
+    least=st.integers(0, 40),
+)
+def test_a_harvest_of_mixed_lengths_is_that_of_one_sequence_at_a_time(
+    tiny_model, seed, shard_rows, together, tokens, least
+):
+    """Whatever shards are read together and however small the passes; with little padding, which is told."""
+    stream = random_stream(seed, sequences=15, longest=30, mixed=True)
+    rows = stream.rows // shard_rows * shard_rows
+    assume(rows)
+    shards, seen = [], []
+    read = residual_stream
+
+    def noted(model, ids_BT, layer):
+        seen.append(ids_BT.shape)
+        return read(model, ids_BT, layer)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings_module, "ROWS_TOGETHER", together)
+        patch.setattr(passes_module, "CPU_TOKENS_PER_PASS", tokens)
+        patch.setattr(passes_module, "LEAST", least)
+        patch.setattr(module, "residual_stream", noted)
+        harvest(tiny_model, stream, LAYER, rows, shard_rows, lambda *shard: shards.append(shard))
+    assert [index for index, *_ in shards] == [*range(rows // shard_rows)]
+    assert {len(h_Nd) for _, h_Nd, *_ in shards} == {shard_rows}
+    assert_rows([shard[1:] for shard in shards], slow_rows(tiny_model, stream)[:rows])
+    assert all(n * width <= tokens or n == 1 for n, width in seen)
+
+
+@pytest.mark.parametrize(
+    ("shards", "rows", "mixed", "expected"),
+    [
+        (5, 8192, True, [range(4), range(4, 5)]),
+        (2, 40000, True, [range(1), range(1, 2)]),
+        (2, 8192, False, [range(1), range(1, 2)]),
+    ],
+)
+def test_small_shards_of_mixed_lengths_are_read_together(shards, rows, mixed, expected):
+    assert read_together(shards, rows, mixed) == expected
+
+
+def test_a_killed_harvest_of_mixed_lengths_ends_with_the_same_bytes(tiny_model, tmp_path, monkeypatch, capsys):
+    """Seven shards, three read together: killed while the fifth is written, and with the second altered since."""
+    monkeypatch.setattr(settings_module, "ROWS_TOGETHER", 15)
+    stream, cfg = random_stream(5, sequences=12, longest=12, mixed=True), settings_of(35, 5)
+    harvest_to(tmp_path / "whole", tiny_model, "base@1", stream, cfg)
+    kept, write = tmp_path / "kept", module.write_shard
+
+    def dies(path, *tensors):
+        if path.name == shard_name(4):
+            raise Killed
+        write(path, *tensors)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_shard", dies)
+        with pytest.raises(Killed):
+            harvest_kept(kept, lambda: tiny_model, "base@1", stream, cfg)
+    (kept / shard_name(1)).write_bytes(b"")
+    before = {index: (kept / shard_name(index)).stat().st_mtime_ns for index in (0, 2, 3)}
+    capsys.readouterr()
+    harvest_kept(kept, lambda: tiny_model, "base@1", stream, cfg)
+    assert before == {index: (kept / shard_name(index)).stat().st_mtime_ns for index in (0, 2, 3)}
+    assert "padding" in capsys.readouterr().err
+    publish(kept, tmp_path / "published", "base@1", stream, cfg)
+    assert contents(tmp_path / "published") == contents(tmp_path / "whole")
 
 
 def test_too_few_rows_are_refused_before_anything_is_written(tiny_model, tmp_path):
@@ -139,7 +223,7 @@ def test_rows_of_two_models_stay_paired(tiny_model, other_model, seed, shard_row
     members = {"base@1": (tiny_model, batch), "rl@5": (other_model, 256)}
     with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
         for state, (model, size) in members.items():
-            patch.setattr(module, "SEQUENCES_PER_BATCH", size)
+            patch.setattr(stream_module, "SEQUENCES_PER_BATCH", size)
             harvest_to(Path(root) / state, model, state, stream, cfg)
         shards = Shards.open([Path(root) / state for state in members], list(members))
         read = shards.read(range(shards.n_shards))
@@ -168,15 +252,15 @@ class Killed(Exception):
 def kept_after(tiny_model, undisturbed, folder: Path, whole: int, monkeypatch) -> None:
     """Run into an end before shard number `whole` is computed."""
     stream, cfg, _ = undisturbed
-    original = module.harvest_shard
+    original = module.harvest_rows
 
-    def dies(model, stream, layer, index, shard_rows):
-        if index == whole:
+    def dies(model, stream, layer, first, rows, read):
+        if first == whole * cfg.shard_rows:
             raise Killed
-        return original(model, stream, layer, index, shard_rows)
+        return original(model, stream, layer, first, rows, read)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "harvest_shard", dies)
+        patch.setattr(module, "harvest_rows", dies)
         with pytest.raises(Killed):
             harvest_kept(folder, lambda: tiny_model, "base@1", stream, cfg)
 
@@ -184,13 +268,13 @@ def kept_after(tiny_model, undisturbed, folder: Path, whole: int, monkeypatch) -
 def finish(tiny_model, undisturbed, folder: Path, output: Path, monkeypatch) -> list[int]:
     """Run to the end; which shards were computed."""
     stream, cfg, expected = undisturbed
-    original, made = module.harvest_shard, []
+    original, made = module.harvest_rows, []
 
-    def noted(model, stream, layer, index, shard_rows):
-        made.append(index)
-        return original(model, stream, layer, index, shard_rows)
+    def noted(model, stream, layer, first, rows, read):
+        made.append(first // cfg.shard_rows)
+        return original(model, stream, layer, first, rows, read)
 
-    monkeypatch.setattr(module, "harvest_shard", noted)
+    monkeypatch.setattr(module, "harvest_rows", noted)
     harvest_kept(folder, lambda: tiny_model, "base@1", stream, cfg)
     publish(folder, output, "base@1", stream, cfg)
     assert contents(output) == expected

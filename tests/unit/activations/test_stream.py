@@ -1,11 +1,13 @@
 """The token stream: which positions are rows, that sequences stay whole, and that a broken file is refused."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlgen.activations import stream as stream_module
@@ -22,6 +24,8 @@ from rlgen.organism.stream import BuildStream, build, document_sequences, sample
 DATA = OrganismData(families=["add", "max", "par"])
 STREAM = OrganismStream(sampled_models=["base"], prompts_per_task=2, rows=40, shard_rows=20, layer=1)
 CFG = BuildStream(salt="tests", seed=0, threads=1, data=DATA, tasks=["add", "max"], max_new_tokens=5, stream=STREAM)
+
+NO_MODEL = SimpleNamespace(device=torch.device("cpu"))
 
 sequences_st = st.lists(
     st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=8).map(
@@ -105,17 +109,27 @@ def test_assemble_shuffles_sequences_and_keeps_each_whole(sequences, seed):
     assert stream.rows == sum(sum(kept) for _, kept in sequences)
 
 
-@settings(deadline=None)
+@pytest.mark.parametrize("mixed_lengths", [False, True])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequences=sequences_st, size=st.integers(1, 7))
-def test_batches_cover_the_stream_in_order_without_needless_padding(sequences, size):
-    stream, seen = stream_of(*sequences), 0
-    for first, ids_BT, mask_BT in stream.batches(size):
-        assert first == seen and 1 <= len(ids_BT) <= size
-        assert ids_BT.shape[1] == int(stream.lengths_N[first : first + size].max())
-        assert torch.equal(ids_BT, stream.token_ids_NT[first : first + size, : ids_BT.shape[1]].long())
-        assert torch.equal(mask_BT, stream.row_mask_NT[first : first + size, : ids_BT.shape[1]])
-        seen += len(ids_BT)
-    assert seen == len(stream.lengths_N)
+def test_passes_cover_the_stream_without_needless_columns(monkeypatch, mixed_lengths, sequences, size):
+    monkeypatch.setattr(stream_module, "SEQUENCES_PER_BATCH", size)
+    stream, seen = replace(stream_of(*sequences), mixed_lengths=mixed_lengths), []
+    for sequences_B, ids_BT in stream.passes(torch.device("cpu")):
+        assert mixed_lengths or 1 <= len(sequences_B) <= size
+        assert ids_BT.shape[1] == int(stream.lengths_N[sequences_B].max())
+        assert torch.equal(ids_BT, stream.token_ids_NT[sequences_B, : ids_BT.shape[1]].long())
+        seen += sequences_B.tolist()
+    assert sorted(seen) == list(range(len(sequences)))
+    chosen_K = torch.arange(0, len(sequences), 2)
+    found = [n for sequences_B, _ in stream.passes(torch.device("cpu"), chosen_K) for n in sequences_B.tolist()]
+    assert sorted(found) == chosen_K.tolist()
+
+
+def test_a_file_says_whether_lengths_are_mixed(tmp_path):
+    for mixed_lengths in (False, True):
+        replace(stream_of(([1, 2], [False, True])), mixed_lengths=mixed_lengths).save(tmp_path / "stream", {})
+        assert TokenStream.load(tmp_path / "stream").mixed_lengths == mixed_lengths
 
 
 @settings(deadline=None)
@@ -139,7 +153,7 @@ def test_norm_filter_by_hand(monkeypatch):
     """
     monkeypatch.setattr(stream_module, "residual_stream", lambda _model, ids_BT, _layer: ids_BT[..., None].float())
     stream = stream_of(([90, 80, 1, 2], [False, False, True, True]), ([70, 3, 30], [False, True, True]))
-    kept = drop_high_norms(stream, None, 1, 10.0)
+    kept = drop_high_norms(stream, NO_MODEL, 1, 10.0)
     assert kept.row_mask_NT.tolist() == [[False, False, True, True], [False, True, False, False]]
     assert torch.equal(kept.token_ids_NT, stream.token_ids_NT) and kept.digest() != stream.digest()
 
@@ -168,7 +182,7 @@ def test_norms_are_read_in_passes_of_bounded_tokens(monkeypatch, most, sizes):
     monkeypatch.setattr(residual, "TOKENS_PER_PASS", most)
     monkeypatch.setattr(stream_module, "residual_stream", model)
     stream = stream_of(*(([10] * (1 + n % 6), [True] * (1 + n % 6)) for n in range(7)))
-    assert drop_high_norms(stream, None, 1, 2.0).rows == stream.rows and seen == sizes
+    assert drop_high_norms(stream, NO_MODEL, 1, 2.0).rows == stream.rows and seen == sizes
 
 
 def test_norms_of_a_bfloat16_model_are_float32(monkeypatch):
@@ -181,7 +195,7 @@ def test_norms_of_a_bfloat16_model_are_float32(monkeypatch):
         "residual_stream",
         lambda _model, ids_BT, _layer: torch.stack([torch.stack([found[int(i)] for i in row]) for row in ids_BT]),
     )
-    assert drop_high_norms(stream_of(([1, 1, 2], [True] * 3)), None, 1, 3.001).row_mask_NT.tolist() == [
+    assert drop_high_norms(stream_of(([1, 1, 2], [True] * 3)), NO_MODEL, 1, 3.001).row_mask_NT.tolist() == [
         [True, True, False]
     ]
 

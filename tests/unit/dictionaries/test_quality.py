@@ -126,9 +126,10 @@ def loss_by_loop(model: ToyModel, replaced: dict[tuple[int, int], torch.Tensor])
     return sum(losses) / len(losses)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("tuples", [False, True])
 @pytest.mark.parametrize("batch", [1, 2, 256])
-def test_loss_with_replaced_rows_matches_a_loop(tuples, batch, monkeypatch):
+def test_loss_with_replaced_rows_matches_a_loop(mixed, tuples, batch, monkeypatch):
     monkeypatch.setattr("rlgen.dictionaries.quality.SEQUENCES_PER_BATCH", batch)
     model = ToyModel(tuples)
     plain = pytest.approx(loss_by_loop(model, {}))
@@ -139,7 +140,7 @@ def test_loss_with_replaced_rows_matches_a_loop(tuples, batch, monkeypatch):
     replacements = [RowReplacement(*torch.tensor(rows).T, values) for values in (values_Rd, mean_1d)]
     by_row, by_mean = dict(zip(rows, values_Rd, strict=True)), dict.fromkeys(rows, mean_1d[0])
     expected = [plain, *(pytest.approx(loss_by_loop(model, values)) for values in (by_row, by_mean))]
-    assert lm_losses(model, 0, IDS_NT, MASK_NT, replacements) == expected
+    assert lm_losses(model, 0, IDS_NT, MASK_NT, replacements, mixed) == expected
     assert not any(block._forward_hooks for block in model.model.layers)
 
 
@@ -161,14 +162,15 @@ def test_replacing_rows_by_themselves_changes_nothing():
     assert same == plain
 
 
-def test_blocks_after_the_layer_see_all_variants_of_a_real_model(tiny_model):
+@pytest.mark.parametrize("mixed", [False, True])
+def test_blocks_after_the_layer_see_all_variants_of_a_real_model(tiny_model, mixed):
     """Against a hook that replaces the block's output in one forward per variant; sequence 1 asks for nothing."""
     ids_NT = torch.randint(3, 20, (4, 6), generator=torch.Generator().manual_seed(0))
     mask_NT = torch.zeros(4, 6, dtype=torch.bool)
     mask_NT[0, 2] = mask_NT[2, 4] = mask_NT[3, 0] = True
     values_Rd = torch.randn(3, 32, generator=torch.Generator().manual_seed(1))
     replace = RowReplacement(*mask_NT.nonzero().T, values_Rd)
-    losses = lm_losses(tiny_model, 1, ids_NT, mask_NT, [replace])
+    losses = lm_losses(tiny_model, 1, ids_NT, mask_NT, [replace], mixed)
     for found, edit in zip(losses, (None, replace), strict=True):
         block = tiny_model.model.layers[1]
         handle = block.register_forward_hook(
@@ -181,8 +183,22 @@ def test_blocks_after_the_layer_see_all_variants_of_a_real_model(tiny_model):
         assert found == pytest.approx(sum(one_by_one) / 3, rel=1e-5)
 
 
-def test_masks_that_ask_for_nothing_or_too_much():
-    assert all(map(math.isnan, lm_losses(ToyModel(), 0, IDS_NT, torch.zeros_like(MASK_NT), [lambda h, _: h])))
+def test_losses_of_mixed_lengths_are_read_with_little_padding(tiny_model, monkeypatch, capsys):
+    """A long sequence and four short ones, each with a row at its last token, which predicts nothing."""
+    monkeypatch.setattr("rlgen.models.passes.LEAST", 0)
+    ids_NT = torch.randint(3, 20, (5, 40), generator=torch.Generator().manual_seed(0))
+    length_N, mask_NT = torch.tensor([5, 40, 5, 5, 4]), torch.zeros(5, 40, dtype=torch.bool)
+    mask_NT[torch.arange(5), length_N - 3] = True
+    sequence_R, position_R = torch.arange(5).repeat(2), torch.cat([length_N - 3, length_N - 1])
+    replace = RowReplacement(sequence_R, position_R, torch.randn(1, 32))
+    found = lm_losses(tiny_model, 1, ids_NT, mask_NT, [replace], mixed_lengths=True)
+    assert "losses: 0.0% of 54 tokens read were padding" in capsys.readouterr().err  # 39 + 3 x 4 + 3
+    assert found == pytest.approx(lm_losses(tiny_model, 1, ids_NT, mask_NT, [replace]), rel=1e-5)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_masks_that_ask_for_nothing_or_too_much(mixed):
+    assert all(map(math.isnan, lm_losses(ToyModel(), 0, IDS_NT, torch.zeros_like(MASK_NT), [lambda h, _: h], mixed)))
     with pytest.raises(ValueError, match="predicts no token"):
         lm_losses(ToyModel(), 0, IDS_NT, torch.ones_like(MASK_NT))
 

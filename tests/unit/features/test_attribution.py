@@ -141,7 +141,7 @@ def test_small_parts_give_what_one_batch_gives(models, monkeypatch, everywhere):
     whole_IF = attribute(Pair(*models, LAYER, everywhere, TEXTS), exchange, doses)
     monkeypatch.setattr(exchange_module, "ROWS_PER_PRODUCT", 2)
     monkeypatch.setattr(logprobs, "POSITIONS", 2)
-    parts_IF = attribute(Pair(*models, LAYER, everywhere, TEXTS, most_sequences=1), exchange, doses)
+    parts_IF = attribute(Pair(*models, LAYER, everywhere, TEXTS, batch_size=1), exchange, doses)
     torch.testing.assert_close(parts_IF, whole_IF, rtol=1e-4, atol=1e-6)
     assert parts_IF[0].eq(0).all() and parts_IF[1:].ne(0).any(1).all()  # a text without tokens has no distance
     alone_IF = attribute(Pair(*models, LAYER, everywhere, TEXTS), exchange, {0: 1.0})

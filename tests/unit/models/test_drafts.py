@@ -1,5 +1,6 @@
 """Completions that start from a draft are those of token-by-token generation, whatever the draft is worth."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,14 +12,18 @@ from rlgen.interventions.edits import FeatureEdits, directions
 from rlgen.models.drafts import Draft
 from rlgen.models.generation import AnswerWatch, Limits, Prompts, generate
 from rlgen.models.hooks import Hook
+from rlgen.models.passes import Padding
 
 TEXTS = ["add 8 | 9 6 5 6 =", "par even | 3 2 =", "max 3 =", "add 1 | 2 3 4 5 = 3 6 0 5 ; 5 . par odd | 1 ="]
 N, ROWS_B = 10, torch.tensor([0, 1, 2, 3, 2, 0])  # samples repeat, as conditions do
 
 
-@pytest.fixture(scope="module")
-def prompts(tiny_model, tokenizer):
-    return Prompts.encode(tokenizer, TEXTS).with_prefix(tiny_model)
+@pytest.fixture(scope="module", params=[None, Padding("drafts")], ids=["whole", "mixed"])
+def prompts(request, tiny_model, tokenizer):
+    """Mixed: prompts, and texts after them, are read in passes of one length each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rlgen.models.passes.LEAST", 0)
+        yield replace(Prompts.encode(tokenizer, TEXTS), mixed=request.param).with_prefix(tiny_model)
 
 
 def edit_of(rows_A: torch.Tensor):

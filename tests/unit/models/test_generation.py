@@ -1,5 +1,6 @@
 """Cached, batched, edited generation equals the slow loop that recomputes everything for every token."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -7,16 +8,38 @@ import torch
 
 from rlgen.models.generation import AnswerWatch, Limits, Prompts, generate
 from rlgen.models.hooks import Hook
+from rlgen.models.passes import Padding
 
 TEXTS = ["add 8 | 9 6 5 6 =", "par even | 3 2 =", "max 3 =", "add 1 | 2 3 4 5 = 3 6 0 5 ; 5 . par odd | 1 ="]
 N, LAYER = 10, 1
 
 
-@pytest.fixture(scope="module", params=["whole", "prefix"])
+@pytest.fixture(scope="module", params=["whole", "prefix", "mixed"])
 def prompts(request, tiny_model, tokenizer):
-    """Prompts run from their first token, and from the model's cache of all tokens but the last."""
+    """Prompts run from their first token, and from the model's cache of all tokens but the last.
+
+    Mixed: each is read in a pass of its own length.
+    """
     encoded = Prompts.encode(tokenizer, TEXTS)
-    return encoded if request.param == "whole" else encoded.with_prefix(tiny_model)
+    if request.param == "mixed":
+        encoded = replace(encoded, mixed=Padding("prompts"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rlgen.models.passes.LEAST", 0)
+        yield encoded if request.param == "whole" else encoded.with_prefix(tiny_model)
+    if request.param == "mixed":
+        assert encoded.mixed.read > 0
+
+
+def test_prompts_of_mixed_lengths_are_read_with_little_padding(tiny_model, tokenizer):
+    """80 prompts of 1 to 80 tokens: whole, half of what is read would be padding."""
+    texts = [" ".join(["3"] * n) for n in range(80)]
+    encoded, padding = Prompts.encode(tokenizer, texts), Padding("prompts")
+    mixed, whole = replace(encoded, mixed=padding).with_prefix(tiny_model), encoded.with_prefix(tiny_model)
+    assert padding.real == sum(range(80)) and padding.share < 0.1
+    seen_B1P1 = encoded.attention_BP[:, None, :-1, None].bool()
+    for found, expected in zip(mixed.prefix, whole.prefix, strict=True):
+        for x, y in zip(found, expected, strict=True):
+            torch.testing.assert_close(x * seen_B1P1, y * seen_B1P1, rtol=1e-4, atol=1e-5)
 
 
 def fast(model, prompts, tokenizer, hook=None, n=N, eos=None, **kwargs):

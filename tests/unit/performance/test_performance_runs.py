@@ -9,13 +9,14 @@ import pytest
 import torch
 
 PERFORMANCE = Path(__file__).parents[2] / "performance"
-MODULES = ("crosscoder_step", "dictionaries_one_harvest", "harvest_rows", "generation_rows")
+MODULES = ("crosscoder_step", "dictionaries_one_harvest", "harvest_rows", "real_width_rows", "generation_rows")
 SMALL = {
     "crosscoder_step": {
         "SIZES": {"M=2, d=8, S=64, B=16, k=4": (2, 8, 64, 16, 4, "<= 2.0", "<= 0.18")},
     },
     "dictionaries_one_harvest": {"D": 32, "S": 64, "B": 128, "K": 4, "STEPS": 2, "REPETITIONS": 1},
     "harvest_rows": {"MODELS": 1, "REPETITIONS": 1},
+    "real_width_rows": {"ROWS": 512, "SHARD_ROWS": 128, "REPETITIONS": 1, "WIDTH": 64, "LAYER": 1, "VOCABULARY": 64},
     "generation_rows": {"LATENTS": 64, "FEATURES": 5, "NEW": 4, "SETS": 2, "SAMPLES": 4, "REPETITIONS": 1},
 }
 
@@ -44,7 +45,7 @@ def small(monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize(("name", "rows"), [*zip(MODULES, (5, 1, 2, 2), strict=True)])
+@pytest.mark.parametrize(("name", "rows"), [*zip(MODULES, (5, 1, 2, 1, 2), strict=True)])
 def test_its_rows_hold_numbers(small, name, rows):
     found = small[name].measurements()
     assert len(found) == rows
