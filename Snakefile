@@ -1,6 +1,7 @@
 # Why does reinforcement learning generalize where supervised fine-tuning forgets?
 #
 #   snakemake figures --cores all              every figure and table of the default study
+#   snakemake site --cores all                 pages of every latent, set and procedure
 #   snakemake figures/fig3.pdf --cores all     one figure and exactly its stale ancestors
 #   snakemake --configfile config/other.yaml   another study, from that file alone
 import os
@@ -39,6 +40,7 @@ if study.variants:
 
 
 include: "rules/figures.smk"
+include: "rules/site.smk"
 
 
 report: "report/workflow.rst"
@@ -52,6 +54,7 @@ if workflow.is_main_process:
 localrules:
     all,
     figures,
+    site,
     copy_page,
 
 
@@ -68,3 +71,8 @@ rule all:
 rule figures:
     input:
         shown("figures"),
+
+
+rule site:
+    input:
+        rules.build_site.output,

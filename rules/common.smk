@@ -225,6 +225,8 @@ def every_artifact():
         *rules.summarise_behaviour.input,
         *rules.summarise_behaviour.output,
         *(expand(rules.measure_truth.output, seed=SEEDS) if study.organism else []),
+        *rules.build_site.input.inspected,
+        *rules.build_site.output,
         *shown(f"{at.results}/figures"),
         *shown("figures"),
     ]

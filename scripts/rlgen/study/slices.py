@@ -258,6 +258,10 @@ def measure_dictionary(study: Study, dictionary: str) -> Slice:
     }
 
 
+def inspect_latents(study: Study, dictionary: str) -> Slice:
+    return {key: value for key, value in measure_dictionary(study, dictionary).items() if key != "alive_firings"}
+
+
 def map_members(study: Study, dictionary: str) -> Slice:
     return _members(study, dictionary) | {
         "threads": study.threads,

@@ -1,0 +1,67 @@
+# Pages of every latent: what they show beyond the study's tables, and the pages themselves (results/<study>/site).
+
+INSPECTED = "<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/inspection"
+INSPECTIONS = [f"inspection/{name}.parquet" for name in ("passages", "density", "neighbours", "lens")]
+
+
+rule inspect_latents:
+    input:
+        dictionary=at.dictionary("{dictionary}", "{recipe}", "{seed}"),
+        shards=lambda w: at.activations(at.members(w.dictionary), w.seed),
+        stream=at.stream("{seed}"),
+        models=lambda w: [path for state in at.members(w.dictionary) for path in at.checkpoint(state, w.seed)],
+    output:
+        passages=f"{INSPECTED}/passages.parquet",
+        density=f"{INSPECTED}/density.parquet",
+        neighbours=f"{INSPECTED}/neighbours.parquet",
+        lens=f"{INSPECTED}/lens.parquet",
+    log:
+        "<logs>/inspect_latents/{dictionary}_{recipe}_seed{seed}.log",
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: study.threads
+    resources:
+        **asks("inspect_latents", gpu=GPU, mem_mb=2000, runtime=30),
+    params:
+        **job("inspect_latents", "dictionaries"),
+    message:
+        "Latents of {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}, for their pages"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+        " --shards $(dirname {input.shards} | uniq) --models $(dirname {input.models} | uniq) --stream {input.stream}"
+        " --passages {output.passages} --density {output.density} --neighbours {output.neighbours} --lens {output.lens}"
+
+
+rule build_site:
+    input:
+        features=[path for name in study.dictionaries for path in at.of_dictionary(name, "features.parquet")],
+        inspected=[path for name in study.dictionaries for path in at.of_dictionary(name, *INSPECTIONS)],
+        scores=rules.summarise_mediation.output.scores if study.procedures else [],
+        sets=rules.summarise_mediation.output.sets if study.procedures else [],
+        joint=[path for name in study.own_procedures() for seed in SEEDS for path in at.joint(name, seed)],
+        effects=EDITED["effects"] if slices.edited_procedures(study) else [],
+        comparisons=EDITED["comparisons"] if slices.edited_procedures(study) else [],
+        claims=rules.judge_claims.output.table if study.claims else [],
+    output:
+        report(
+            directory("<results>/site"),
+            htmlindex="index.html",
+            caption="../report/site.rst",
+            category="Every latent",
+        ),
+    log:
+        "<logs>/build_site.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **asks("build_site", gpu=0, mem_mb=2000, runtime=30),
+    params:
+        **job("build_site", "analysis"),
+        folders=lambda w, input: " ".join(os.path.dirname(path) for path in input.features),
+    message:
+        f"Pages of study {study.study}: every latent, set and procedure"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionaries {params.folders} --scores {input.scores}"
+        " --sets {input.sets} --joint {input.joint} --effects {input.effects} --comparisons {input.comparisons}"
+        " --claims {input.claims} --output {output}"

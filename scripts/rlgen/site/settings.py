@@ -1,0 +1,45 @@
+"""What building the pages obeys."""
+
+from pydantic import Field
+
+from rlgen.interventions.settings import Procedure
+from rlgen.strict import Strict
+
+
+class Shown(Strict):
+    """One trained dictionary on the site."""
+
+    dictionary: str
+    recipe: str
+    seed: int = Field(ge=0)
+    members: list[str] = Field(min_length=2, description="model states, reference first")
+
+    @property
+    def key(self) -> str:
+        """How pages name it: `base-rl/batchtopk/seed3`."""
+        return f"{self.dictionary}/{self.recipe}/seed{self.seed}"
+
+
+class BuildSite(Strict):
+    """The slice that `scripts/site/build_site.py` receives. Lists keep the order of the files that the rule passes."""
+
+    study: str
+    seeds: list[int] = Field(min_length=1)
+    dictionaries: list[Shown]
+    procedures: dict[str, Procedure]
+    leading: str | None = Field(description="the procedure that comes first")
+    edited: list[str] = Field(description="procedures that edit a model")
+
+    def of_procedure(self, procedure: str, seed: int) -> Shown | None:
+        """The dictionary that a procedure reads."""
+        wanted = (self.procedures[procedure].dictionary, self.procedures[procedure].recipe, seed)
+        return next((d for d in self.dictionaries if (d.dictionary, d.recipe, d.seed) == wanted), None)
+
+    def readers(self, shown: Shown) -> list[str]:
+        """Procedures that read a dictionary, the leading one first."""
+        names = [name for name in self.procedures if self.of_procedure(name, shown.seed) == shown]
+        return sorted(names, key=lambda name: name != self.leading)
+
+    def joint(self) -> list[tuple[str, int]]:
+        """Procedures and seeds that rank all tasks at once, in the order of their tables."""
+        return [(name, seed) for name, p in self.procedures.items() if p.joint for seed in self.seeds]
