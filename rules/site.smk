@@ -32,6 +32,68 @@ rule inspect_latents:
         " --passages {output.passages} --density {output.density} --neighbours {output.neighbours} --lens {output.lens}"
 
 
+if study.organism:
+
+    rule edit_alone:
+        input:
+            dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
+            chosen=rules.score_features.output.chosen,
+            completions=lambda w: at.completions_of(w.procedure, w.seed),
+            models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
+            tasks=at.samples(slices.edited_tasks(study)),
+            interventions=at.intervention("{procedure}", "{seed}"),
+        output:
+            alone=at.edited_alone("{procedure}", "{seed}"),
+            texts=at.edited_texts("{procedure}", "{seed}"),
+        log:
+            "<logs>/edit_alone/{procedure}_seed{seed}.log",
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            **asks("edit_alone", gpu=0, mem_mb=2000, runtime=60),
+        params:
+            **job("edit_alone", "training"),
+        message:
+            "Each latent of the set by {wildcards.procedure} alone, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+            " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+            " --tasks {input.tasks} --interventions {input.interventions}"
+            " --alone {output.alone} --texts {output.texts}"
+
+else:
+
+    rule edit_alone_benchmarks:
+        input:
+            dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
+            chosen=rules.score_features.output.chosen,
+            completions=lambda w: at.completions_of(w.procedure, w.seed),
+            models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
+            tasks=at.samples(slices.edited_tasks(study)),
+            docs=at.docs(slices.edited_tasks(study)),
+            interventions=at.intervention("{procedure}", "{seed}"),
+        output:
+            alone=at.edited_alone("{procedure}", "{seed}"),
+            texts=at.edited_texts("{procedure}", "{seed}"),
+        log:
+            "<logs>/edit_alone_benchmarks/{procedure}_seed{seed}.log",
+        conda:
+            "../envs/benchmarks.yaml"
+        threads: study.threads
+        resources:
+            **asks("edit_alone_benchmarks", gpu=GPU, mem_mb=2000, runtime=60),
+        params:
+            **job("edit_alone_benchmarks", "benchmarks"),
+        message:
+            "Each latent of the set by {wildcards.procedure} alone, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+            " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+            " --tasks {input.tasks} --docs {input.docs} --interventions {input.interventions}"
+            " --alone {output.alone} --texts {output.texts}"
+
+
 rule build_site:
     input:
         features=[path for name in study.dictionaries for path in at.of_dictionary(name, "features.parquet")],
@@ -41,6 +103,8 @@ rule build_site:
         joint=[path for name in study.own_procedures() for seed in SEEDS for path in at.joint(name, seed)],
         effects=EDITED["effects"] if slices.edited_procedures(study) else [],
         comparisons=EDITED["comparisons"] if slices.edited_procedures(study) else [],
+        alone=[at.edited_alone(name, seed) for name in slices.edited_procedures(study) for seed in SEEDS],
+        texts=[at.edited_texts(name, seed) for name in slices.edited_procedures(study) for seed in SEEDS],
         claims=rules.judge_claims.output.table if study.claims else [],
     output:
         report(
@@ -64,4 +128,4 @@ rule build_site:
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionaries {params.folders} --scores {input.scores}"
         " --sets {input.sets} --joint {input.joint} --effects {input.effects} --comparisons {input.comparisons}"
-        " --claims {input.claims} --output {output}"
+        " --alone {input.alone} --texts {input.texts} --claims {input.claims} --output {output}"

@@ -15,6 +15,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--effects", required=True, nargs="*", type=Path, help="effects of edits (CSV)")
     parser.add_argument("--comparisons", required=True, nargs="*", type=Path, help="sets against their rivals (CSV)")
+    parser.add_argument("--alone", required=True, nargs="*", type=Path, help="edits by one latent (Parquet), in order")
+    parser.add_argument("--texts", required=True, nargs="*", type=Path, help="completions of edits (Parquet), in order")
     parser.add_argument("--claims", required=True, nargs="*", type=Path, help="verdicts on claims (CSV)")
     parser.add_argument("--output", required=True, type=Path, help="folder to write")
     return parser.parse_args()
@@ -31,7 +33,7 @@ def main() -> None:
 
     sources = Sources(
         args.dictionaries,
-        Files(only(args.scores), only(args.sets), args.joint),
+        Files(only(args.scores), only(args.sets), args.joint, args.alone, args.texts),
         only(args.effects),
         only(args.comparisons),
         only(args.claims),

@@ -54,7 +54,10 @@ def write(
     write_csv(mediation / "sets.csv", pd.DataFrame([whole, *tasks]).assign(note=None))
     write_csv(edits / "effects.csv", effects())
     write_csv(edits / "comparisons.csv", comparisons())
-    files = Files(mediation / "scores.parquet", mediation / "sets.csv", [])
+    write_parquet(edits / "main/seed0.alone.parquet", alone())
+    write_parquet(edits / "main/seed0.texts.parquet", texts())
+    single = [edits / f"main/seed0.{name}.parquet" for name in ("alone", "texts")]
+    files = Files(mediation / "scores.parquet", mediation / "sets.csv", [], single[:1], single[1:])
     return cfg(list(members)), Sources([folder], files, edits / "effects.csv", edits / "comparisons.csv", None)
 
 
@@ -111,15 +114,33 @@ def scores(latents: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def alone() -> pd.DataFrame:
+    """Each latent of the set adds .125 of accuracy on one task and .25 on the other."""
+    row = {"state": "base", "edit": "exchange", "dose": 2.0, "role": "selection", "n": 8, "kl": 0.5}
+    return pd.DataFrame(
+        [
+            row | {"latent": k, "rank": rank, "task": task, "accuracy": 0.5, "accuracy_change": c, "kl_change": -c}
+            for rank, k in enumerate(SET, start=1)
+            for task, c in (("sum", 0.125), ("sort", 0.25))
+        ]
+    )
+
+
+def texts() -> pd.DataFrame:
+    """A prompt that the edit turns from wrong to right, with a hostile completion."""
+    row = {"state": "base", "edit": "exchange", "dose": 2.0, "role": "selection", "task": "sum", "sample": "s"}
+    row |= {"prompt": "1 + 1 =", "answer": "2", "before": HOSTILE, "after": "it is 2"}
+    return pd.DataFrame([row | {"right_before": False, "right_after": True}])
+
+
 def effects() -> pd.DataFrame:
     """One edit that lifts the accuracy from .25 to .75."""
     row = {"procedure": "main", "state": "base", "edit": "exchange", "set_kind": "selected", "form": "own_dose"}
     row |= {"dose": 2.0, "chosen": True, "role": "selection", "half": "test", "subset": "half", "n": 40, "seed": 0}
-    row |= {"change": 0.5, "change_lo": 0.25, "change_hi": 0.625, "wrong_to_right": 20.0, "right_to_wrong": 0.0}
-    metrics = {"accuracy": 0.75, "kl": 0.125}
-    return pd.DataFrame(
-        [row | {"task": t, "metric": m, "value": v} for t in ("ALL", "sum") for m, v in metrics.items()]
-    )
+    row |= {"change_lo": 0.25, "change_hi": 0.625, "wrong_to_right": 20.0, "right_to_wrong": 0.0}
+    metrics = {"accuracy": (0.75, 0.5), "kl": (0.125, -0.25)}
+    read = [(task, name, *values) for task in ("ALL", "sum") for name, values in metrics.items()]
+    return pd.DataFrame([row | dict(zip(["task", "metric", "value", "change"], one, strict=True)) for one in read])
 
 
 def comparisons() -> pd.DataFrame:

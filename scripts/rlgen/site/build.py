@@ -12,7 +12,7 @@ from rlgen.files import canonical_json, read_csv, read_parquet, write_text
 from rlgen.site.assets import copy_assets, render
 from rlgen.site.chunks import LATENTS_PER_CHUNK, chunks
 from rlgen.site.columns import FEATURES, PASSAGES, PEAKS, Column, columns_of
-from rlgen.site.edits import effect_rows, rival_rows
+from rlgen.site.edits import effect_rows, rival_rows, text_rows
 from rlgen.site.evidence import Evidence, Files
 from rlgen.site.numbers import link
 from rlgen.site.settings import BuildSite, Shown
@@ -63,7 +63,7 @@ def _write(cfg: BuildSite, sources: Sources, site: Path) -> None:
     listed = []
     for shown, folder in zip(cfg.dictionaries, sources.dictionaries, strict=True):
         listed.append(_list(cfg, shown, folder, evidence, site))
-        _write_data(listed[-1], evidence.scores_of(cfg, shown), site)
+        _write_data(cfg, listed[-1], evidence, site)
     copy_assets(site)
     catalogue = _catalogue(cfg, listed, evidence, site)
     write_text(site / "data/catalogue.js", f"site.catalogue({canonical_json(catalogue, only_ascii=True)});\n")
@@ -86,8 +86,14 @@ def _write(cfg: BuildSite, sources: Sources, site: Path) -> None:
             links=links,
             effects=effect_rows(effects, name) if edited else [],
             rivals=rival_rows(comparisons, name) if edited else [],
+            texts=[(link(path, site), text_rows(evidence.texts[job])) for job, path in _own(cfg, name, evidence)],
         )
         write_text(site / f"procedure-{name}.html", page)
+
+
+def _own(cfg: BuildSite, procedure: str, evidence: Evidence) -> list[tuple[tuple[str, int], Path]]:
+    """The tables of texts of one procedure, a job and a file per seed."""
+    return [(job, path) for job, path in zip(cfg.edits(), evidence.files.texts, strict=True) if job[0] == procedure]
 
 
 def _list(cfg: BuildSite, shown: Shown, folder: Path, evidence: Evidence, site: Path) -> Listed:
@@ -105,7 +111,7 @@ def _peaks(passages: pd.DataFrame) -> dict[int, str]:
     return {latent: " ".join(token for token, _ in counts.most_common(PEAKS)) for latent, counts in found.items()}
 
 
-def _write_data(listed: Listed, scores: pd.DataFrame, site: Path) -> None:
+def _write_data(cfg: BuildSite, listed: Listed, evidence: Evidence, site: Path) -> None:
     """The table of one dictionary, and its latents in chunks, as calls that hand their data to the page."""
     key, folder = canonical_json(listed.shown.key), site / "data" / listed.shown.key
     table = {
@@ -113,7 +119,8 @@ def _write_data(listed: Listed, scores: pd.DataFrame, site: Path) -> None:
         "values": {column.key: column.values for column in listed.columns},
     }
     write_text(folder / "table.js", f"site.table({key},{canonical_json(table, only_ascii=True)});\n")
-    for number, entries in chunks(listed.folder, listed.features, scores):
+    scores, edits = evidence.scores_of(cfg, listed.shown), evidence.alone_of(cfg, listed.shown)
+    for number, entries in chunks(listed.folder, listed.features, scores, edits):
         text = f"site.chunk({key},{number},{canonical_json(entries, only_ascii=True)});\n"
         write_text(folder / f"chunk{number:04d}.js", text)
 

@@ -35,15 +35,19 @@ class ByLatent:
         return found
 
 
-def chunks(folder: Path, features: pd.DataFrame, scores: pd.DataFrame) -> Iterator[tuple[int, dict[str, dict]]]:
+def chunks(
+    folder: Path, features: pd.DataFrame, scores: pd.DataFrame, alone: dict[str, pd.DataFrame]
+) -> Iterator[tuple[int, dict[str, dict]]]:
     """(number of the chunk, latent as text -> what its page shows) of one dictionary.
 
-    `features`: its latents in order; `scores`: theirs on critical samples.
+    `features`: its latents in order; `scores`: theirs on critical samples; `alone`: procedure -> edits by one
+    latent each.
     """
     norms = features[[name for name in features if name.startswith("decoder_norm_")]].to_numpy()
     latents = len(features)
     tables = {name: ByLatent(folder / f"inspection/{name}.parquet") for name in INSPECTED}
     scores = scores.sort_values(["latent", "procedure", "score_name"], kind="stable")
+    of_edits = _alone(alone)
     scored = scores["latent"].to_numpy(dtype=int)
     for number, first in enumerate(range(0, latents, LATENTS_PER_CHUNK)):
         end = min(first + LATENTS_PER_CHUNK, latents)
@@ -59,6 +63,7 @@ def chunks(folder: Path, features: pd.DataFrame, scores: pd.DataFrame) -> Iterat
                     "neighbours": _neighbours(rows["neighbours"].get(latent, ())),
                     "lens": _lens(rows["lens"].get(latent, ())),
                     "norms": shorts(norms[latent]),
+                    "alone": of_edits.get(latent, []),
                     "scores": of_scores.get(latent, []),
                 }
                 for latent in range(first, end)
@@ -88,6 +93,16 @@ def _lens(rows: list[dict]) -> dict[str, dict[str, list]]:
         found.setdefault(row["of"], {"promoted": [], "suppressed": []})[row["side"]].append(
             [row["token"], short(row["logit"])]
         )
+    return found
+
+
+def _alone(tables: dict[str, pd.DataFrame]) -> dict[int, list]:
+    """Latent -> [procedure, state, edit, dose, task, prompts, accuracy, its change, KL, its change] of its edits."""
+    found: dict[int, list] = defaultdict(list)
+    columns = ["latent", "state", "edit", "dose", "task", "n", "accuracy", "accuracy_change", "kl", "kl_change"]
+    for procedure, table in tables.items():
+        for latent, state, edit, dose, task, n, *values in table[columns].itertuples(index=False):
+            found[int(latent)].append([procedure, state, edit, float(dose), task, int(n), *shorts(values)])
     return found
 
 

@@ -67,6 +67,7 @@ def columns_of(
     for m, member in enumerate(shown.members if len(shown.members) > 2 else ()):
         says = f"{member}'s share of the decoder norm (L1)"
         found.append(Column(f"mas_l1_{m}", f"MAS {member}", says, own, shorts(features[f"mas_l1_{m}"])))
+    found += _alone(cfg, shown, len(latents), evidence, site)
     return found + _selectors(cfg, shown, len(latents), evidence, site)
 
 
@@ -77,10 +78,10 @@ def _selectors(cfg: BuildSite, shown: Shown, latents: int, evidence: Evidence, s
         ranking = evidence.ranking_of(procedure, shown.seed)
         if ranking is not None:
             path = evidence.files.joint[cfg.joint().index((procedure, shown.seed))]
-            title = f"{procedure}: {cfg.procedures[procedure].score}"
+            title = f"{procedure}: joint rank"
             says = f"rank over all selection tasks together, by {procedure}: 1 is kept longest"
             values = _spread(ranking, "score", latents)
-            found.append(Column(title.replace(" ", ""), title, says, link(path, site), values))
+            found.append(Column(f"{procedure}:joint", title, says, link(path, site), values))
         # A task without critical samples scores nothing, and the set's own mean leaves it out, too.
         asked = scores["task"].isin(evidence.tasks_with_samples(procedure, shown.seed))
         own = scores[(scores["procedure"] == procedure) & asked]
@@ -89,7 +90,28 @@ def _selectors(cfg: BuildSite, shown: Shown, latents: int, evidence: Evidence, s
             title = f"{procedure}: {name}"
             says = f"mean over selection tasks of the latent's share of the score '{name}', critical samples"
             values = _spread(mean, "score_share", latents)
-            found.append(Column(title.replace(" ", ""), title, says, link(evidence.files.scores, site), values))
+            found.append(Column(f"{procedure}:{name}", title, says, link(evidence.files.scores, site), values))
+    return found
+
+
+def _alone(cfg: BuildSite, shown: Shown, latents: int, evidence: Evidence, site: Path) -> list[Column]:
+    """What real edits by one latent do, in the first state and edit that a procedure lists; latents of sets alone."""
+    found, measures = [], {"accuracy_change": "accuracy", "kl_change": "KL"}
+    for procedure in cfg.readers(shown):
+        table = evidence.alone.get((procedure, shown.seed))
+        if table is None or table.empty:
+            continue
+        path = evidence.files.alone[cfg.edits().index((procedure, shown.seed))]
+        state, edit = table[["state", "edit"]].iloc[0]
+        rows = table[(table["state"] == state) & (table["edit"] == edit) & (table["role"] == "selection")]
+        for column, name in measures.items():
+            mean = rows.groupby("latent", as_index=False)[column].mean()
+            title = f"{procedure}: alone, {name}"
+            says = (
+                f"change of {name} by the edit '{edit}' of {state} through this latent alone, mean over selection tasks"
+            )
+            key = f"{procedure}:alone-{name}"
+            found.append(Column(key, title, says, link(path, site), _spread(mean, column, latents)))
     return found
 
 

@@ -17,17 +17,23 @@ def effect_rows(effects: pd.DataFrame, procedure: str) -> list[dict]:
     """The set at its chosen dose on the test half: a row per seed, state, edit and task, means over a role's first."""
     where = (effects["procedure"] == procedure) & (effects["set_kind"] == "selected") & effects["chosen"].astype(bool)
     rows = effects[where & (effects["half"] == "test") & (effects["subset"] == "half")]
-    kl = rows[rows["metric"] == "kl"].set_index(["seed", "state", "edit", "role", "task"])["value"].to_dict()
-    rows = rows[rows["metric"] == "accuracy"]
-    rows = rows.assign(
-        before=rows["value"] - rows["change"],
-        title=rows["role"].map(ROLE_TITLES),
-        mean=rows["task"] == ROLE_MEAN,
-        kl=[kl.get(key) for key in rows[["seed", "state", "edit", "role", "task"]].itertuples(index=False, name=None)],
-    )
+    rows = rows.assign(before=rows["value"] - rows["change"])
+    keys = ["seed", "state", "edit", "role", "task"]
+    kl = rows[rows["metric"] == "kl"].set_index(keys)[["before", "value"]].add_prefix("kl_")
+    rows = rows[rows["metric"] == "accuracy"].join(kl, on=keys)
+    rows = rows.assign(title=rows["role"].map(ROLE_TITLES), mean=rows["task"] == ROLE_MEAN)
     order = ["seed", "state", "edit", "role", "mean", "task"]
     ascending = [True, True, True, True, False, True]
     return rows.sort_values(order, ascending=ascending, kind="stable").to_dict("records")
+
+
+def text_rows(texts: pd.DataFrame) -> list[dict]:
+    """Groups of completions of one seed: state, edit, dose, role, task, and the rows, in their order."""
+    keys = ["state", "edit", "dose", "role", "task"]
+    return [
+        dict(zip(keys, names, strict=True)) | {"title": ROLE_TITLES[names[3]], "rows": rows.to_dict("records")}
+        for names, rows in texts.groupby(keys, sort=False)
+    ]
 
 
 def rival_rows(comparisons: pd.DataFrame, procedure: str) -> list[dict]:

@@ -12,6 +12,10 @@ from rlgen.tables import ROLE_MEAN
 
 SCORE_COLUMNS = ["procedure", "seed", "task", "latent", "score_name", "score", "kept", "score_share", "population"]
 SET_COLUMNS = ["procedure", "seed", "task", "size", "critical", "carried_share", "latents", "note"]
+ALONE_COLUMNS = ["state", "edit", "dose", "latent", "rank", "role", "task", "n"]
+ALONE_COLUMNS += ["accuracy", "accuracy_change", "kl", "kl_change"]
+TEXT_COLUMNS = ["state", "edit", "dose", "role", "task", "sample", "prompt", "answer", "before", "after"]
+TEXT_COLUMNS += ["right_before", "right_after"]
 CRITICAL = "critical"  # the population of samples that chooses
 
 
@@ -22,6 +26,8 @@ class Files:
     scores: Path | None
     sets: Path | None
     joint: list[Path]  # rankings over all tasks, in the order of `BuildSite.joint`
+    alone: list[Path]  # edits by single latents, in the order of `BuildSite.edits`
+    texts: list[Path]  # completions before and after edits, in the same order
 
 
 @dataclass
@@ -32,6 +38,8 @@ class Evidence:
     scores: pd.DataFrame
     sets: pd.DataFrame
     joint: dict[tuple[str, int], pd.DataFrame]
+    alone: dict[tuple[str, int], pd.DataFrame]
+    texts: dict[tuple[str, int], pd.DataFrame]
 
     @classmethod
     def read(cls, cfg: BuildSite, files: Files) -> "Evidence":
@@ -44,12 +52,19 @@ class Evidence:
             pd.DataFrame(columns=SCORE_COLUMNS) if scores is None else scores[scores["population"] == CRITICAL],
             pd.DataFrame(columns=SET_COLUMNS) if sets is None else sets,
             dict(zip(cfg.joint(), rankings, strict=True)),
+            _by_job(cfg, files.alone, ALONE_COLUMNS),
+            _by_job(cfg, files.texts, TEXT_COLUMNS),
         )
 
     def scores_of(self, cfg: BuildSite, shown: Shown) -> pd.DataFrame:
         """Scores on critical samples by all procedures that read a dictionary."""
         table = self.scores
         return table[(table["seed"] == shown.seed) & table["procedure"].isin(cfg.readers(shown))]
+
+    def alone_of(self, cfg: BuildSite, shown: Shown) -> dict[str, pd.DataFrame]:
+        """Procedure that reads a dictionary -> its edits by single latents."""
+        jobs = {name: (name, shown.seed) for name in cfg.readers(shown)}
+        return {name: self.alone[job] for name, job in jobs.items() if job in self.alone}
 
     def ranking_of(self, procedure: str, seed: int) -> pd.DataFrame | None:
         """latent and score of a ranking over all tasks, on critical samples; None where tasks score apart."""
@@ -71,6 +86,11 @@ class Evidence:
         table = self.sets
         found = table[(table["procedure"] == procedure) & (table["seed"] == seed) & (table["task"] == ROLE_MEAN)]
         return None if found.empty else found.iloc[0]
+
+
+def _by_job(cfg: BuildSite, files: list[Path], columns: list[str]) -> dict[tuple[str, int], pd.DataFrame]:
+    tables = [_with(read_parquet(path), columns, path) for path in files]
+    return dict(zip(cfg.edits(), tables, strict=True))
 
 
 def _with(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:

@@ -40,6 +40,10 @@ class BuildSite(Strict):
         names = [name for name in self.procedures if self.of_procedure(name, shown.seed) == shown]
         return sorted(names, key=lambda name: name != self.leading)
 
+    def edits(self) -> list[tuple[str, int]]:
+        """Procedures and seeds that edit a model, in the order of their tables."""
+        return [(name, seed) for name in self.edited for seed in self.seeds]
+
     def joint(self) -> list[tuple[str, int]]:
         """Procedures and seeds that rank all tasks at once, in the order of their tables."""
         return [(name, seed) for name, p in self.procedures.items() if p.joint for seed in self.seeds]

@@ -222,6 +222,14 @@ class Paths:
         """What is known of the controls of each edit: how many random sets, how alike, what was refused and why."""
         return f"{self.results}/interventions/{procedure}/seed{seed}.controls.csv"
 
+    def edited_alone(self, procedure: str, seed: int | str) -> str:
+        """What each latent of a procedure's set does alone."""
+        return f"{self.results}/interventions/{procedure}/seed{seed}.alone.parquet"
+
+    def edited_texts(self, procedure: str, seed: int | str) -> str:
+        """What edited models write, beside what they wrote before."""
+        return f"{self.results}/interventions/{procedure}/seed{seed}.texts.parquet"
+
     def steering(self, seed: int | str) -> str:
         """Answers of unedited models, and under edits without a dictionary."""
         return f"{self.results}/interventions/steering/seed{seed}.parquet"

@@ -394,6 +394,9 @@ def steer_benchmarks(study: Study, seed: str) -> Slice:
     return steer(study, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
 
 
+edit_alone, edit_alone_benchmarks = intervene, intervene_benchmarks
+
+
 def measure_recovery(study: Study, seed: str) -> Slice:
     return {
         "seed": int(seed),

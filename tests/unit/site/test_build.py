@@ -47,7 +47,9 @@ def test_the_table_holds_every_latent_with_its_numbers(results):
     table = data(results, "table.js")
     keys = [column["key"] for column in table["columns"]]
     assert keys[:6] == ["latent", "fires", "alive", "sets", "frequency", "nrn_l1"]
-    assert keys[-1] == "main:contribution" and table["values"]["main:contribution"][5] == 0.01
+    assert keys[-3:] == ["main:alone-accuracy", "main:alone-KL", "main:contribution"]
+    assert table["values"]["main:alone-KL"][70] == -0.1875 and table["values"]["main:alone-KL"][71] is None
+    assert table["values"]["main:contribution"][5] == 0.01
     assert table["values"]["latent"] == list(range(130)) and table["values"]["alive"][:3] == [True, False, True]
     assert table["values"]["nrn_l1"][65] == 0.5 and table["values"]["cosine"][1] is None
     assert table["values"]["sets"][5] == "main" and table["values"]["fires"][1] == ""
@@ -65,6 +67,9 @@ def test_chunks_hold_every_latent_once(results):
         "tokens": 0, "values": [None, 0.0, 1.5, 0.25],
     }  # fmt: skip
     assert entry["scores"] == [["main", "contribution", task, 0.25, 0.01, True] for task in ("sum", "sort")]
+    edit = ["main", "base", "exchange", 2.0]
+    assert entry["alone"] == [[*edit, "sum", 8, 0.5, 0.125, 0.5, -0.125], [*edit, "sort", 8, 0.5, 0.25, 0.5, -0.25]]
+    assert data(results, "chunk0001.js")["71"]["alone"] == []
     assert entry["neighbours"] == {"decoder": [[72, 0.5]], "firing": [[72, 0.5]]}
     dead = data(results, "chunk0000.js")["1"]
     assert (dead["passages"], dead["density"], dead["lens"]) == ([], None, {})
@@ -86,8 +91,18 @@ def test_plain_pages_hold_sets_effects_and_rivals(results):
     for latent in SET:
         link = f'<a href="latent.html#{KEY}/{latent}">{latent}</a>'
         assert link in index and link in page
-    assert ">0.250</td><td>0.750</td><td>+0.500 [+0.250, +0.625]</td><td>20</td><td>0</td><td>0.125</td>" in page
+    assert (
+        ">0.250</td><td>0.750</td><td>+0.500 [+0.250, +0.625]</td><td>20</td><td>0</td><td>0.375</td><td>0.125</td>"
+        in page
+    )
     assert "<td>random</td><td>each at its own dose</td><td>20</td>" in page and "+0.300 [+0.200, +0.400]" in page
+
+
+def test_texts_stand_side_by_side_with_what_was_right(results):
+    page = (results / "site/procedure-main.html").read_text()
+    cells = re.findall(r"<td>(.*?)</td>", page[page.index('id="texts"') :])[:6]
+    escaped = "&lt;script&gt;document.title=&#39;run&#39;&lt;/script&gt;"
+    assert cells == ["1 + 1 =", "2", "✗", escaped, "✓", "it is 2"]
 
 
 def test_nothing_comes_from_a_network(results):
@@ -102,9 +117,9 @@ def test_effects_are_those_of_the_chosen_dose_on_the_test_half():
     others = [("chosen", False), ("half", "discovery"), ("subset", "critical"), ("set_kind", "random")]
     noise = [table.assign(**{key: value}) for key, value in [*others, ("procedure", "x")]]
     rows = effect_rows(pd.concat([table, *(part.assign(value=0.0) for part in noise)]), "main")
-    assert [(r["task"], r["mean"], r["before"], r["value"], r["kl"]) for r in rows] == [
-        ("ALL", True, 0.25, 0.75, 0.125),
-        ("sum", False, 0.25, 0.75, 0.125),
+    assert [(r["task"], r["mean"], r["before"], r["value"], r["kl_before"], r["kl_value"]) for r in rows] == [
+        ("ALL", True, 0.25, 0.75, 0.375, 0.125),
+        ("sum", False, 0.25, 0.75, 0.375, 0.125),
     ]
 
 
@@ -123,7 +138,7 @@ def test_a_broken_table_is_named_and_the_old_site_is_gone(results, name):
 def test_a_study_without_procedures_has_its_latents(tmp_path):
     _, sources = site_tables.write(tmp_path / "r")
     whole = site_tables.cfg(list(MEMBERS)).model_dump() | {"procedures": {}, "leading": None, "edited": []}
-    files = sources.evidence.__class__(None, None, [])
+    files = sources.evidence.__class__(None, None, [], [], [])
     bare = sources.__class__(sources.dictionaries, files, None, None, None)
     build(BuildSite.model_validate(whole), bare, tmp_path / "r/site")
     assert sorted(path.name for path in (tmp_path / "r/site").glob("*.html")) == ["index.html", "latent.html"]

@@ -48,6 +48,7 @@ OF_SCRIPT = {rule.slice: rule.script for rule in all_rules()}  # settings -> the
 OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()} - {"fig9_sensitivity", "table5_sensitivity"}
 VARIED = load(ROOT / "config/sensitivity.yaml")
 OF_VARIANTS = {rule.slice for rule in rules_of("config/sensitivity.yaml").values()} - OF_ORGANISM
+EDITED_PAGES = ("fig5", "fig6", "fig7", "fig8", "table2")  # that hold the settings of procedures
 NO_VARIANTS = dict.fromkeys(["fig9", "table5"], "no variants are listed")
 
 
@@ -96,13 +97,13 @@ def changed(path: str, value: object):
     ("path", "value", "stale"),
     [
         ("features.top", 40, {"measure_dynamics", "fig4", "judge_claims"}),
-        ("features.contexts", 3, {"measure_dictionary"}),
-        ("interventions.random_sets", 30, {"intervene"}),
+        ("features.contexts", 3, {"measure_dictionary", "inspect_latents"}),
+        ("interventions.random_sets", 30, {"intervene", "edit_alone"}),
         ("recipes.l1.steps", 40, {"train_dictionary"}),
         ("models.rl.prompts", 640, {"train_grpo"}),
-        ("procedures.forgetting.cut_share", 0.5, {"score_features", "fig5", "fig6", "fig7", "fig8", "table2"}),
-        ("procedures.elimination.gate_penalty", 0.1, {"choose_together", "fig5", "fig6", "fig7", "fig8", "table2"}),
-        ("procedures.elimination.cut_count", 8, {"choose_together", "fig5", "fig6", "fig7", "fig8", "table2"}),
+        ("procedures.forgetting.cut_share", 0.5, {"score_features", "build_site", *EDITED_PAGES}),
+        ("procedures.elimination.gate_penalty", 0.1, {"choose_together", "build_site", *EDITED_PAGES}),
+        ("procedures.elimination.cut_count", 8, {"choose_together", "build_site", *EDITED_PAGES}),
         (
             "interventions.bootstrap",
             500,

@@ -20,13 +20,12 @@ function list(key, table) {
   return kept ? kept.split(" ").map(Number) : table.values.latent.filter((_, i) => table.values.alive[i]);
 }
 
-function passage({ peak, tokens, values, sequence, position }) {
-  const top = Math.max(...values.map((value) => value ?? 0), 1e-9);
+function passage({ peak, tokens, values, sequence, position }, largest) {
   const text = make("span", { class: "text" });
   tokens.forEach((token, i) => {
-    const value = values[i] ?? 0;
-    const span = make("span", { class: i === peak ? "token peak" : "token", title: `${shown(values[i])}` }, visible(token));
-    if (value > 0) span.style.background = `rgba(0, 114, 178, ${(0.12 + 0.48 * (value / top)).toFixed(3)})`;
+    const value = values[i] ?? 0, kind = values[i] === null ? " norow" : i === peak ? " peak" : "";
+    const span = make("span", { class: `token${kind}`, title: values[i] === null ? "not read" : shown(values[i]) }, visible(token));
+    if (value > 0) span.style.background = `rgba(0, 114, 178, ${(0.1 + 0.5 * Math.min(1, value / largest)).toFixed(3)})`;
     text.append(span);
   });
   const label = make("span", { class: "value", title: `sequence ${sequence}, token ${position}` }, shown(values[peak]));
@@ -37,27 +36,22 @@ function passage({ peak, tokens, values, sequence, position }) {
 }
 
 function passages(entry, members, folder) {
-  const parts = [];
-  const groups = Map.groupBy
-    ? Map.groupBy(entry.passages, (p) => `${p.code}\n${p.band}`)
-    : entry.passages.reduce((map, p) => map.set(`${p.code}\n${p.band}`, [...(map.get(`${p.code}\n${p.band}`) ?? []), p]), new Map());
-  for (const member of members) {
-    const own = groups.get(`${member}\ntop`);
-    if (own) parts.push(make("h3", {}, `Strongest by ${member}`), ...own.map(passage));
-  }
+  const largest = Math.max(...entry.passages.map(({ peak, values }) => values[peak]));
+  const of = (code, band) => entry.passages.filter((one) => one.code === code && one.band === band);
+  const group = (title, found) => found.length && make("div", {}, make("h3", {}, title), ...found.map((one) => passage(one, largest)));
   const total = entry.density?.counts.reduce((a, b) => a + b, 0);
-  for (const [band, lo, hi] of [["50-100 %", 10, 20], ["25-50 %", 5, 10], ["0-25 %", 0, 5]]) {
-    const own = groups.get(`joint\n${band}`);
-    if (!own) continue;
-    const inside = entry.density.counts.slice(lo, hi).reduce((a, b) => a + b, 0);
-    const share = `${((100 * inside) / total).toFixed(0)} % of its firings`;
-    parts.push(make("h3", {}, `A sample at ${band} of the largest activation (${share})`), ...own.map(passage));
-  }
-  if (!parts.length) parts.push(make("p", {}, "It fires on no held-out token."));
+  const share = (lo, hi) => `${((100 * entry.density.counts.slice(lo, hi).reduce((a, b) => a + b, 0)) / total).toFixed(0)} %`;
+  const strongest = members.map((member) => group(`Strongest by ${member}`, of(member, "top"))).filter((part) => part);
+  // Bins of the density: 20 equal ones up to the largest activation.
+  const weaker = [["50-100 %", 10, 20], ["25-50 %", 5, 10], ["0-25 %", 0, 5]]
+    .map(([band, lo, hi]) => [of("joint", band), band, lo, hi])
+    .map(([found, band, lo, hi]) => found.length && group(`A sample at ${band} of the largest activation: ${share(lo, hi)} of its firings`, found))
+    .filter((part) => part);
   const from = make("a", { href: `${folder}/inspection/passages.parquet` }, "passages.parquet");
   return make("section", { id: "passages" }, make("h2", {}, "Texts it fires on"),
-    make("p", { class: "note" }, "Left: activation at the peak, which is underlined. The darker a token, the stronger the latent there; click a token for its value. ", from),
-    ...parts);
+    make("p", { class: "note" }, "Left: activation at the peak, which is underlined. The darker a token, the stronger the latent there; grey tokens were not read. Click a token for its value. ", from),
+    entry.passages.length ? null : make("p", {}, "It fires on no held-out token."),
+    make("div", { class: "pair" }, ...strongest, ...weaker));
 }
 
 function numbers(table, latent) {
@@ -75,7 +69,7 @@ function lens(entry, members, folder) {
     for (const side of ["promoted", "suppressed"]) {
       const tokens = found[side].map(([token, logit]) =>
         make("li", {}, make("span", { class: "token" }, visible(token)), make("span", { class: "logit" }, ` ${logit > 0 ? "+" : ""}${logit.toFixed(1)}`)));
-      parts.push(make("div", {}, `${side}: `, make("ol", { class: "lens" }, ...tokens)));
+      parts.push(make("div", { class: "side" }, make("span", {}, side), make("ol", { class: "lens" }, ...tokens)));
     }
   }
   if (!parts.length) return null;
@@ -101,16 +95,52 @@ function decoders(found, entry) {
   return make("section", { id: "decoders" }, ...parts);
 }
 
+// A table with a row per group and a column per task; cells are [text, whether it is set in bold].
+function byTask(head, groups, tasks) {
+  const rows = [...groups].map(([name, cells]) => make("tr", {},
+    ...name.split("\n").map((word) => make("td", {}, word)),
+    ...tasks.map((task) => {
+      const [text, bold] = cells[task] ?? ["–", false];
+      return make("td", bold ? { class: "kept" } : {}, text);
+    })));
+  return make("div", { class: "wide" }, make("table", {},
+    make("thead", {}, make("tr", {}, ...[...head, ...tasks].map((word) => make("th", {}, word)))), make("tbody", {}, ...rows)));
+}
+
+function grouped(rows, name, cell) {
+  const groups = new Map();
+  for (const row of rows) {
+    if (!groups.has(name(row))) groups.set(name(row), {});
+    Object.assign(groups.get(name(row)), cell(row));
+  }
+  return groups;
+}
+
+const signed = (value) => (value > 0 ? "+" : "") + shown(value);
+const sourceOf = (table, ending) => table.columns.map(({ source }) => source).find((source) => source.endsWith(ending));
+
+function alone(entry, table) {
+  if (!entry.alone.length) return null;
+  const tasks = [...new Set(entry.alone.map((row) => row[4]))], prompts = entry.alone[0][5];
+  const rows = (title, cell) => grouped(entry.alone, ([procedure, state, edit, dose]) => [procedure, state, `${edit}, dose ${dose}`, title].join("\n"), cell);
+  const groups = [
+    ...rows("accuracy", (row) => ({ [row[4]]: [`${shown(row[6])} (${signed(row[7])})`, false] })),
+    ...rows("KL", (row) => ({ [row[4]]: [`${shown(row[8])} (${signed(row[9])})`, false] })),
+  ];
+  return make("section", { id: "alone" }, make("h2", {}, "What editing it alone does"),
+    make("p", { class: "note" }, `Real edits through this latent alone, at the dose of its whole set, on the first ${prompts} test prompts of each task; in brackets the change against the unedited model. KL: distance from the model that the edit aims at, nats per token. `,
+      make("a", { href: sourceOf(table, ".alone.parquet") }, "table")),
+    byTask(["procedure", "model", "edit", "of"], groups, tasks));
+}
+
 function scores(entry, table) {
   if (!entry.scores.length) return null;
-  const head = ["procedure", "score", "task", "value", "share", "in the task's list"];
-  const rows = entry.scores.map(([procedure, name, task, value, share, kept]) =>
-    make("tr", kept ? { class: "kept" } : {}, ...[procedure, name, task, shown(value), shown(share), kept ? "yes" : ""].map((cell) => make("td", {}, cell))));
-  const from = table.columns.map(({ source }) => source).find((source) => source.endsWith("scores.parquet"));
+  const tasks = [...new Set(entry.scores.map((row) => row[2]))];
+  const groups = grouped(entry.scores, ([procedure, name]) => `${procedure}\n${name}`, (row) => ({ [row[2]]: [shown(row[3]), row[5]] }));
   return make("section", { id: "scores" }, make("h2", {}, "Scores on critical samples"),
-    make("p", { class: "note" }, "Share: of the sum of positive scores, or of the models' mean difference. 'attribution' is an estimate, from gradients, of how much exchanging the latent alone takes from the KL between the models; it is no edit that was run. ",
-      make("a", { href: from }, "scores.parquet")),
-    make("div", { class: "wide" }, make("table", {}, make("thead", {}, make("tr", {}, ...head.map((word) => make("th", {}, word)))), make("tbody", {}, ...rows))));
+    make("p", { class: "note" }, "Bold: in the task's own list. 'attribution' is an estimate, from gradients, of how much exchanging the latent alone takes from the KL between the models; it is no edit that was run. ",
+      make("a", { href: sourceOf(table, "scores.parquet") }, "scores.parquet")),
+    byTask(["procedure", "score"], groups, tasks));
 }
 
 function neighbours(entry, key, table, folder) {
@@ -155,6 +185,7 @@ async function show() {
     passages(entry, found.members, found.folder),
     make("div", { class: "grid" }, ...[numbers(table, latent), decoders(found, entry), neighbours(entry, key, table, found.folder)].filter((part) => part)),
     lens(entry, found.members, found.folder),
+    alone(entry, table),
     scores(entry, table),
   ].filter((part) => part));
   performance.mark("shown");

@@ -45,7 +45,7 @@ function make(name, attributes, ...children) {
     name,
   );
   for (const [key, value] of Object.entries(attributes ?? {})) element.setAttribute(key, value);
-  element.append(...children.filter((child) => child !== null && child !== undefined));
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== 0));
   return element;
 }
 
