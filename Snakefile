@@ -55,6 +55,7 @@ localrules:
     all,
     figures,
     site,
+    neuronpedia,
     copy_page,
 
 
@@ -76,3 +77,14 @@ rule figures:
 rule site:
     input:
         rules.build_site.output,
+
+
+rule neuronpedia:
+    input:
+        [
+            path
+            for name in study.dictionaries
+            for path in expand(
+                rules.export_neuronpedia.output, dictionary=name, recipe=study.own_recipes(name), seed=SEEDS
+            )
+        ],

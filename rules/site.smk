@@ -129,3 +129,25 @@ rule build_site:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionaries {params.folders} --scores {input.scores}"
         " --sets {input.sets} --joint {input.joint} --effects {input.effects} --comparisons {input.comparisons}"
         " --alone {input.alone} --texts {input.texts} --claims {input.claims} --output {output}"
+
+
+# A dictionary as Neuronpedia imports it. Nothing asks for it but its own target, `neuronpedia`.
+rule export_neuronpedia:
+    input:
+        features="<results>/dictionaries/{dictionary}/{recipe}/seed{seed}/features.parquet",
+        inspected=rules.inspect_latents.output,
+    output:
+        directory("<results>/neuronpedia/{dictionary}/{recipe}/seed{seed}"),
+    log:
+        "<logs>/export_neuronpedia/{dictionary}_{recipe}_seed{seed}.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **asks("export_neuronpedia", gpu=0, mem_mb=2000, runtime=30),
+    params:
+        **job("export_neuronpedia", "analysis"),
+    message:
+        "{wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed} for Neuronpedia"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.features}) --output {output}"

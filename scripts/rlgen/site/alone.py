@@ -21,14 +21,11 @@ from rlgen.interventions.runner import Condition
 from rlgen.interventions.settings import Intervening
 from rlgen.interventions.subjects import Bench
 from rlgen.site.evidence import ALONE_COLUMNS, TEXT_COLUMNS
+from rlgen.site.settings import LATENTS, PROMPTS, TEXTS
 from rlgen.tables import UNEDITED
 
 if TYPE_CHECKING:
     from rlgen.dictionaries.crosscoder import Crosscoder
-
-LATENTS = 32  # of a set that are edited alone, the most important ones
-PROMPTS = 30  # test prompts per task that they answer
-TEXTS = 6  # test prompts per task whose completions are kept
 
 
 class EffectsAlone(ProcedureEffects):

@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-BINS = 20  # of the density, between 0 and a latent's largest activation
+from rlgen.site.settings import BINS
+
 NEAREST = 5
 LATENTS_PER_PRODUCT = 1024
 

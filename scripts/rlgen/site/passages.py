@@ -15,10 +15,10 @@ from pydantic import Field
 
 from rlgen.dictionaries.held_out import HeldOut
 from rlgen.features.contexts import CANDIDATES_PER_CONTEXT, strongest_rows
+from rlgen.site.settings import BANDS
 from rlgen.strict import Strict
 
 JOINT = "joint"  # `code` of passages by the code of all members together
-BANDS = {"50-100 %": (0.5, 1.0), "25-50 %": (0.25, 0.5), "0-25 %": (0.0, 0.25)}  # of the largest activation
 PER_BAND = 2
 PART_OF_A_CHARACTER = "\ufffd"
 COLUMNS = ["latent", "code", "band", "rank", "activation", "sequence", "position", "peak", "tokens", "values"]

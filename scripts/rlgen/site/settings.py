@@ -5,6 +5,12 @@ from pydantic import Field
 from rlgen.interventions.settings import Procedure
 from rlgen.strict import Strict
 
+BANDS = {"50-100 %": (0.5, 1.0), "25-50 %": (0.25, 0.5), "0-25 %": (0.0, 0.25)}  # of a latent's largest activation
+BINS = 20  # of the density of activations, between 0 and the largest
+LATENTS = 32  # of a set that are edited alone, the most important ones
+PROMPTS = 30  # test prompts per task that they answer
+TEXTS = 6  # test prompts per task whose completions are kept
+
 
 class Shown(Strict):
     """One trained dictionary on the site."""

@@ -262,6 +262,12 @@ def inspect_latents(study: Study, dictionary: str) -> Slice:
     return {key: value for key, value in measure_dictionary(study, dictionary).items() if key != "alive_firings"}
 
 
+def export_neuronpedia(study: Study, dictionary: str, recipe: str, seed: str) -> Slice:
+    members = _members(study, dictionary)["members"]
+    shown = {"dictionary": dictionary, "recipe": recipe, "seed": int(seed), "members": members}
+    return {"study": study.study, "layer": study.stream.layer, "dictionary": shown}
+
+
 def map_members(study: Study, dictionary: str) -> Slice:
     return _members(study, dictionary) | {
         "threads": study.threads,
