@@ -9,6 +9,7 @@ rule inspect_latents:
         dictionary=at.dictionary("{dictionary}", "{recipe}", "{seed}"),
         shards=lambda w: at.activations(at.members(w.dictionary), w.seed),
         stream=at.stream("{seed}"),
+        course=lambda w: at.course_beside(w.dictionary, w.seed),
         models=lambda w: [path for state in at.members(w.dictionary) for path in at.checkpoint(state, w.seed)],
     output:
         passages=f"{INSPECTED}/passages.parquet",
@@ -24,12 +25,13 @@ rule inspect_latents:
         **asks("inspect_latents", gpu=GPU, mem_mb=2000, runtime=30),
     params:
         **job("inspect_latents", "dictionaries"),
+        course=lambda w, input: f"--course {os.path.dirname(input.course[0])}" if input.course else "",
     message:
         "Latents of {wildcards.dictionary}, {wildcards.recipe}, seed {wildcards.seed}, for their pages"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
         " --shards $(dirname {input.shards} | uniq) --models $(dirname {input.models} | uniq) --stream {input.stream}"
-        " --passages {output.passages} --density {output.density} --neighbours {output.neighbours} --lens {output.lens}"
+        " {params.course} --passages {output.passages} --density {output.density} --neighbours {output.neighbours} --lens {output.lens}"
 
 
 if study.organism:

@@ -17,6 +17,7 @@ def arguments() -> argparse.Namespace:
         "--models", required=True, nargs="+", type=Path, help="checkpoint folders, one per member, in order"
     )
     parser.add_argument("--stream", required=True, type=Path, help="token stream (safetensors)")
+    parser.add_argument("--course", type=Path, help="folder of a dictionary over the last member's checkpoints")
     parser.add_argument("--passages", required=True, type=Path, help="Parquet, one row per latent and passage")
     parser.add_argument("--density", required=True, type=Path, help="Parquet, one row per latent that fires")
     parser.add_argument("--neighbours", required=True, type=Path, help="Parquet, one row per latent and neighbour")
@@ -32,7 +33,7 @@ def main() -> None:
     from rlgen.files import write_parquet
     from rlgen.models.checkpoints import load_tokenizer
     from rlgen.models.tokens import reader
-    from rlgen.site.firings import density, neighbours
+    from rlgen.site.firings import density, load_course, neighbours, with_course
     from rlgen.site.lens import lens
     from rlgen.site.passages import JOINT, InspectLatents, codes_of, passages
 
@@ -44,8 +45,11 @@ def main() -> None:
     write_parquet(args.passages, passages(held_out, decode, cfg.contexts, cfg.context_tokens))
     firing = density(joint)
     write_parquet(args.density, firing)
-    write_parquet(args.neighbours, neighbours(joint, held_out.crosscoder.W_dec_SMd))
     rows_SMd, latents = held_out.crosscoder.decoder_raw_SMd, firing["latent"].tolist()
+    near = neighbours(joint, held_out.crosscoder.W_dec_SMd)
+    if args.course:
+        near = with_course(near, rows_SMd[:, -1], latents, load_course(args.course, cfg.members[-1], device))
+    write_parquet(args.neighbours, near)
     write_parquet(args.lens, lens(args.models, cfg.members, rows_SMd, latents, lambda token: decode([token])))
 
 

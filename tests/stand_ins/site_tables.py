@@ -25,7 +25,7 @@ def cfg(members: list[str]) -> BuildSite:
         {
             "study": "invented",
             "seeds": [0],
-            "dictionaries": [{"dictionary": "pair", "recipe": "plain", "seed": 0, "members": members}],
+            "dictionaries": [{"dictionary": "pair", "recipe": "plain", "seed": 0, "members": members, "course": KEY}],
             "procedures": {"main": procedure},
             "leading": "main",
             "edited": ["main"],
@@ -83,7 +83,8 @@ def inspected(latents: int, members: tuple[str, ...]) -> dict[str, pd.DataFrame]
     ]
     columns = ["latent", "code", "band", "rank", "activation", "sequence", "position", "peak", "tokens", "values"]
     counts = [9 - i % 10 for i in range(BINS)]
-    near = [(k, by, 1, (k + 2) % latents, 0.5) for k in fires for by in ("decoder", "firing") if (k + 2) % latents != 1]
+    pairs = [(k, (k + 2) % latents) for k in fires if (k + 2) % latents != 1]
+    near = [(k, by, 1, other, 0.5) for k, other in pairs for by in ("course", "decoder", "firing")]
     logits = [
         (k, of, side, 1, TOKENS[(k + 1) % len(TOKENS)], sign * 2.0)
         for k in fires

@@ -73,7 +73,7 @@ class Page:
 
     def texts(self, selector: str) -> list[str]:
         """The texts of all elements."""
-        return self.run("return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText)", selector)
+        return self.run("return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText ?? e.textContent)", selector)
 
     def links(self) -> list[str]:
         """Addresses of all links."""

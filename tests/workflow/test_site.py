@@ -90,6 +90,7 @@ def test_a_latents_page_shows_its_tokens_and_their_values(page, site):
     assert page.texts(".passage .peak") == [TOKENS[5]] * 3
     assert "0.500 (+0.125)" in page.text("#alone") and "0.500 (-0.250)" in page.text("#alone")
     assert page.text("#lens li .token") == TOKENS[6] and "0.038" in page.text("#numbers")
+    assert "cosine 0.500" in page.text("#course") and page.texts("#course svg text")[1::2] == ["1.946", "1.054"]
     page.run("document.querySelector('.passage .token:last-child').click()")
     assert page.text(".passage .value") == "0.250"
     page.open(site / "latent.html", f"{KEY}/1")  # never fires
@@ -126,7 +127,8 @@ def test_the_numbers_of_sets_need_no_scripts(page, site):
     assert [cells[i] for i in (0, 1, 2, 4)] == ["1", "5", TOKENS[5], "0.038"]
 
 
-def test_it_fits_a_phone(site, tmp_path, page):
+def test_it_fits_a_phone(tmp_path, page):
+    site = written(tmp_path, 80, ("base@1", *(f"reinforced@{i}" for i in range(1, 8))))
     with browser(tmp_path / "profile", phone=True) as phone:
         for name, part in [("index.html", ""), ("procedure-main.html", ""), ("latent.html", f"{KEY}/5")]:
             phone.open(site / name, part)

@@ -134,6 +134,7 @@ def _catalogue(cfg: BuildSite, listed: Sequence[Listed], evidence: Evidence, sit
             "members": one.shown.members,
             "latents": one.latents,
             "folder": link(one.folder, site),
+            "course": one.shown.course,
             "sets": {name: evidence.chosen(name, one.shown.seed) for name in cfg.readers(one.shown)},
         }
         for one in listed

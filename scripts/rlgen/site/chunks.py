@@ -81,7 +81,7 @@ def _density(row: dict) -> dict:
 
 
 def _neighbours(rows: list[dict]) -> dict[str, list]:
-    found: dict[str, list] = {"decoder": [], "firing": []}
+    found: dict[str, list] = {"decoder": [], "firing": [], "course": []}
     for row in rows:
         found[row["by"]].append([row["other"], short(row["value"])])
     return found

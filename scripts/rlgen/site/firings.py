@@ -3,13 +3,16 @@
 Shapes: B rows, S latents, M members, d width of the residual stream.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy import sparse
 
+from rlgen.dictionaries.held_out import load_crosscoder
+from rlgen.files import ArtifactError
 from rlgen.site.settings import BINS
 
 NEAREST = 5
@@ -75,6 +78,33 @@ def _nearest(value_LS: np.ndarray, start: int, by: str) -> Nearest:
             for rank, other in enumerate(order, start=1)
             if value_S[other] > 0
         )
+
+
+def load_course(folder: Path, member: str, device: torch.device) -> torch.Tensor:
+    """Decoder rows (C, d), raw units, of the last member of a dictionary over checkpoints, which has to be `member`."""
+    crosscoder = load_crosscoder(folder, device)
+    if crosscoder.members[-1] != member:
+        raise ArtifactError(folder, f"its last member is {crosscoder.members[-1]}, expected {member}")
+    return crosscoder.decoder_raw_SMd[:, -1]
+
+
+@torch.no_grad()
+def with_course(
+    near: pd.DataFrame, rows_Sd: torch.Tensor, latents: Sequence[int], course_Cd: torch.Tensor
+) -> pd.DataFrame:
+    """Neighbours, and for each of the latents, by `course`, the latent of a course whose row points most like its own.
+
+    `rows_Sd`: decoder rows of the member that both dictionaries have last, raw units; `value` is the cosine.
+    """
+    normalise = torch.nn.functional.normalize
+    own_Ld, course_Cd = normalise(rows_Sd[torch.tensor(latents, dtype=torch.long)], dim=1), normalise(course_Cd, dim=1)
+    found = []
+    for part_Ld in own_Ld.split(LATENTS_PER_PRODUCT):
+        best_L = (part_Ld @ course_Cd.T).max(dim=1)
+        found += list(zip(best_L.indices.tolist(), best_L.values.tolist(), strict=True))
+    rows = [(latent, "course", 1, other, value) for latent, (other, value) in zip(latents, found, strict=True)]
+    table = pd.concat([near, pd.DataFrame(rows, columns=near.columns)] if rows else [near], ignore_index=True)
+    return table.sort_values(["latent", "by", "rank"], ignore_index=True)
 
 
 @torch.no_grad()

@@ -68,11 +68,12 @@ def of_sequences_apart(
     best_KS: torch.Tensor, rows_KS: torch.Tensor, sequence_R: torch.Tensor, most: int
 ) -> Iterator[tuple[int, int, int]]:
     """(latent, rank from 1, row) of the first `most` candidates of each latent that lie in different sequences."""
+    sequences = sequence_R.tolist()
     for latent, (best_K, row_K) in enumerate(zip(best_KS.T.tolist(), rows_KS.T.tolist(), strict=True)):
         found: dict[int, int] = {}
         for best, row in zip(best_K, row_K, strict=True):
             if best > 0 and len(found) < most:
-                found.setdefault(int(sequence_R[row]), row)
+                found.setdefault(sequences[row], row)
         yield from ((latent, rank, row) for rank, row in enumerate(found.values(), start=1))
 
 

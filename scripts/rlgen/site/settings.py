@@ -19,6 +19,7 @@ class Shown(Strict):
     recipe: str
     seed: int = Field(ge=0)
     members: list[str] = Field(min_length=2, description="model states, reference first")
+    course: str | None = Field(None, description="key of the dictionary over the last member's checkpoints")
 
     @property
     def key(self) -> str:

@@ -218,24 +218,6 @@ def fig9_sensitivity(study: Study) -> Slice:
 table5_sensitivity = fig9_sensitivity
 
 
-def build_site(study: Study) -> Slice:
-    """Every trained dictionary but those of variants, and every procedure."""
-    dictionaries = [
-        {"dictionary": name, "recipe": recipe, "seed": seed, "members": list(map(study.state, entry.members))}
-        for name, entry in study.dictionaries.items()
-        for recipe in study.own_recipes(name)
-        for seed in study.seeds
-    ]
-    return {
-        "study": study.study,
-        "seeds": study.seeds,
-        "dictionaries": dictionaries,
-        "procedures": {name: p.model_dump() for name, p in study.own_procedures().items()},
-        "leading": leading(study),
-        "edited": [name for name, p in study.own_procedures().items() if p.edits],
-    }
-
-
 def judge_claims(study: Study) -> Slice:
     """Claims, with the labels of states that tables use."""
     claims = {}

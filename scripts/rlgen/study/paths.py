@@ -169,6 +169,11 @@ class Paths:
         """Files of a dictionary that the dynamics read."""
         return self.dictionary(dictionary, self.study.features.course_recipe, seed, "features.parquet")
 
+    def course_beside(self, dictionary: str, seed: int | str) -> list[str]:
+        """Files of the dictionary over the checkpoints of the model that another one explains, if there is one."""
+        course = self.study.course_beside(dictionary)
+        return self.dictionary(course, self.study.features.course_recipe, seed) if course else []
+
     def of_dictionary(self, dictionary: str, *names: str) -> list[str]:
         """Files of one dictionary, recipe by recipe, seed by seed, without the recipes of variants."""
         pairs = [(r, seed) for r in self.study.own_recipes(dictionary) for seed in self.study.seeds]

@@ -70,7 +70,7 @@ def test_chunks_hold_every_latent_once(results):
     edit = ["main", "base", "exchange", 2.0]
     assert entry["alone"] == [[*edit, "sum", 8, 0.5, 0.125, 0.5, -0.125], [*edit, "sort", 8, 0.5, 0.25, 0.5, -0.25]]
     assert data(results, "chunk0001.js")["71"]["alone"] == []
-    assert entry["neighbours"] == {"decoder": [[72, 0.5]], "firing": [[72, 0.5]]}
+    assert entry["neighbours"] == {by: [[72, 0.5]] for by in ("decoder", "firing", "course")}
     dead = data(results, "chunk0000.js")["1"]
     assert (dead["passages"], dead["density"], dead["lens"]) == ([], None, {})
 

@@ -1,12 +1,15 @@
 """Densities and neighbours against hand-made codes and plain loops."""
 
 import numpy as np
+import pandas as pd
+import pytest
 import torch
 from crosscoders import activations, random_crosscoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlgen.site.firings import BINS, NEAREST, density, neighbours
+from rlgen.files import ArtifactError
+from rlgen.site.firings import BINS, NEAREST, density, load_course, neighbours, with_course
 
 
 def test_density_by_hand():
@@ -41,6 +44,27 @@ def test_neighbours_by_hand():
         (1, "firing", 1): (0, 0.6667),
         (2, "firing", 1): (0, 0.25),
     }
+
+
+def test_the_nearest_of_a_course_points_most_like_the_row_of_the_model_that_both_have_last():
+    rows_Sd = torch.tensor([[2.0, 0.0], [0.0, 9.0], [1.0, 1.0]])
+    course_Cd = torch.tensor([[0.0, 1.0], [-5.0, 0.0], [3.0, 2.0]])
+    near = pd.DataFrame([(2, "decoder", 1, 0, 0.5)], columns=["latent", "by", "rank", "other", "value"])
+    table = with_course(near, rows_Sd, [0, 2], course_Cd)
+    assert [row[:4] for row in table.itertuples(index=False, name=None)] == [
+        (0, "course", 1, 2),
+        (2, "course", 1, 2),
+        (2, "decoder", 1, 0),
+    ]
+    assert table["value"].tolist() == pytest.approx([3 / 13**0.5, 5 / 26**0.5, 0.5])
+    assert with_course(near, rows_Sd, [], course_Cd).equals(near)
+
+
+def test_a_course_of_another_model_is_refused(tmp_path):
+    random_crosscoder(0).save(tmp_path)
+    assert torch.equal(load_course(tmp_path, "m1@1", torch.device("cpu")), random_crosscoder(0).decoder_raw_SMd[:, -1])
+    with pytest.raises(ArtifactError, match="its last member is m1@1, expected rl@5"):
+        load_course(tmp_path, "rl@5", torch.device("cpu"))
 
 
 @settings(max_examples=20, deadline=None)

@@ -27,7 +27,7 @@ function column(found) {
     title: found.title,
     field: found.key.replaceAll(".", "·"),
     headerTooltip: false,
-    width: words ? 150 : Math.max(96, 9 * found.title.length + 30),
+    width: words ? 150 : Math.max(96, 9 * found.title.length + 40),
     headerFilter: "input",
     headerFilterPlaceholder: words ? "text" : found.key === "alive" ? "yes / no" : "> .5",
     headerFilterFunc: passes,

@@ -1,6 +1,8 @@
 // One latent: the texts it fires on, its numbers, what it writes, its neighbours. `latent.html#dictionary/.../number`.
 "use strict";
 
+const FEW = 3; // members whose rows are all shown; of more, the first and the last
+
 const link = (key, latent) => make("a", { href: `#${key}/${latent}` }, String(latent));
 
 function parsed() {
@@ -42,6 +44,7 @@ function passages(entry, members, folder) {
   const total = entry.density?.counts.reduce((a, b) => a + b, 0);
   const share = (lo, hi) => `${((100 * entry.density.counts.slice(lo, hi).reduce((a, b) => a + b, 0)) / total).toFixed(0)} %`;
   const strongest = members.map((member) => group(`Strongest by ${member}`, of(member, "top"))).filter((part) => part);
+  const between = members.length > FEW ? strongest.splice(1, strongest.length - 2) : [];
   // Bins of the density: 20 equal ones up to the largest activation.
   const weaker = [["50-100 %", 10, 20], ["25-50 %", 5, 10], ["0-25 %", 0, 5]]
     .map(([band, lo, hi]) => [of("joint", band), band, lo, hi])
@@ -51,7 +54,8 @@ function passages(entry, members, folder) {
   return make("section", { id: "passages" }, make("h2", {}, "Texts it fires on"),
     make("p", { class: "note" }, "Left: activation at the peak, which is underlined. The darker a token, the stronger the latent there; grey tokens were not read. Click a token for its value. ", from),
     entry.passages.length ? null : make("p", {}, "It fires on no held-out token."),
-    make("div", { class: "pair" }, ...strongest, ...weaker));
+    make("div", { class: "pair" }, ...strongest, ...weaker),
+    between.length && make("details", {}, make("summary", {}, "Strongest by the checkpoints between"), make("div", { class: "pair" }, ...between)));
 }
 
 function numbers(table, latent) {
@@ -62,7 +66,8 @@ function numbers(table, latent) {
 
 function lens(entry, members, folder) {
   const parts = [];
-  for (const of of [...members, "difference"]) {
+  const shown = members.length > FEW ? [members[0], members.at(-1)] : members;
+  for (const of of [...shown, "difference"]) {
     const found = entry.lens[of];
     if (!found) continue;
     parts.push(make("h3", {}, of === "difference" ? `${members.at(-1)} minus ${members[0]}` : of));
@@ -133,6 +138,19 @@ function alone(entry, table) {
     byTask(["procedure", "model", "edit", "of"], groups, tasks));
 }
 
+// How the nearest latent of the dictionary over checkpoints came about.
+async function overTraining(entry, found) {
+  const course = site.state.catalogue.dictionaries.find(({ key }) => key === found.course);
+  if (!course || !entry.neighbours.course.length) return null;
+  const [[other, cosine]] = entry.neighbours.course;
+  const its = await site.entryOf(course.key, other);
+  return make("section", { id: "course" }, make("h2", {}, "Over training"),
+    make("p", { class: "note" }, "The latent of ", course.key, " whose row in the last model points most like this one's: ", link(course.key, other),
+      `, cosine ${shown(cosine)}. Its decoder norm in each checkpoint: `,
+      make("a", { href: `${course.folder}/features.parquet` }, "features.parquet")),
+    bars(course.members.map((member, m) => [member, its.norms[m]]), "decoder norms over training"));
+}
+
 function scores(entry, table) {
   if (!entry.scores.length) return null;
   const tasks = [...new Set(entry.scores.map((row) => row[2]))];
@@ -164,7 +182,7 @@ async function show() {
     document.body.dataset.ready = "none";
     return;
   }
-  const table = await site.tableOf(key), entry = await site.entryOf(key, latent);
+  const table = await site.tableOf(key), entry = await site.entryOf(key, latent), course = await overTraining(entry, found);
   const order = list(key, table), place = order.indexOf(latent);
   around = {
     next: order[place + 1] ?? order[0],
@@ -183,7 +201,7 @@ async function show() {
       make("a", { href: `#${key}/${around.previous}`, rel: "prev" }, "← previous"), make("a", { href: `#${key}/${around.next}`, rel: "next" }, "next →"),
       make("span", { class: "help" }, make("kbd", {}, "k"), " ", make("kbd", {}, "j"), ` or arrows; `, make("kbd", {}, "u"), " back to the table"), ...badges),
     passages(entry, found.members, found.folder),
-    make("div", { class: "grid" }, ...[numbers(table, latent), decoders(found, entry), neighbours(entry, key, table, found.folder)].filter((part) => part)),
+    make("div", { class: "grid" }, ...[numbers(table, latent), decoders(found, entry), course, neighbours(entry, key, table, found.folder)].filter((part) => part)),
     lens(entry, found.members, found.folder),
     alone(entry, table),
     scores(entry, table),
