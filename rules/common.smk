@@ -222,6 +222,10 @@ def every_artifact():
         *rules.summarise_behaviour.input,
         *rules.summarise_behaviour.output,
         *(expand(rules.measure_truth.output, seed=SEEDS) if study.organism else []),
+        *rules.build_site.input.inspected,
+        *rules.build_site.input.alone,
+        *rules.build_site.input.texts,
+        *rules.build_site.output,
         *shown(f"{at.results}/figures"),
         *shown("figures"),
     ]

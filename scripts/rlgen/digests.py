@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from rlgen.files import file_digest, write_text
+from rlgen.files import digest, file_digest, write_text
 
 FOLDER = "RLGEN_DIGESTS"  # environment variable
 LARGE = 2**23  # bytes from which reading a note is much cheaper than hashing
@@ -27,8 +27,24 @@ def begin(results: Path) -> dict[str, str]:
     return {FOLDER: str((folder / f"{os.getpid()}-{time.time_ns()}").absolute())}
 
 
+def files_in(folder: str | Path) -> list[Path]:
+    """All files in a folder, in order, but those that begin with a dot: the engine puts one of its own there."""
+    return sorted(path for path in Path(folder).rglob("[!.]*") if path.is_file())
+
+
+def size_of(path: str | Path) -> int:
+    """Bytes of a file, or of all files in a folder. Raises OSError for a path that is not there."""
+    size = os.stat(path).st_size
+    return sum(file.stat().st_size for file in files_in(path)) if os.path.isdir(path) else size
+
+
 def digest_of(path: str | Path) -> str:
-    """SHA-256 (hex) of a file's bytes, or what this run found when it last read the unchanged file."""
+    """SHA-256 (hex) of a file's bytes, or what this run found when it last read the unchanged file.
+
+    Of a folder: that of its files' places in it and of theirs.
+    """
+    if os.path.isdir(path):
+        return digest({file.relative_to(path).as_posix(): file_digest(file) for file in files_in(path)})
     folder, size = os.environ.get(FOLDER), os.stat(path).st_size
     if not folder or size < LARGE:
         return file_digest(path)

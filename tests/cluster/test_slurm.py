@@ -11,7 +11,7 @@ pytestmark = pytest.mark.cluster
 LOCAL = {"all", "copy_page", "total"}
 GROUPS = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["groups"]
 GPU = {"build_stream", "evaluate_model", "harvest_base", "harvest_completions", "harvest_rl", "harvest_sft"}
-GPU |= {"measure_dictionary", "measure_dynamics", "measure_truth", "train_dictionary"}
+GPU |= {"inspect_latents", "measure_dictionary", "measure_dynamics", "measure_truth", "train_dictionary"}
 GPU |= {"continue_pretraining_more", "pretrain_base", "train_grpo_rl", "train_sft_sft"}
 
 

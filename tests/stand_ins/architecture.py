@@ -12,7 +12,7 @@ FLOORS = [
     {"training", "behaviour", "activations", "teacher"},
     {"dictionaries", "sources"},
     {"features", "interventions", "ledger"},
-    {"figures", "organism", "sensitivity", "extended"},
+    {"figures", "organism", "sensitivity", "extended", "site"},
     {"study"},
     {"planning"},
 ]

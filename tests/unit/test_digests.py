@@ -68,3 +68,19 @@ def test_several_files_are_read_at_the_same_time_and_come_back_in_order(tmp_path
     monkeypatch.delenv(digests.FOLDER, raising=False)
     monkeypatch.setattr(digests, "file_digest", lambda path: f"{path.name}{both.wait() < 0}")
     assert digests.digests_of(paths) == ["aFalse", "bFalse"]
+
+
+def test_a_folder_is_its_files_and_their_places(tmp_path):
+    for name in ("a/b.txt", "c.txt"):
+        (tmp_path / "site" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "site" / name).write_text(name)
+    before, size = digests.digest_of(tmp_path / "site"), digests.size_of(tmp_path / "site")
+    assert size == len("a/b.txt") + len("c.txt")
+    (tmp_path / "site/.snakemake_timestamp").write_text("of the engine")
+    assert (digests.digest_of(tmp_path / "site"), digests.size_of(tmp_path / "site")) == (before, size)
+    (tmp_path / "site/c.txt").rename(tmp_path / "site/d.txt")
+    moved = digests.digest_of(tmp_path / "site")
+    (tmp_path / "site/d.txt").write_text("d.txt")
+    assert len({before, moved, digests.digest_of(tmp_path / "site")}) == 3
+    with pytest.raises(FileNotFoundError):
+        digests.size_of(tmp_path / "none")

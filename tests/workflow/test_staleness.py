@@ -18,26 +18,28 @@ pytestmark = pytest.mark.slow
 
 FIGURES = {f"fig{i}_{name}": 1 for i, name in enumerate(["behaviour", "nrn", "mas", "dynamics", "mediation"], start=1)}
 FIGURES |= {f"fig{i}_{name}": 1 for i, name in enumerate(["selection", "unseen", "recovery"], start=6)}
-JUDGED = {"judge_claims": 1}
+JUDGED = {"judge_claims": 1, "build_site": 1}  # the site shows the verdicts
 TABLES = {"table1_accuracies": 1, "table2_interventions": 1, "table3_dictionaries": 1}
 TABLES |= {"table4_features": 1}
 EFFECTS = {"summarise_interventions": 1, "fig6_selection": 1, "fig7_unseen": 1, "fig8_recovery": 1}
-EFFECTS |= {"table2_interventions": 1, "judge_claims": 1}
+EFFECTS |= {"table2_interventions": 1} | JUDGED
 DRAWN_FROM_DICTIONARIES = {"fig2_nrn": 1, "fig3_mas": 1, "fig4_dynamics": 1, "fig5_mediation": 1}
 BELOW_DICTIONARIES = EFFECTS | DRAWN_FROM_DICTIONARIES | {"table3_dictionaries": 1, "table4_features": 1}
 BELOW_DICTIONARIES |= {
     "measure_dictionary": 8,
+    "inspect_latents": 8,
     "summarise_dictionary": 6,
     "measure_dynamics": 1,
     "summarise_dynamics": 1,
 }
 BELOW_DICTIONARIES |= {"attribute_features": 2, "choose_together": 2, "score_features": 6}
-BELOW_DICTIONARIES |= {"summarise_mediation": 1, "intervene": 4}
+BELOW_DICTIONARIES |= {"summarise_mediation": 1, "intervene": 4, "edit_alone": 4}
 BELOW_DICTIONARIES |= {"measure_recovery": 1, "summarise_recovery": 1}
 # Below the dictionary of the procedure `dedicated`, which edits nothing.
 BELOW_DEDICATED = {"train_dictionary": 1, "measure_dictionary": 1, "summarise_dictionary": 1, "fig2_nrn": 1}
 BELOW_DEDICATED |= {"score_features": 1, "summarise_mediation": 1, "fig5_mediation": 1, "table3_dictionaries": 1}
 BELOW_DEDICATED |= {"table4_features": 1}
+BELOW_DEDICATED |= {"inspect_latents": 1, "build_site": 1}
 BELOW_DEDICATED |= {"measure_recovery": 1, "summarise_recovery": 1, "fig8_recovery": 1, "judge_claims": 1}
 
 
@@ -141,14 +143,24 @@ def test_a_line_of_the_crosscoder_trains_dictionaries_and_no_model(tree):
 
 def test_another_bound_of_a_claim_judges_it_again(tree):
     edit(tree / STUDY, "procedure: contribution, below: 16.5", "procedure: contribution, below: 8.5")
-    assert stale(tree) == {"judge_claims": 1, "copy_page": 4}
+    assert stale(tree) == JUDGED | {"copy_page": 4}
+
+
+def test_a_line_or_a_template_of_the_site_builds_it_again_and_nothing_else(tree):
+    add_line(tree, "site/columns.py")
+    assert stale(tree) == {"build_site": 1}
+    edit(tree / "scripts/rlgen/site/columns.py", "\nA_NEW_LINE = 1\n", "")
+    assert stale(tree) == {}
+    edit(tree / "scripts/rlgen/site/assets/index.html", "<h2", "<h2 ")
+    assert stale(tree) == {"build_site": 1}
 
 
 def test_a_line_that_only_interventions_use_runs_interventions(tree):
     add_line(tree, "interventions/procedure.py")
     add_line(tree, "interventions/controls.py")
     assert {"intervene": 4, "steer": 1}.items() <= stale(tree).items()
-    assert stale(tree) == pages({"intervene": 4, "steer": 1, "measure_recovery": 1, "summarise_recovery": 1} | EFFECTS)
+    expected = {"intervene": 4, "edit_alone": 4, "steer": 1, "measure_recovery": 1, "summarise_recovery": 1}
+    assert stale(tree) == pages(expected | EFFECTS)
 
 
 def test_the_sparsity_of_one_dictionary_trains_that_dictionary(tree):
@@ -177,7 +189,7 @@ def test_one_more_seed_runs_its_own_jobs_the_aggregates_and_the_pages(tree, jobs
 def test_one_more_unseen_task_runs_its_behaviour_and_the_interventions(tree):
     edit(tree / STUDY, "unseen: [par]", "unseen: [par, let]")
     expected = {"make_task": 1, "evaluate_model": 6, "summarise_behaviour": 1, "fig1_behaviour": 1}
-    expected |= {"table1_accuracies": 1, "intervene": 4, "steer": 1} | EFFECTS
+    expected |= {"table1_accuracies": 1, "intervene": 4, "edit_alone": 4, "steer": 1} | EFFECTS
     assert stale(tree) == pages(expected)
 
 

@@ -90,6 +90,30 @@ def test_every_artifact_has_a_manifest_with_all_that_made_it(finished, jobs):
     assert record["host"] == socket.gethostname() and record["wall_s"] > 0
 
 
+def test_every_number_of_the_site_names_a_table_that_is_there_and_every_latent_has_a_page(finished):
+    site, members = finished / RESULTS / "site", 0
+    for features in sorted((finished / RESULTS / "dictionaries").glob("*/*/seed0/features.parquet")):
+        data = site / "data" / features.parent.relative_to(finished / RESULTS / "dictionaries")
+        table = _handed_over(data / "table.js")
+        latents = pd.read_parquet(features)["latent"].tolist()
+        assert table["values"]["latent"] == latents
+        assert all((site / column["source"]).is_file() for column in table["columns"])
+        held = [entry for path in sorted(data.glob("chunk*.js")) for entry in _handed_over(path).items()]
+        assert [int(latent) for latent, _ in held] == latents
+        fires = {int(latent) for latent, entry in held if entry["passages"]}
+        assert fires == set(pd.read_parquet(features.parent / "inspection/density.parquet")["latent"]) != set()
+        members += 1
+    assert members == 8
+    links = re.findall(r'href="([^"#:]+)', "".join(path.read_text() for path in site.glob("*.html")))
+    assert len(links) > 100 and [link for link in links if not (site / link).is_file()] == []
+
+
+def _handed_over(path: Path) -> dict:
+    """What a script of the site hands over: the last argument of its call."""
+    text = path.read_text()
+    return json.loads(text[text.index("{") : text.rindex("}") + 1])
+
+
 def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_path):
     run = snakemake(finished, "--configfile", STUDY, "--report", str(tmp_path / "report.zip"), "--", "all")
     assert run.returncode == 0, run.stdout
@@ -102,7 +126,8 @@ def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_pat
     for path in sorted((finished / "report").glob("*.rst")):
         words = re.findall(r"\w+", path.read_text())[:4]
         assert " ".join(words) in shown, path.name
-    assert '"Figures"' in text and '"Tables"' in text
+    assert '"Figures"' in text and '"Tables"' in text and '"Every latent"' in text
+    assert any(name.endswith("site/index.html") or "chunk0000.js" in name for name in names)
 
 
 @pytest.mark.parametrize("engine", ["with", "without"])

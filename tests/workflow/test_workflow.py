@@ -32,8 +32,8 @@ def test_the_default_study_plans_every_job(clone):
     once_per_seed += ["harvest_base", "harvest_sft", "harvest_rl", "measure_dynamics", "measure_truth", "steer"]
     assert {name: jobs[name] for name in once_per_seed} == dict.fromkeys(once_per_seed, 3)
     assert jobs["make_task"] == 8 and jobs["evaluate_model"] == 36
-    assert jobs["train_dictionary"] == jobs["measure_dictionary"] == 39
-    assert jobs["intervene"] == jobs["score_features"] == 15
+    assert jobs["train_dictionary"] == jobs["measure_dictionary"] == jobs["inspect_latents"] == 39
+    assert jobs["intervene"] == jobs["edit_alone"] == jobs["score_features"] == 15
     assert jobs["attribute_features"] == jobs["choose_together"] == 6  # of the two procedures that score by cause
     assert jobs["map_members"] == 3  # of the one that reads by `mapped`
     assert jobs["copy_page"] == 26

@@ -3,7 +3,7 @@
 Workflow engines compare scripts by modification time and do not see imported modules. A rule that carries this digest
 among its parameters re-runs when the script, or any `rlgen` module it imports directly or through others, changes its
 meaning. Comments, layout, docstrings and descriptions of settings change nothing. C++ beside a module belongs to it,
-every byte of it.
+every byte of it, and so does what lies in a folder of the module's name (templates, styles).
 """
 
 import ast
@@ -36,7 +36,7 @@ def code_digests(script: str | Path) -> dict[str, str]:
 def sources(script: str | Path) -> dict[str, Path]:
     """Name -> file of a script (named `script`) and of all package modules it imports, directly or through others.
 
-    C++ beside a module is named like it, with its suffix.
+    C++ beside a module is named like it, with its suffix; a file of its folder, like it and by its place there.
     The package lies beside the script's folder, or in it. Imports inside functions count, those for type checkers alone
     do not.
     Raises FileNotFoundError for a script that does not exist, ValueError for a relative import.
@@ -51,15 +51,23 @@ def sources(script: str | Path) -> dict[str, Path]:
             if path:
                 found[name] = path
                 waiting.append(path)
-    native = {name + suffix: path.with_suffix(suffix) for name, path in found.items() for suffix in NATIVE}
-    found |= {name: path for name, path in native.items() if path.is_file()}
-    return dict(sorted(found.items()))
+    return dict(sorted((found | dict(_beside(found))).items()))
+
+
+def _beside(modules: dict[str, Path]) -> Iterator[tuple[str, Path]]:
+    """Files that belong to modules and are no Python."""
+    for name, path in modules.items():
+        native = [path.with_suffix(suffix) for suffix in NATIVE]
+        yield from ((name + file.suffix, file) for file in native if file.is_file())
+        folder = path.with_suffix("")
+        if name != "script" and not (folder / "__init__.py").exists():
+            yield from ((f"{name}/{file.name}", file) for file in folder.glob("*.*") if file.is_file())
 
 
 @cache
 def _read(suffix: str, text: str) -> tuple[frozenset[str], str]:
     """What a source text imports from the package, and the digest (16 characters) of what it means."""
-    if suffix in NATIVE:
+    if suffix != ".py":
         return frozenset(), digest(text)[:16]
     key, known = digest([_reader(), text]), _known()
     if key not in known:

@@ -10,7 +10,7 @@ from rlgen.jobs.packages import locked, normal
 # What the scripts of each environment import. Making data and training share one: nothing that only draws, or only
 # fetches what others published, may retrain a model.
 DIRECT = {
-    "analysis": ["matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy"],
+    "analysis": ["jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy"],
     "dictionaries": [
         *["numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors", "scipy", "torch", "transformers"],
     ],

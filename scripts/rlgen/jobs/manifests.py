@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlgen.digests import digest_of, digests_of
+from rlgen.digests import digest_of, digests_of, size_of
 from rlgen.files import ArtifactError
 
 FOLDER, CODE = "manifests", "code"
@@ -69,10 +69,10 @@ def _is_entry(value: Any) -> bool:
 
 
 def outputs(paths: Iterable[str]) -> dict[str, dict]:
-    """Path -> {"sha256", "bytes"} of files just written. Raises ArtifactError naming one that is missing."""
+    """Path -> {"sha256", "bytes"} of files and folders just written. Raises ArtifactError naming a missing one."""
     names = list(paths)
     try:
-        sizes = [Path(name).stat().st_size for name in names]
+        sizes = [size_of(name) for name in names]
         found = zip(digests_of(names), sizes, strict=True)
         return {name: {"sha256": sha256, "bytes": size} for name, (sha256, size) in zip(names, found, strict=True)}
     except OSError as error:
@@ -96,7 +96,7 @@ def noted(manifest: Path) -> Noted:
 def whole(entries: dict[str, dict], names: Iterable[str]) -> bool:
     """Whether a manifest's outputs are these files, and all are there as they were written."""
     return entries.keys() == set(names) and all(
-        Path(name).is_file() and Path(name).stat().st_size == entry["bytes"] and digest_of(name) == entry["sha256"]
+        Path(name).exists() and size_of(name) == entry["bytes"] and digest_of(name) == entry["sha256"]
         for name, entry in entries.items()
     )
 

@@ -193,6 +193,13 @@ class Study(Strict):
         """Keep which recipes of which dictionaries are there for variants alone."""
         self._added = recipes
 
+    def course_beside(self, dictionary: str) -> str | None:
+        """The dictionary over all checkpoints of the model that another one explains; None for nulls and courses."""
+        tuned, courses = self.tuned_state(dictionary), self.courses()
+        course = courses.get(tuned.partition("@")[0])
+        apart = self.dictionaries[dictionary].is_null or dictionary in courses.values()
+        return None if apart or course is None or self.tuned_state(course) != tuned else course
+
     def own_recipes(self, dictionary: str) -> list[str]:
         """Recipes that the config lists for a dictionary, without those of variants."""
         added = self._added.get(dictionary, set())

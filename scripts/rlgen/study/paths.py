@@ -169,6 +169,11 @@ class Paths:
         """Files of a dictionary that the dynamics read."""
         return self.dictionary(dictionary, self.study.features.course_recipe, seed, "features.parquet")
 
+    def course_beside(self, dictionary: str, seed: int | str) -> list[str]:
+        """Files of the dictionary over the checkpoints of the model that another one explains, if there is one."""
+        course = self.study.course_beside(dictionary)
+        return self.dictionary(course, self.study.features.course_recipe, seed) if course else []
+
     def of_dictionary(self, dictionary: str, *names: str) -> list[str]:
         """Files of one dictionary, recipe by recipe, seed by seed, without the recipes of variants."""
         pairs = [(r, seed) for r in self.study.own_recipes(dictionary) for seed in self.study.seeds]
@@ -221,6 +226,14 @@ class Paths:
     def controls(self, procedure: str, seed: int | str) -> str:
         """What is known of the controls of each edit: how many random sets, how alike, what was refused and why."""
         return f"{self.results}/interventions/{procedure}/seed{seed}.controls.csv"
+
+    def edited_alone(self, procedure: str, seed: int | str) -> str:
+        """What each latent of a procedure's set does alone."""
+        return f"{self.results}/interventions/{procedure}/seed{seed}.alone.parquet"
+
+    def edited_texts(self, procedure: str, seed: int | str) -> str:
+        """What edited models write, beside what they wrote before."""
+        return f"{self.results}/interventions/{procedure}/seed{seed}.texts.parquet"
 
     def steering(self, seed: int | str) -> str:
         """Answers of unedited models, and under edits without a dictionary."""

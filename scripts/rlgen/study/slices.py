@@ -11,6 +11,7 @@ from rlgen.ledger.settings import states_of
 from rlgen.models.settings import Source
 from rlgen.organism.families import HEADERS
 from rlgen.study.config import Study
+from rlgen.study.pages import leading
 from rlgen.training.settings import GRPO, SFT
 
 Slice = dict[str, Any]
@@ -258,6 +259,16 @@ def measure_dictionary(study: Study, dictionary: str) -> Slice:
     }
 
 
+def inspect_latents(study: Study, dictionary: str) -> Slice:
+    return {key: value for key, value in measure_dictionary(study, dictionary).items() if key != "alive_firings"}
+
+
+def export_neuronpedia(study: Study, dictionary: str, recipe: str, seed: str) -> Slice:
+    members = _members(study, dictionary)["members"]
+    shown = {"dictionary": dictionary, "recipe": recipe, "seed": int(seed), "members": members}
+    return {"study": study.study, "layer": study.stream.layer, "dictionary": shown}
+
+
 def map_members(study: Study, dictionary: str) -> Slice:
     return _members(study, dictionary) | {
         "threads": study.threads,
@@ -390,12 +401,39 @@ def steer_benchmarks(study: Study, seed: str) -> Slice:
     return steer(study, seed) | {"benchmarks": _benchmarks(study, edited_tasks(study))}
 
 
+edit_alone, edit_alone_benchmarks = intervene, intervene_benchmarks
+
+
 def measure_recovery(study: Study, seed: str) -> Slice:
     return {
         "seed": int(seed),
         "threads": study.threads,
         "procedures": list(study.own_procedures()),
         "readouts": [procedure.readout for procedure in study.own_procedures().values()],
+    }
+
+
+def build_site(study: Study) -> Slice:
+    """Every trained dictionary but those of variants, and every procedure."""
+
+    def course(name: str, seed: int) -> str | None:
+        beside = study.course_beside(name)
+        return f"{beside}/{study.features.course_recipe}/seed{seed}" if beside else None
+
+    dictionaries = [
+        {"dictionary": name, "recipe": recipe, "seed": seed, "course": course(name, seed)}
+        | {"members": list(map(study.state, entry.members))}
+        for name, entry in study.dictionaries.items()
+        for recipe in study.own_recipes(name)
+        for seed in study.seeds
+    ]
+    return {
+        "study": study.study,
+        "seeds": study.seeds,
+        "dictionaries": dictionaries,
+        "procedures": {name: p.model_dump() for name, p in study.own_procedures().items()},
+        "leading": leading(study),
+        "edited": [name for name, p in study.own_procedures().items() if p.edits],
     }
 
 

@@ -62,6 +62,21 @@ def test_sources_are_followed_through_modules_and_functions(scripts):
     assert found["rlgen.deep"] == scripts / "rlgen/deep/__init__.py"
 
 
+def test_files_in_the_folder_of_a_modules_name_belong_to_it(scripts):
+    before = code_digest(scripts / "run.py")
+    for folder in ("rlgen/b", "rlgen/unused"):
+        (scripts / folder).mkdir()
+        (scripts / folder / "page.html").write_text("<p>")
+    found = sources(scripts / "run.py")
+    assert found["rlgen.b/page.html"] == scripts / "rlgen/b/page.html" and "rlgen.unused/page.html" not in found
+    with_it = code_digest(scripts / "run.py")
+    (scripts / "rlgen/b/page.html").write_text("<p >")
+    assert len({before, with_it, code_digest(scripts / "run.py")}) == 3
+    assert not any(
+        "/" in name for name in sources(scripts / "rlgen/deep/c.py")
+    )  # a package's modules are not its files
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [

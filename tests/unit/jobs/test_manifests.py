@@ -155,3 +155,15 @@ if Path("kill").exists():
 def test_an_output_that_was_not_written_is_named(tmp_path):
     with pytest.raises(ArtifactError, match=r"x\.txt: the job ended without it"):
         manifests.outputs([str(tmp_path / "x.txt")])
+
+
+def test_a_folder_is_whole_as_long_as_all_its_files_are(tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/a").write_text("a")
+    name = str(tmp_path / "site")
+    entries = manifests.outputs([name])
+    assert entries[name]["bytes"] == 1 and manifests.whole(entries, [name])
+    (tmp_path / "site/a").write_text("b")
+    assert not manifests.whole(entries, [name])
+    (tmp_path / "site/a").unlink()
+    assert not manifests.whole(entries, [name])

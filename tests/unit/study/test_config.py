@@ -184,3 +184,16 @@ def test_the_replication_is_the_default_study_with_more_seeds_and_less_beside_it
         frozen = DEFAULT["procedures"][name]
         assert entry | {"edits": None} == frozen | {"edits": None}
         assert all(set(kinds) <= set(frozen["edits"][state]) for state, kinds in entry["edits"].items())
+
+
+def test_a_dictionary_has_beside_it_the_course_of_the_very_model_it_explains():
+    content = content_of("config")
+    study = load(content)
+    assert {name: study.course_beside(name) for name in ("base-rl", "base-sft", "base-sft-rl")} == {
+        "base-rl": "course-rl",
+        "base-sft": "course-sft",
+        "base-sft-rl": "course-rl",
+    }
+    assert [study.course_beside(name) for name in ("course-rl", "null-more", "null-permuted")] == [None] * 3
+    content["dictionaries"]["early"] = {"members": ["base", "rl@2"], "recipes": ["batchtopk"]}
+    assert load(content).course_beside("early") is None

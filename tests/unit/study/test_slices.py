@@ -49,6 +49,7 @@ OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()} - {"fig9_se
 VARIED = load(ROOT / "config/sensitivity.yaml")
 EXTENDED = {"vary_sets_benchmarks": load(ROOT / "config/smollm2.yaml")}  # of sources, with an extended part
 OF_VARIANTS = {rule.slice for rule in rules_of("config/sensitivity.yaml").values()} - OF_ORGANISM
+EDITED_PAGES = ("fig5", "fig6", "fig7", "fig8", "table2")  # that hold the settings of procedures
 NO_VARIANTS = dict.fromkeys(["fig9", "table5"], "no variants are listed")
 
 
@@ -97,14 +98,14 @@ def changed(path: str, value: object):
     ("path", "value", "stale"),
     [
         ("features.top", 40, {"measure_dynamics", "fig4", "judge_claims"}),
-        ("features.contexts", 3, {"measure_dictionary"}),
+        ("features.contexts", 3, {"measure_dictionary", "inspect_latents"}),
         ("features.shown", 3, {"table4"}),
-        ("interventions.random_sets", 30, {"intervene"}),
+        ("interventions.random_sets", 30, {"intervene", "edit_alone"}),
         ("recipes.l1.steps", 40, {"train_dictionary"}),
         ("models.rl.prompts", 640, {"train_grpo"}),
-        ("procedures.forgetting.cut_share", 0.5, {"score_features", "fig5", "fig6", "fig7", "fig8", "table2"}),
-        ("procedures.elimination.gate_penalty", 0.1, {"choose_together", "fig5", "fig6", "fig7", "fig8", "table2"}),
-        ("procedures.elimination.cut_count", 8, {"choose_together", "fig5", "fig6", "fig7", "fig8", "table2"}),
+        ("procedures.forgetting.cut_share", 0.5, {"score_features", "build_site", *EDITED_PAGES}),
+        ("procedures.elimination.gate_penalty", 0.1, {"choose_together", "build_site", *EDITED_PAGES}),
+        ("procedures.elimination.cut_count", 8, {"choose_together", "build_site", *EDITED_PAGES}),
         (
             "interventions.bootstrap",
             500,

@@ -1,0 +1,1 @@
+"""Pages that show every latent of every dictionary, and what is measured for them alone."""

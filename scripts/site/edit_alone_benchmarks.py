@@ -1,0 +1,52 @@
+"""Edit published models by each latent of a set alone, and keep what they write under the whole set's edit."""
+
+import argparse
+from pathlib import Path
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.interventions.benchmarks.InterveneBenchmarks")
+    parser.add_argument("--dictionary", required=True, type=Path, help="dictionary folder with features.parquet")
+    parser.add_argument("--set", required=True, type=Path, help="set.json of the procedure")
+    parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
+    parser.add_argument(
+        "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"
+    )
+    parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
+    parser.add_argument("--docs", required=True, nargs="+", type=Path, help="documents of the tasks (JSONL)")
+    parser.add_argument("--interventions", required=True, type=Path, help="table of the set's own edits (Parquet)")
+    parser.add_argument("--alone", required=True, type=Path, help="Parquet, one row per state, edit, latent and task")
+    parser.add_argument("--texts", required=True, type=Path, help="Parquet, completions before and after an edit")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+    from rlgen.activations.completions import Completions
+    from rlgen.compute import start
+    from rlgen.dictionaries.crosscoder import Crosscoder
+    from rlgen.files import write_parquet
+    from rlgen.interventions.benchmarks import BenchmarkBench, InterveneBenchmarks
+    from rlgen.interventions.runs import read_chosen
+    from rlgen.site.alone import by_importance, chosen_doses, edit_alone
+    from rlgen.tasks.samples import read_samples
+
+    cfg = InterveneBenchmarks.model_validate_json(args.cfg)
+    device = start(cfg.threads)
+    folders = dict(zip(cfg.models, args.models, strict=True))
+    alone, texts = edit_alone(
+        cfg,
+        Crosscoder.load(args.dictionary, cfg.readout),
+        read_chosen(args.set, args.dictionary / "features.parquet"),
+        by_importance(args.set),
+        chosen_doses(args.interventions),
+        Completions.load(args.completions),
+        BenchmarkBench(cfg, folders, read_samples(args.tasks), args.docs, device),
+    )
+    write_parquet(args.alone, alone)
+    write_parquet(args.texts, texts)
+
+
+if __name__ == "__main__":
+    main()
