@@ -16,7 +16,18 @@ SMALL = {
     },
     "dictionaries_one_harvest": {"D": 32, "S": 64, "B": 128, "K": 4, "STEPS": 2, "REPETITIONS": 1},
     "harvest_rows": {"MODELS": 1, "REPETITIONS": 1},
-    "real_width_rows": {"ROWS": 512, "SHARD_ROWS": 128, "REPETITIONS": 1, "WIDTH": 64, "LAYER": 1, "VOCABULARY": 64},
+    "real_width_rows": {
+        "ROWS": 512,
+        "SHARD_ROWS": 128,
+        "REPETITIONS": 1,
+        "WIDTH": 64,
+        "LAYER": 1,
+        "VOCABULARY": 64,
+        "BLOCKS": 3,
+        "PROMPTS": 3,
+        "NEW": 3,
+        "PER_HALF": 1,
+    },
     "generation_rows": {"LATENTS": 64, "FEATURES": 5, "NEW": 4, "SETS": 2, "SAMPLES": 4, "REPETITIONS": 1},
 }
 
@@ -45,7 +56,7 @@ def small(monkeypatch):
         sys.modules.pop(name, None)
 
 
-@pytest.mark.parametrize(("name", "rows"), [*zip(MODULES, (5, 1, 2, 1, 2), strict=True)])
+@pytest.mark.parametrize(("name", "rows"), [*zip(MODULES, (5, 1, 2, 4, 2), strict=True)])
 def test_its_rows_hold_numbers(small, name, rows):
     found = small[name].measurements()
     assert len(found) == rows
