@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 STUDY = "config/miniature.yaml"
 RESULTS = "results/miniature"
+SITE = "site"  # a folder that is one artifact
 
 
 class Job(NamedTuple):
@@ -77,7 +78,19 @@ def digests(folder: Path) -> dict[str, str]:
     names = {str(path.relative_to(folder)): path for path in files}
     records = {"logs", "benchmarks", "manifests", ".jobs"}  # results/{study}/logs/...
     kept = {name: path for name, path in names.items() if not records & {*Path(name).parts[2:3]}}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(kept.items())}
+    found = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(kept.items())}
+    return _folders_as_one(found)
+
+
+def _folders_as_one(found: dict[str, str]) -> dict[str, str]:
+    """The files of a site, which is one artifact, as that: the digest of their places in it and of theirs."""
+    sites = {}
+    for name in [name for name in found if SITE in Path(name).parts[2:3]]:
+        place, digest = Path(*Path(name).parts[3:]), found.pop(name)
+        if not place.name.startswith("."):  # the engine's own
+            sites.setdefault("/".join(Path(name).parts[:3]), {})[place.as_posix()] = digest
+    texts = {site: json.dumps(places, sort_keys=True, separators=(",", ":")) for site, places in sites.items()}
+    return found | {site: hashlib.sha256(text.encode()).hexdigest() for site, text in texts.items()}
 
 
 def manifests(folder: Path) -> dict[str, dict]:
