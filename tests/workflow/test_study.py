@@ -122,7 +122,8 @@ def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_pat
     for page in [*(f"fig{i}.png" for i in range(1, 9)), *(f"table{i}.csv" for i in range(1, 5)), "claims.png"]:
         assert any(name.endswith(page) for name in names) or page in text, page
     shown = " ".join(re.findall(r"\w+", re.sub(r"<[^>]*>|\\n|’", " ", text)))  # words without markup
-    for path in sorted((finished / "report").glob("*.rst")):
+    elsewhere = {"fig9", "table5", "fig12"}  # drawn for variants, and by `snakemake extended`
+    for path in sorted(path for path in (finished / "report").glob("*.rst") if path.stem not in elsewhere):
         words = re.findall(r"\w+", path.read_text())[:4]
         assert " ".join(words) in shown, path.name
     assert '"Figures"' in text and '"Tables"' in text and '"Every latent"' in text
