@@ -113,12 +113,18 @@ def _handed_over(path: Path) -> dict:
     return json.loads(text[text.index("{") : text.rindex("}") + 1])
 
 
+def _report(path: Path) -> str:
+    """All pages and scripts of a report; with a folder in it, it is a zip file."""
+    with zipfile.ZipFile(path) as report:
+        return "".join(report.read(name).decode() for name in report.namelist() if name.endswith((".html", ".js")))
+
+
 def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_path):
     run = snakemake(finished, "--configfile", STUDY, "--report", str(tmp_path / "report.zip"), "--", "all")
     assert run.returncode == 0, run.stdout
     with zipfile.ZipFile(tmp_path / "report.zip") as report:
         names = report.namelist()
-        text = "".join(report.read(name).decode() for name in names if name.endswith((".html", ".js")))
+    text = _report(tmp_path / "report.zip")
     for page in [*(f"fig{i}.png" for i in range(1, 9)), *(f"table{i}.csv" for i in range(1, 5)), "claims.png"]:
         assert any(name.endswith(page) for name in names) or page in text, page
     shown = " ".join(re.findall(r"\w+", re.sub(r"<[^>]*>|\\n|’", " ", text)))  # words without markup
@@ -135,9 +141,9 @@ def test_the_report_has_the_run_time_of_every_job(tree, tmp_path, engine):
     """On a log axis: one run time of 0, or less, and the plot is empty. Restored records have times, too."""
     if engine == "without":
         shutil.rmtree(tree / ".snakemake")
-    run = snakemake(tree, "--configfile", STUDY, "--report", str(tmp_path / "report.html"), "--", "all")
+    run = snakemake(tree, "--configfile", STUDY, "--report", str(tmp_path / "report.zip"), "--", "all")
     assert run.returncode == 0, run.stdout
-    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    text = _report(tmp_path / "report.zip")
     drawn = [(rule, float(s)) for rule, s in re.findall(r'"rule": "([\w-]+)", "runtime": ([-+.\de]+)', text)]
     copies = [s for rule, s in drawn if rule == "copy_page"]
     assert len(drawn) == len(manifests(tree)) + len(copies)
