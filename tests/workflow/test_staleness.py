@@ -155,6 +155,13 @@ def test_a_line_or_a_template_of_the_site_builds_it_again_and_nothing_else(tree)
     assert stale(tree) == {"build_site": 1}
 
 
+def test_more_features_to_look_at_write_their_table_again(tree):
+    content = yaml.safe_load((tree / STUDY).read_text())
+    content["features"] = content.get("features", {}) | {"shown": 3}
+    (tree / STUDY).write_text(yaml.safe_dump(content, sort_keys=False))
+    assert stale(tree) == {"table4_features": 1, "copy_page": 2}
+
+
 def test_a_line_that_only_interventions_use_runs_interventions(tree):
     add_line(tree, "interventions/procedure.py")
     add_line(tree, "interventions/controls.py")

@@ -297,6 +297,11 @@ def test_csv_keeps_names_that_look_missing(tmp_path):
     assert list(table["task"]) == ["null", "NA"] and np.isnan(table["value"][1])
 
 
+def test_prompts_of_a_role_are_counted_once():
+    rows = pd.DataFrame({"role": ["unseen", "unseen", "unseen", "selection"], "n": [750.0, 150.0, 750.0, 3.0]})
+    assert [page.prompts(rows, role) for role in ("unseen", "selection", "in_domain")] == ["150/750", "3", "0"]
+
+
 def test_numbers_are_printed_as_shares():
     assert [wording.share(v) for v in (0.264, 1.0, 0.996, -0.04, 0.0, np.nan)] == [
         ".26",
