@@ -6,7 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.extended.runs.VarySetsBenchmarks")
+    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.extended.benchmarks.VarySetsBenchmarks")
     parser.add_argument("--dictionary", required=True, type=Path, help="dictionary folder with features.parquet")
     parser.add_argument("--scores", required=True, type=Path, help="scores of the procedure (Parquet)")
     parser.add_argument("--set", required=True, type=Path, help="set.json of the procedure")
@@ -23,7 +23,8 @@ def main() -> None:
     args = arguments()
     from rlgen.compute import start
     from rlgen.dictionaries.crosscoder import Crosscoder
-    from rlgen.extended.runs import VarySetsBenchmarks, run_sets
+    from rlgen.extended.benchmarks import VarySetsBenchmarks
+    from rlgen.extended.runs import run_sets
     from rlgen.extended.sets import read_sets
     from rlgen.files import write_parquet
     from rlgen.interventions.benchmarks import BenchmarkBench

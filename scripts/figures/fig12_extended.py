@@ -5,13 +5,7 @@ from rlgen.figures.command import page_arguments, read_page
 
 def main() -> None:
     """Read three tidy tables, write the page as PDF, with its details behind it, and as PNG."""
-    args = page_arguments(
-        __doc__,
-        "png",
-        curves="effect by number of features (CSV)",
-        areas="areas under the curves (CSV)",
-        rotation="effects of sets that a task had a say in, and none (CSV)",
-    )
+    args = page_arguments(__doc__, "png", "curves", "areas", "rotation")
 
     from rlgen.figures import fig12_extended as fig12
     from rlgen.figures import style

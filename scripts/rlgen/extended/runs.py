@@ -9,7 +9,6 @@ import pandas as pd
 from rlgen.behaviour.settings import Evaluation
 from rlgen.extended.sets import VariedSet
 from rlgen.extended.settings import VaryingSets
-from rlgen.interventions.benchmarks import OnBenchmarks
 from rlgen.interventions.procedure import (
     FAMILY_PROMPTS,
     best_dose,
@@ -35,10 +34,6 @@ class VarySets(VaryingSets):
     """The slice that `scripts/extended/vary_sets.py` receives."""
 
     evaluation: Evaluation
-
-
-class VarySetsBenchmarks(OnBenchmarks, VaryingSets):
-    """The slice that `scripts/extended/vary_sets_benchmarks.py` receives."""
 
 
 def run_sets(cfg: VaryingSets, crosscoder: "Crosscoder", sets: Sequence[VariedSet], bench: "Bench") -> pd.DataFrame:

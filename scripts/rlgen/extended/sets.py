@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rlgen.extended.settings import VaryingSets
+from rlgen.extended.settings import ALIVE, VaryingSets
 from rlgen.features.mediation import choose, positive_shares, ranked
 from rlgen.features.rotation import rotated_sets
 from rlgen.features.selection import by_latent
 from rlgen.files import read_parquet
 
-ALIVE = "alive"  # the `score` of the set of all alive latents
 CRITICAL = "critical"  # the population of samples that choose
 
 

@@ -8,6 +8,8 @@ from rlgen.interventions.settings import Editing
 from rlgen.names import Readout
 from rlgen.strict import Strict
 
+ALIVE = "alive"  # the `score` of the set of all alive latents
+
 
 class Extended(Strict):
     """Curves over the number of features, and rotation of the tasks' roles, for one procedure."""

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from rlgen.extended.sets import ALIVE
+from rlgen.extended.settings import ALIVE
 from rlgen.seeds import stream_seed
 from rlgen.stats import Interval, resamples, task_mean_interval
 from rlgen.strict import Strict

@@ -17,6 +17,9 @@ TABLES = {  # option -> what the table holds
     "comparisons": "the set minus each rival, paired (CSV)",
     "controls": "random sets drawn and readouts refused (CSV)",
     "recovery": "recovery of the planted truth by all methods and seeds (CSV)",
+    "curves": "effects by number of features, score and seed (CSV)",
+    "areas": "areas under these curves (CSV)",
+    "rotation": "effects under sets that a task had a say in, and none (CSV)",
     "sensitivity": "all variants and seeds against the main procedure (CSV)",
 }
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rlgen.figures import style
+from rlgen.figures import style, wording
 from rlgen.figures.page import Page, seeds_of
 from rlgen.tables import ROLE_MEAN
 from rlgen.tasks.settings import TaskRoles
@@ -133,9 +133,9 @@ def _rotated(rotation: pd.DataFrame) -> str:
     whole = rotation[rotation["task"] == ROLE_MEAN]
     if whole.empty:
         return "nothing was rotated"
-    had, had_none = (style.change(whole[name].mean()) for name in ("effect_in", "effect_out"))
+    had, had_none = (wording.change(whole[name].mean()) for name in ("effect_in", "effect_out"))
     apart = int(((whole["lo"] > 0) | (whole["hi"] < 0)).sum())
-    seeds = f"apart in {apart} of {style.count(seeds_of(whole))}"
+    seeds = f"apart in {apart} of {wording.count(seeds_of(whole))}"
     return f"a task moves by {had} where it had a say in the set, by {had_none} where not ({seeds})"
 
 
@@ -144,8 +144,8 @@ def _finding(page: Settings, areas: pd.DataFrame, sign: int) -> str:
     parts = []
     for score, some in areas[(areas["role"] == "selection") & (areas["score"] != page.score)].groupby("score"):
         lo, hi = sorted([sign * some["difference_lo"], sign * some["difference_hi"]], key=lambda bound: bound.sum())
-        told = f"{(hi < 0).sum()} ahead, {(lo > 0).sum()} behind of {style.count(seeds_of(some))}"
-        parts.append(f"{score} {style.change(-some['difference'].mean())} ({told})")
+        told = f"{(hi < 0).sum()} ahead, {(lo > 0).sum()} behind of {wording.count(seeds_of(some))}"
+        parts.append(f"{score} {wording.change(-some['difference'].mean())} ({told})")
     return f"Area under the curve of {page.score}, selection tasks, minus that of {'; '.join(parts)}." if parts else ""
 
 
@@ -153,7 +153,7 @@ def _note(page: Settings, curves: pd.DataFrame) -> str:
     """The foot of the page."""
     n = f"{curves['n'].min():.0f} test prompts or more per role" if len(curves) else "no prompts"
     return (
-        f"Procedure {page.procedure}, {style.count(seeds_of(curves))}, {n}. Every set at its own dose, chosen on "
+        f"Procedure {page.procedure}, {wording.count(seeds_of(curves))}, {n}. Every set at its own dose, chosen on "
         "discovery prompts of the tasks that chose it. Thick: mean over seeds; thin: seeds of the procedure's own "
         f"score; dotted: all alive latents; band: {ENOUGH:.0%}. Right: sets by attribution, every {page.left_out} "
         "tasks out of domain left out in turn; small marks are seeds. Differences are paired over prompts, 95 %."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rlgen.files import canonical_json, read_csv, read_parquet, write_text
+from rlgen.files import canonical_json, move, read_csv, read_parquet, write_text
 from rlgen.site.assets import copy_assets, render
 from rlgen.site.chunks import LATENTS_PER_CHUNK, chunks
 from rlgen.site.columns import FEATURES, PASSAGES, PEAKS, Column, columns_of
@@ -55,7 +55,7 @@ def build(cfg: BuildSite, sources: Sources, site: Path) -> None:
     for left in (beside, site):
         shutil.rmtree(left, ignore_errors=True)
     _write(cfg, sources, beside)
-    beside.rename(site)
+    move(beside, site)
 
 
 def _write(cfg: BuildSite, sources: Sources, site: Path) -> None:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rlgen.dictionaries.settings import Recipe
 from rlgen.ledger.settings import dictionaries_of, states_of, tables_of
 from rlgen.study.config import Study
+from rlgen.study.shown_dictionaries import compared, nulls, pairs, shared_recipes, titles
 from rlgen.training.settings import SFT
 
 PAGES = {  # page -> what it shows; the script, the rule and the module of a page carry its name
@@ -29,7 +29,6 @@ PAGES = {  # page -> what it shows; the script, the rule and the module of a pag
 }
 EXTENDED = ["fig12_extended"]  # drawn by `snakemake extended` alone
 USUAL = [page for page in PAGES if page not in EXTENDED]
-OBJECTIVES = {"batchtopk": "BatchTopK", "l1": "L1", "shared_latents": "BatchTopK, shared latents"}
 Slice = dict[str, Any]
 
 
@@ -75,10 +74,10 @@ def _reasons(study: Study) -> dict[str, str]:
     reasons = {}
     if not study.trained_dictionaries():
         reasons |= dict.fromkeys(["table3"], "no dictionaries are listed")
-    if not set(_pairs(study).values()) & set(_compared(study)):
+    if not set(pairs(study).values()) & set(compared(study)):
         reasons["fig2"] = "no dictionary reads the reference and the target alone"
-    elif not _shared_recipes(study):
-        reasons["fig2"] = f"no recipe is trained for all of {', '.join(_pairs(study))}"
+    elif not shared_recipes(study):
+        reasons["fig2"] = f"no recipe is trained for all of {', '.join(pairs(study))}"
     if not study.joint():
         reasons["fig3"] = "no dictionary reads reference, contrast and target together"
     if not study.courses():
@@ -144,15 +143,15 @@ def _published_accuracy(study: Study) -> dict[str, dict[str, float]] | None:
 def fig2_nrn(study: Study) -> Slice:
     return page(study) | {
         "models": study.by_role(),
-        "pairs": _pairs(study),
-        "nulls": _nulls(study),
-        "recipes": _titles(study, _shared_recipes(study)),
+        "pairs": pairs(study),
+        "nulls": nulls(study),
+        "recipes": titles(study, shared_recipes(study)),
     }
 
 
 def norm_ratio_dictionaries(study: Study) -> list[str]:
     """The dictionaries that fig2 shows: the compared pairs and their nulls."""
-    return [*_pairs(study), *_nulls(study)]
+    return [*pairs(study), *nulls(study)]
 
 
 def fig3_mas(study: Study) -> Slice:
@@ -160,7 +159,7 @@ def fig3_mas(study: Study) -> Slice:
     return page(study) | {
         "triple": study.joint(),
         "members": [study.label(member) for member in entry.members],
-        "recipes": _titles(study, entry.recipes),
+        "recipes": titles(study, entry.recipes),
     }
 
 
@@ -271,37 +270,3 @@ def tables_of_claims(study: Study) -> list[str]:
 def _published_effects(study: Study, tasks: list[str]) -> Slice:
     """Published effects and the tasks they are shown for; nothing for a study of its own."""
     return {"published": study.published.model_dump(), "tasks": tasks} if study.published else {}
-
-
-def _pairs(study: Study) -> dict[str, str]:
-    """Dictionaries over the reference and one other model, nulls apart -> the label of that model's state.
-
-    The compared models come first.
-    """
-    entries = study.dictionaries.items()
-    pairs = {name: study.label(d.members[-1]) for name, d in entries if len(d.members) == 2 and not d.is_null}
-    return dict(sorted(pairs.items(), key=lambda pair: pair[1] not in _compared(study)))
-
-
-def _compared(study: Study) -> list[str]:
-    return [m for m in (study.roles.contrast, study.roles.target) if m]
-
-
-def _shared_recipes(study: Study) -> list[str]:
-    """Recipes that the pairs of all compared models are trained with, one row of fig2 each."""
-    pairs = [name for name, model in _pairs(study).items() if model in _compared(study)]
-    return [r for r in study.recipes if pairs and all(r in study.dictionaries[d].recipes for d in pairs)]
-
-
-def _nulls(study: Study) -> list[str]:
-    """Dictionaries over two states that differ for no reason worth explaining, as the config says."""
-    return [name for name, d in study.dictionaries.items() if d.is_null]
-
-
-def _titles(study: Study, recipes: list[str]) -> dict[str, str]:
-    return {name: _title(study.recipes[name]) for name in recipes}
-
-
-def _title(recipe: Recipe) -> str:
-    own = ", own normalisation" if recipe.normalisation == "per_model" else ""
-    return OBJECTIVES[recipe.objective] + own + ("" if recipe.alignment == "mse" else f", {recipe.alignment} alignment")

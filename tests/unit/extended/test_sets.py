@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rlgen.extended.sets import ALIVE, by_size, read_sets, rotated, shares_of
-from rlgen.extended.settings import Extended, VaryingSets
+from rlgen.extended.sets import by_size, read_sets, rotated, shares_of
+from rlgen.extended.settings import ALIVE, Extended, VaryingSets
 from rlgen.files import write_parquet
 
 ALIVE_S = np.array([True, True, True, False, True])

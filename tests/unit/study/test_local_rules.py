@@ -5,7 +5,7 @@ import re
 from rules import STUDIES, workflow
 from studies import ROOT
 
-OF_NO_WEIGHT = {"all", "figures", "extended", "download", "copy_page", "open_window"}
+OF_NO_WEIGHT = {"all", "figures", "extended", "site", "neuronpedia", "download", "copy_page", "open_window"}
 
 
 def test_the_guide_names_every_local_rule_and_how_to_submit_them():
