@@ -15,7 +15,7 @@ from snakemake_runs import ROOT, STUDY, copy_project, snakemake
 pytestmark = pytest.mark.slow
 
 
-NEVER = {
+NEVER = {"vary_sets_benchmarks"}  # no study here extends tasks of lm-eval
     "vary_sets_benchmarks"
 }  # no study here extends tasks of lm-eval: `vary_sets` with what intervene_benchmarks runs
 VARIANTS = {"procedure": "elimination", "factors": {"selector": {"by-size": {"procedure": {"score": "size"}}}}}
