@@ -16,8 +16,6 @@ pytestmark = pytest.mark.slow
 
 
 NEVER = {"vary_sets_benchmarks"}  # no study here extends tasks of lm-eval
-    "vary_sets_benchmarks"
-}  # no study here extends tasks of lm-eval: `vary_sets` with what intervene_benchmarks runs
 VARIANTS = {"procedure": "elimination", "factors": {"selector": {"by-size": {"procedure": {"score": "size"}}}}}
 
 
