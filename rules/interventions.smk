@@ -3,6 +3,13 @@
 # The planted truth is the organism's alone. The organism is so small that its edits run as fast on a processor.
 
 OWN = study.own_procedures()  # without those of variants
+EDITING = {  # what a procedure's edits are made with
+    "dictionary": lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
+    "chosen": rules.score_features.output.chosen,
+    "completions": lambda w: at.completions_of(w.procedure, w.seed),
+    "models": lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
+    "tasks": at.samples(slices.edited_tasks(study)),
+}
 
 if study.organism:
 
@@ -27,11 +34,7 @@ if study.organism:
 
     rule intervene:
         input:
-            dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
-            chosen=rules.score_features.output.chosen,
-            completions=lambda w: at.completions_of(w.procedure, w.seed),
-            models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
-            tasks=at.samples(slices.edited_tasks(study)),
+            **EDITING,
         output:
             table=at.intervention("{procedure}", "{seed}"),
             controls=at.controls("{procedure}", "{seed}"),
@@ -123,11 +126,7 @@ else:
 
     rule intervene_benchmarks:
         input:
-            dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
-            chosen=rules.score_features.output.chosen,
-            completions=lambda w: at.completions_of(w.procedure, w.seed),
-            models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
-            tasks=at.samples(slices.edited_tasks(study)),
+            **EDITING,
             docs=at.docs(slices.edited_tasks(study)),
         output:
             table=at.intervention("{procedure}", "{seed}"),

@@ -38,11 +38,7 @@ if study.organism:
 
     rule edit_alone:
         input:
-            dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
-            chosen=rules.score_features.output.chosen,
-            completions=lambda w: at.completions_of(w.procedure, w.seed),
-            models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
-            tasks=at.samples(slices.edited_tasks(study)),
+            **EDITING,
             interventions=at.intervention("{procedure}", "{seed}"),
         output:
             alone=at.edited_alone("{procedure}", "{seed}"),
@@ -68,11 +64,7 @@ else:
 
     rule edit_alone_benchmarks:
         input:
-            dictionary=lambda w: at.of_procedure(w.procedure, w.seed, "features.parquet"),
-            chosen=rules.score_features.output.chosen,
-            completions=lambda w: at.completions_of(w.procedure, w.seed),
-            models=lambda w: [p for s in slices.edited_models(study, w.procedure) for p in at.checkpoint(s, w.seed)],
-            tasks=at.samples(slices.edited_tasks(study)),
+            **EDITING,
             docs=at.docs(slices.edited_tasks(study)),
             interventions=at.intervention("{procedure}", "{seed}"),
         output:

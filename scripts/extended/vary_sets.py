@@ -3,17 +3,14 @@
 import argparse
 from pathlib import Path
 
+from rlgen.interventions.command import editing_options
+
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.extended.runs.VarySets")
-    parser.add_argument("--dictionary", required=True, type=Path, help="dictionary folder with features.parquet")
+    parser = editing_options(__doc__, "rlgen.extended.runs.VarySets")
     parser.add_argument("--scores", required=True, type=Path, help="scores of the procedure (Parquet)")
-    parser.add_argument("--set", required=True, type=Path, help="set.json of the procedure")
     parser.add_argument("--attribution", required=True, nargs="+", type=Path, help="scores by cause (Parquet)")
     parser.add_argument("--joint", type=Path, help="ranking of all tasks together (Parquet), where there is one")
-    parser.add_argument("--models", required=True, nargs="+", type=Path, help="checkpoint folders, as models says")
-    parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
     parser.add_argument("--output", required=True, type=Path, help="answers under every set (Parquet)")
     return parser.parse_args()
 

@@ -3,17 +3,12 @@
 import argparse
 from pathlib import Path
 
+from rlgen.interventions.command import editing_options
+
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.settings.interventions.Intervene")
-    parser.add_argument("--dictionary", required=True, type=Path, help="dictionary folder with features.parquet")
-    parser.add_argument("--set", required=True, type=Path, help="set.json of the procedure")
+    parser = editing_options(__doc__, "rlgen.interventions.subjects.Intervene")
     parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
-    parser.add_argument(
-        "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"
-    )
-    parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
     parser.add_argument("--output", required=True, type=Path, help="interventions table (Parquet)")
     parser.add_argument("--controls", required=True, type=Path, help="facts of every edit's controls (CSV)")
     return parser.parse_args()

@@ -157,6 +157,14 @@ def read_parquet(path: str | Path, columns: list[str] | None = None) -> "pd.Data
         raise ArtifactError(path, f"not a readable Parquet table ({first_line(error)})") from error
 
 
+def with_columns(table: "pd.DataFrame", columns: Sequence[str], path: str | Path) -> "pd.DataFrame":
+    """The table itself. Raises ArtifactError naming the file it was read from and the columns that it lacks."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise ArtifactError(path, f"column(s) {', '.join(missing)} missing, found {', '.join(table.columns)}")
+    return table
+
+
 def write_tensors(path: str | Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write torch tensors or numpy arrays (not mixed) as safetensors; metadata values are text."""
     if all(type(t).__module__ == "numpy" for t in tensors.values()):

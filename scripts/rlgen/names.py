@@ -22,4 +22,6 @@ def shard_name(index: int) -> str:
 # Scores that rank latents together, over all tasks at once, and the score by which every task has a list of its own.
 LISTED_BY = {"elimination": "attribution", "gates": "attribution"}
 
+CRITICAL = "critical"  # the population of samples that choose features
+
 Readout = Literal["swap", "own", "mapped"]  # how one model's activation of a latent is read (docs/method.md, section 7)

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rlgen.seeds import stream_seed
+
 
 class Interval(NamedTuple):
     """A statistic and the bounds of its interval; floats, or arrays with one entry per column."""
@@ -30,6 +32,11 @@ def resamples(n: int, draws: int, rng: np.random.Generator) -> NDArray[np.float6
     drawn_DN = rng.integers(0, n, size=(draws, n))
     drawn_DN += n * np.arange(draws)[:, None]  # one range of bins per draw, counted together
     return np.bincount(drawn_DN.ravel(), minlength=draws * n).reshape(draws, n) / n
+
+
+def task_resamples(n: int, draws: int, seed: int, task: str, half: str, *subset: str) -> NDArray[np.float64]:
+    """`resamples` of a task's prompts in one seed of a study: the same ones wherever these prompts are resampled."""
+    return resamples(n, draws, np.random.default_rng(stream_seed(seed, "bootstrap", task, half, *subset)))
 
 
 def mean_interval(values_NC: ArrayLike, weights_DN: NDArray, level: float = 0.95) -> Interval:

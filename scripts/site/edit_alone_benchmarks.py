@@ -3,18 +3,12 @@
 import argparse
 from pathlib import Path
 
+from rlgen.interventions.command import editing_options
+
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.interventions.benchmarks.InterveneBenchmarks")
-    parser.add_argument("--dictionary", required=True, type=Path, help="dictionary folder with features.parquet")
-    parser.add_argument("--set", required=True, type=Path, help="set.json of the procedure")
+    parser = editing_options(__doc__, "rlgen.interventions.benchmarks.InterveneBenchmarks", docs=True)
     parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
-    parser.add_argument(
-        "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"
-    )
-    parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
-    parser.add_argument("--docs", required=True, nargs="+", type=Path, help="documents of the tasks (JSONL)")
     parser.add_argument("--interventions", required=True, type=Path, help="table of the set's own edits (Parquet)")
     parser.add_argument("--alone", required=True, type=Path, help="Parquet, one row per state, edit, latent and task")
     parser.add_argument("--texts", required=True, type=Path, help="Parquet, completions before and after an edit")

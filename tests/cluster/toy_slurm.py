@@ -10,6 +10,8 @@ from pathlib import Path
 from string import Template
 from typing import NamedTuple
 
+from debian import install
+
 HERE = Path(__file__).parent
 ETC = Path("/etc/slurm")  # SLURM_CONF alone is not enough: steps look here
 CONFIGS = ["slurm.conf", "gres.conf"]
@@ -45,19 +47,7 @@ def why_not() -> str:
         return ""
     if not shutil.which("apt-get"):
         return "SLURM is not installed, and there is no apt-get to install it with"
-    return _install()
-
-
-def _install() -> str:
-    """Install SLURM from Debian's packages; what went wrong, or nothing."""
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-    # The lists of packages of a bare image are empty, those of other machines need no update.
-    for call in (install, ["apt-get", "update"], install):
-        run = subprocess.run(call, env=quiet, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
-        if call is install and run.returncode == 0:
-            return ""
-    return f"`{' '.join(install)}` failed: {run.stderr.strip()[-300:]}"
+    return install(PACKAGES)
 
 
 class ToyCluster:

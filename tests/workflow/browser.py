@@ -2,11 +2,12 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+
+from debian import install
 
 PACKAGES = ["chromium", "chromium-driver"]
 ENOUGH_S = 60
@@ -20,19 +21,7 @@ def why_not() -> str:
         return ""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return "chromium and chromedriver are not installed, and this is not root on Debian, who could install them"
-    return _install()
-
-
-def _install() -> str:
-    """Install Chromium from Debian's packages; what went wrong, or nothing."""
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-    # The lists of packages of a bare image are empty, those of other machines need no update.
-    for call in (install, ["apt-get", "update"], install):
-        run = subprocess.run(call, env=quiet, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
-        if call is install and run.returncode == 0:
-            return ""
-    return f"`{' '.join(install)}` failed: {run.stderr.strip()[-300:]}"
+    return install(PACKAGES)
 
 
 class Page:

@@ -1,11 +1,9 @@
 """Accuracy of every model state per task and role, with bootstrap intervals over prompts (docs/method.md, 2)."""
 
-import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from rlgen.seeds import stream_seed
-from rlgen.stats import Interval, mean_interval, resamples, task_mean_interval
+from rlgen.stats import Interval, mean_interval, task_mean_interval, task_resamples
 from rlgen.strict import Strict
 from rlgen.tables import METRICS, ROLE_MEAN, prompts_by_condition
 
@@ -46,10 +44,7 @@ def accuracy_table(rows: pd.DataFrame, seed: int, draws: int) -> pd.DataFrame:
     for (role, half), cell in rows.groupby(["role", "half"], sort=False):
         tasks = {task: group for task, group in cell.groupby("task", sort=False)}
         weights_DN = [
-            resamples(
-                group["sample"].nunique(), draws, np.random.default_rng(stream_seed(seed, "bootstrap", task, half))
-            )
-            for task, group in tasks.items()
+            task_resamples(group["sample"].nunique(), draws, seed, task, half) for task, group in tasks.items()
         ]
         for metric, column in measured.items():
             if cell[column].isna().any():

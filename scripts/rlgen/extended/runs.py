@@ -16,6 +16,7 @@ from rlgen.interventions.procedure import (
     member_of,
     readout_quality,
     same_model,
+    too_little,
 )
 from rlgen.interventions.rivals import Mechanics, Rival
 from rlgen.interventions.runner import Condition
@@ -48,12 +49,11 @@ def _of_state(
     """One running model; without rows where the readout explains too little of it."""
     towards, runner = not same_model(state, cfg.tuned), bench.runner(state)
     goal = bench.goal(cfg.tuned if towards else cfg.reference)
-    prompts = first_prompts(bench.samples, [*cfg.selection, *cfg.unseen], FAMILY_PROMPTS)
+    prompts = first_prompts(bench.samples, "discovery", FAMILY_PROMPTS, [*cfg.selection, *cfg.unseen])
     member = member_of(state, crosscoder.members)
     explained = readout_quality(crosscoder, runner.stream_on_goal(prompts, goal), member, cfg.readout)
-    if explained < cfg.readout_variance:
-        reason = f"the readout explains {explained:.2f} of the variance, less than {cfg.readout_variance:g}"
-        print(f"{state} is not edited: {reason}")
+    if reason := too_little(explained, cfg.readout_variance):
+        print(f"{state} is not edited: the {reason}")
         return pd.DataFrame(columns=COLUMNS)
     mechanics = Mechanics(crosscoder, "exchange", member, cfg.readout, towards)
     doses = own_doses(runner, mechanics, sets, cfg.doses, prompts, goal)

@@ -17,8 +17,7 @@ from rlgen.features.mediation import choose, positive_shares, ranked
 from rlgen.features.rotation import rotated_sets
 from rlgen.features.selection import by_latent
 from rlgen.files import read_parquet
-
-CRITICAL = "critical"  # the population of samples that choose
+from rlgen.names import CRITICAL
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from rlgen.extended.settings import ALIVE
-from rlgen.seeds import stream_seed
-from rlgen.stats import Interval, resamples, task_mean_interval
+from rlgen.stats import Interval, task_mean_interval, task_resamples
 from rlgen.strict import Strict
 from rlgen.tables import ROLE_MEAN, UNEDITED, prompts_by_condition
 
@@ -55,9 +54,7 @@ class Effects:
             wide = prompts_by_condition(some, "condition", "correct")
             before_N, after_N = (_answers(unedited, model, task, wide.index) for model in (state, other))
             effects[task] = wide.to_numpy() - before_N[:, None]
-            weights[task] = resamples(
-                len(wide), cfg.bootstrap, np.random.default_rng(stream_seed(seed, "bootstrap", task, HALF, "half"))
-            )
+            weights[task] = task_resamples(len(wide), cfg.bootstrap, seed, task, HALF, "half")
             gaps[task] = float(after_N.mean() - before_N.mean())
         return cls(list(wide.columns), effects, weights, gaps)
 

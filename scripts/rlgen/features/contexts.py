@@ -3,7 +3,7 @@
 Shapes: B rows, S latents, K candidates, N sequences of T tokens.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pandas as pd
 import torch
@@ -32,6 +32,25 @@ def strongest_rows(codes: Iterable[torch.Tensor], k: int) -> tuple[torch.Tensor,
     return best_KS, rows_KS
 
 
+def strongest_apart(
+    codes: Iterable[torch.Tensor], sequence_R: torch.Tensor, most: int
+) -> Iterator[tuple[int, int, int, float]]:
+    """(latent, rank from 1, row, activation) of every latent's strongest rows, at most `most`, one per sequence."""
+    best_KS, rows_KS = (t.cpu() for t in strongest_rows(codes, most * CANDIDATES_PER_CONTEXT))
+    sequences = sequence_R.tolist()
+    for latent, (best_K, row_K) in enumerate(zip(best_KS.T.tolist(), rows_KS.T.tolist(), strict=True)):
+        found: dict[int, tuple[int, float]] = {}
+        for best, row in zip(best_K, row_K, strict=True):
+            if best > 0 and len(found) < most:
+                found.setdefault(sequences[row], (row, best))
+        yield from ((latent, rank, row, best) for rank, (row, best) in enumerate(found.values(), start=1))
+
+
+def own_code(held_out: HeldOut, m: int) -> Iterator[torch.Tensor]:
+    """Member m's own code of the held-out rows ("swap" readout), batch by batch."""
+    return (held_out.crosscoder.encode_one(h_BMd[:, m], m) for h_BMd in held_out.batches())
+
+
 def context_table(
     member: str,
     codes: Iterable[torch.Tensor],
@@ -48,20 +67,11 @@ def context_table(
     `token_ids_NT`; `decode` turns token ids into text. `text` is that of at most `context_tokens` tokens, of which
     `token` is the last, at which the latent fires. Latents that never fire have no rows.
     """
-    best_KS, rows_KS = (t.cpu() for t in strongest_rows(codes, contexts * CANDIDATES_PER_CONTEXT))
-    sequence_KS, position_KS = sequence_R[rows_KS].tolist(), position_R[rows_KS].tolist()
     table = []
-    for latent, activation_K in enumerate(best_KS.T.tolist()):
-        used: set[int] = set()
-        for k, activation in enumerate(activation_K):
-            sequence, end = sequence_KS[k][latent], position_KS[k][latent] + 1
-            if activation <= 0 or len(used) == contexts:
-                break
-            if sequence in used:
-                continue
-            used.add(sequence)
-            ids = token_ids_NT[sequence, max(0, end - context_tokens) : end].tolist()
-            table.append((latent, member, len(used), activation, decode(ids), decode(ids[-1:])))
+    for latent, rank, row, activation in strongest_apart(codes, sequence_R, contexts):
+        sequence, end = int(sequence_R[row]), int(position_R[row]) + 1
+        ids = token_ids_NT[sequence, max(0, end - context_tokens) : end].tolist()
+        table.append((latent, member, rank, activation, decode(ids), decode(ids[-1:])))
     return pd.DataFrame(table, columns=["latent", "member", "rank", "activation", "text", "token"])
 
 
@@ -73,7 +83,7 @@ def contexts(
     sequence_R, position_R = held_out.places()
     tables = []
     for m, member in enumerate(held_out.crosscoder.members):
-        codes = (held_out.crosscoder.encode_one(h_BMd[:, m], m) for h_BMd in held_out.batches())
+        codes = own_code(held_out, m)
         tables.append(
             context_table(
                 member, codes, sequence_R, position_R, held_out.token_ids_NT, decode, per_latent, context_tokens

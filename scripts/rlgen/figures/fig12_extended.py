@@ -143,8 +143,9 @@ def _finding(page: Settings, areas: pd.DataFrame, sign: int) -> str:
     """The procedure's own score beside the others: areas under the curves, paired; `sign`: where edits are to lead."""
     parts = []
     for score, some in areas[(areas["role"] == "selection") & (areas["score"] != page.score)].groupby("score"):
-        lo, hi = sorted([sign * some["difference_lo"], sign * some["difference_hi"]], key=lambda bound: bound.sum())
-        told = f"{(hi < 0).sum()} ahead, {(lo > 0).sum()} behind of {wording.count(seeds_of(some))}"
+        below, above = (some["difference_hi"] < 0).sum(), (some["difference_lo"] > 0).sum()
+        ahead, behind = (below, above) if sign > 0 else (above, below)
+        told = f"{ahead} ahead, {behind} behind of {wording.count(seeds_of(some))}"
         parts.append(f"{score} {wording.change(-some['difference'].mean())} ({told})")
     return f"Area under the curve of {page.score}, selection tasks, minus that of {'; '.join(parts)}." if parts else ""
 

@@ -6,7 +6,7 @@ import pandas as pd
 from pydantic import Field
 
 from rlgen.figures.settings import Published
-from rlgen.files import ArtifactError, read_parquet
+from rlgen.files import ArtifactError, read_parquet, with_columns
 from rlgen.interventions.settings import Procedure
 from rlgen.strict import Strict
 from rlgen.tasks.settings import TaskRoles
@@ -62,10 +62,7 @@ def read(path: str | Path, columns: list[str]) -> pd.DataFrame:
             table = pd.read_csv(path, keep_default_na=False, na_values=[""])
         except (OSError, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
             raise ArtifactError(path, f"not a readable CSV table ({error})") from error
-    missing = [c for c in columns if c not in table.columns]
-    if missing:
-        raise ArtifactError(path, f"column(s) {', '.join(missing)} missing, found {', '.join(table.columns)}")
-    return table
+    return with_columns(table, columns, path)
 
 
 def read_all(paths: list[Path], columns: list[str]) -> pd.DataFrame:

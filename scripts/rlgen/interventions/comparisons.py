@@ -13,8 +13,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from rlgen.seeds import stream_seed
-from rlgen.stats import bounds, resamples
+from rlgen.stats import bounds, task_resamples
 from rlgen.tables import ROLE_MEAN, UNEDITED, prompts_by_condition
 
 KEY = ["procedure", "state", "edit"]
@@ -62,8 +61,7 @@ def _of_role(rows: pd.DataFrame, unedited: pd.DataFrame, sign: int, seed: int, d
             wide = prompts_by_condition(own[task], "condition", column)
             cells[task] = _cells(wide, before)
             if task not in weights:
-                rng = np.random.default_rng(stream_seed(seed, "bootstrap", task, HALF, "half"))
-                weights[task] = resamples(len(wide), draws, rng)
+                weights[task] = task_resamples(len(wide), draws, seed, task, HALF, "half")
         keys = list(cells[tasks[0]])
         drawn_RTD = [[weights[task] @ cells[task][key].difference_N for task in tasks] for key in keys]
         columns = [column_D for drawn_TD in drawn_RTD for column_D in (*drawn_TD, np.mean(drawn_TD, axis=0))]

@@ -4,8 +4,10 @@ Forms of a rival: at the set's dose (`set_dose`), at the set's mean length (`equ
 set's is (`own_dose`). A set that beats its rivals in one form alone has shown less than it seems.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -68,17 +70,23 @@ class ProcedureEffects:
         samples = runner.evaluator.samples
         self.test_half = [i for i, s in enumerate(samples) if s.half == "test"]
         self.choosing = [i for i, s in enumerate(samples) if s.half == "discovery" and s.task in cfg.selection]
-        self.stream_Nd = runner.stream_on_goal(self.choosing, goal)
-        self.readout = readout_quality(crosscoder, self.stream_Nd, self.member, cfg.readout)
+
+    @cached_property
+    def stream_Nd(self) -> torch.Tensor:
+        """The running model's stream on the goal's answers to the prompts that choose doses."""
+        return self.runner.stream_on_goal(self.choosing, self.goal)
+
+    @cached_property
+    def readout(self) -> float:
+        """Share of that stream's variance that the readout explains."""
+        return readout_quality(self.crosscoder, self.stream_Nd, self.member, self.cfg.readout)
 
     @property
     def refused(self) -> str | None:
         """Why this model is not edited through this dictionary, in words; None where it is."""
         if not len(self.chosen.latents):
             return "no set"
-        if self.readout < self.cfg.readout_variance:
-            return f"readout explains {self.readout:.2f} of the variance, less than {self.cfg.readout_variance:g}"
-        return None
+        return too_little(self.readout, self.cfg.readout_variance)
 
     def run(self, kind: EditKind) -> tuple[pd.DataFrame, dict]:
         """All conditions of one kind of edit as rows of the interventions table, and the facts of its controls."""
@@ -167,19 +175,24 @@ class ProcedureEffects:
             some = [r for r in rivals if r.family == family]
             samples = self.choosing
             if family in FAMILIES:
-                samples = first_prompts(self.runner.evaluator.samples, self.cfg.selection, FAMILY_PROMPTS)
+                samples = first_prompts(self.runner.evaluator.samples, "discovery", FAMILY_PROMPTS, self.cfg.selection)
             edits = mechanics.edits([r for r in some for _ in doses], doses * len(some))
             found[family] = own_dose(self.runner, edits, len(some), doses, samples, self.goal)
         return [found[r.family] for r in rivals]
 
 
-def first_prompts(samples: Sequence[Sample], tasks: Sequence[str], n: int) -> list[int]:
-    """Places of the first `n` discovery prompts of every one of some tasks, in the order of the samples."""
-    left = dict.fromkeys(tasks, n)
+def too_little(explained: float, least: float) -> str | None:
+    """Why a model is not edited through a readout that explains this share of its variance; None where it is."""
+    return f"readout explains {explained:.2f} of the variance, less than {least:g}" if explained < least else None
+
+
+def first_prompts(samples: Sequence[Sample], half: str, n: int, tasks: Collection[str] | None = None) -> list[int]:
+    """Places of the first `n` prompts of a half, of every task or of some, in the order of the samples."""
+    seen: Counter[str] = Counter()
     found = []
     for i, sample in enumerate(samples):
-        if sample.half == "discovery" and left.get(sample.task, 0) > 0:
-            left[sample.task] -= 1
+        if sample.half == half and (tasks is None or sample.task in tasks) and seen[sample.task] < n:
+            seen[sample.task] += 1
             found.append(i)
     return found
 

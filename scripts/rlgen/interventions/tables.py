@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from rlgen.seeds import stream_seed
-from rlgen.stats import resamples, task_mean_interval
+from rlgen.stats import task_mean_interval, task_resamples
 from rlgen.strict import Strict
 from rlgen.tables import METRICS, ROLE_MEAN, prompts_by_condition
 
@@ -109,10 +108,7 @@ def _summaries(
     kept = [(cell, cell.critical_N if subset == "critical" else np.ones(len(cell.critical_N), bool)) for cell in cells]
     kept = [(cell, mask_N) for cell, mask_N in kept if mask_N.any()]
     weights = {
-        cell.task: resamples(
-            int(mask_N.sum()), draws, np.random.default_rng(stream_seed(seed, "bootstrap", cell.task, half, subset))
-        )
-        for cell, mask_N in kept
+        cell.task: task_resamples(int(mask_N.sum()), draws, seed, cell.task, half, subset) for cell, mask_N in kept
     }
     few_C = ~conditions_C["set_kind"].isin(NUMEROUS).to_numpy()
     for metric in METRICS:

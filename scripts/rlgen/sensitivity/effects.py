@@ -15,8 +15,7 @@ from rlgen.interventions.tables import effects_table
 from rlgen.ledger.evidence import NoData, Setting, evidence
 from rlgen.ledger.settings import Claim
 from rlgen.ledger.verdicts import NO_DATA, verdict
-from rlgen.seeds import stream_seed
-from rlgen.stats import resamples, task_mean_interval
+from rlgen.stats import task_mean_interval, task_resamples
 from rlgen.tables import ROLE_MEAN, UNEDITED, prompts_by_condition
 
 RIVALS = ("size", "random", "shift-in_domain")
@@ -121,8 +120,7 @@ def _against_main(ours: pd.DataFrame, main: pd.DataFrame, judging: Judging) -> I
             for task, cell in group.groupby("task", sort=False):
                 wide = prompts_by_condition(cell, "side", column)
                 differences.append((wide["ours"] - wide["main"]).to_numpy())
-                rng = np.random.default_rng(stream_seed(judging.seed, "bootstrap", task, HALF, "half"))
-                weights.append(resamples(len(wide), judging.draws, rng))
+                weights.append(task_resamples(len(wide), judging.draws, judging.seed, task, HALF, "half"))
             found = task_mean_interval(differences, weights)
             numbers = {name: float(number) for name, number in found._asdict().items()}
             yield {"quantity": "against_main", "state": state, "role": role, "metric": metric} | numbers

@@ -15,7 +15,7 @@ import torch
 from rlgen.activations.completions import Completions
 from rlgen.files import ArtifactError, read_parquet
 from rlgen.interventions.edits import EditKind
-from rlgen.interventions.procedure import Chosen, ProcedureEffects, same_model
+from rlgen.interventions.procedure import Chosen, ProcedureEffects, first_prompts, same_model
 from rlgen.interventions.rivals import Rival
 from rlgen.interventions.runner import Condition
 from rlgen.interventions.settings import Intervening
@@ -31,20 +31,13 @@ if TYPE_CHECKING:
 class EffectsAlone(ProcedureEffects):
     """Edits of one running model by single latents of a procedure's set."""
 
-    def first(self, prompts: int) -> list[int]:
-        """The first test prompts of every task."""
-        samples, seen = self.runner.evaluator.samples, {}
-        for i in self.test_half:
-            seen.setdefault(samples[i].task, []).append(i)
-        return [i for places in seen.values() for i in places[:prompts]]
-
     def alone(self, kind: EditKind, dose: float, latents: list[int]) -> pd.DataFrame:
         """One row per latent and task: see `ALONE_COLUMNS`.
 
         Changes are against the unedited model on the same prompts; kl is the distance from the model that the edit aims
         at, nats per token of its completions.
         """
-        samples = self.first(PROMPTS)
+        samples = first_prompts(self.runner.evaluator.samples, "test", PROMPTS)
         conditions = [Condition(str(latent), dose) for latent in latents]
         rivals = [Rival(str(latent), np.array([latent])) for latent in latents]
         edits = self._mechanics(kind).edits(rivals, [dose] * len(rivals))
@@ -70,7 +63,8 @@ class EffectsAlone(ProcedureEffects):
 
     def written(self, kind: EditKind, dose: float) -> pd.DataFrame:
         """What the model writes after the same prompts without and with the whole set's edit: see `TEXT_COLUMNS`."""
-        samples, evaluator = self.first(TEXTS), self.runner.evaluator
+        evaluator = self.runner.evaluator
+        samples = first_prompts(evaluator.samples, "test", TEXTS)
         rows_R = torch.tensor(samples)
         edits = self._mechanics(kind).edits([Rival("selected", self.chosen.latents)], [dose])
         hook = self.runner.hook(edits, 1, len(samples))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from rlgen.files import canonical_json, move, read_csv, read_parquet, write_text
+from rlgen.ledger.verdicts import OVERALL
 from rlgen.site.assets import copy_assets, render
 from rlgen.site.chunks import LATENTS_PER_CHUNK, chunks
 from rlgen.site.columns import FEATURES, PASSAGES, PEAKS, Column, columns_of
@@ -187,4 +188,4 @@ def _claims(path: Path | None) -> list[dict]:
     if path is None:
         return []
     table = read_csv(path)
-    return table[table["seed"].astype(str) == "ALL"].to_dict("records")
+    return table[table["seed"].astype(str) == OVERALL].to_dict("records")

@@ -1,12 +1,12 @@
 """The study's tables about procedures, cut into what belongs to one dictionary."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from rlgen.files import ArtifactError, read_csv, read_parquet
+from rlgen.files import read_csv, read_parquet, with_columns
+from rlgen.names import CRITICAL
 from rlgen.site.settings import BuildSite, Shown
 from rlgen.tables import ROLE_MEAN
 
@@ -16,7 +16,6 @@ ALONE_COLUMNS = ["state", "edit", "dose", "latent", "rank", "role", "task", "n"]
 ALONE_COLUMNS += ["accuracy", "accuracy_change", "kl", "kl_change"]
 TEXT_COLUMNS = ["state", "edit", "dose", "role", "task", "sample", "prompt", "answer", "before", "after"]
 TEXT_COLUMNS += ["right_before", "right_after"]
-CRITICAL = "critical"  # the population of samples that chooses
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,9 @@ class Evidence:
     @classmethod
     def read(cls, cfg: BuildSite, files: Files) -> "Evidence":
         """Read everything. Raises ArtifactError naming a file that cannot be read or lacks a column."""
-        scores = _with(read_parquet(files.scores), SCORE_COLUMNS, files.scores) if files.scores else None
-        sets = _with(read_csv(files.sets), SET_COLUMNS, files.sets) if files.sets else None
-        rankings = [_with(read_parquet(p), ["population", "latent", "score"], p) for p in files.joint]
+        scores = with_columns(read_parquet(files.scores), SCORE_COLUMNS, files.scores) if files.scores else None
+        sets = with_columns(read_csv(files.sets), SET_COLUMNS, files.sets) if files.sets else None
+        rankings = [with_columns(read_parquet(p), ["population", "latent", "score"], p) for p in files.joint]
         return cls(
             files,
             pd.DataFrame(columns=SCORE_COLUMNS) if scores is None else scores[scores["population"] == CRITICAL],
@@ -89,12 +88,5 @@ class Evidence:
 
 
 def _by_job(cfg: BuildSite, files: list[Path], columns: list[str]) -> dict[tuple[str, int], pd.DataFrame]:
-    tables = [_with(read_parquet(path), columns, path) for path in files]
+    tables = [with_columns(read_parquet(path), columns, path) for path in files]
     return dict(zip(cfg.edits(), tables, strict=True))
-
-
-def _with(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise ArtifactError(path, f"column(s) {', '.join(missing)} missing, found {', '.join(table.columns)}")
-    return table

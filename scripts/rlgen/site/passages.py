@@ -8,13 +8,14 @@ Shapes: R rows, B of them in a batch, S latents, K candidates, P places to look 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import torch
 from pydantic import Field
 
 from rlgen.dictionaries.held_out import HeldOut
-from rlgen.features.contexts import CANDIDATES_PER_CONTEXT, strongest_rows
+from rlgen.features.contexts import own_code, strongest_apart, strongest_rows
 from rlgen.site.settings import BANDS
 from rlgen.strict import Strict
 
@@ -64,19 +65,6 @@ class Stream:
         return found_NT
 
 
-def of_sequences_apart(
-    best_KS: torch.Tensor, rows_KS: torch.Tensor, sequence_R: torch.Tensor, most: int
-) -> Iterator[tuple[int, int, int]]:
-    """(latent, rank from 1, row) of the first `most` candidates of each latent that lie in different sequences."""
-    sequences = sequence_R.tolist()
-    for latent, (best_K, row_K) in enumerate(zip(best_KS.T.tolist(), rows_KS.T.tolist(), strict=True)):
-        found: dict[int, int] = {}
-        for best, row in zip(best_K, row_K, strict=True):
-            if best > 0 and len(found) < most:
-                found.setdefault(sequences[row], row)
-        yield from ((latent, rank, row) for rank, row in enumerate(found.values(), start=1))
-
-
 def banded(codes: Iterable[torch.Tensor], largest_S: torch.Tensor, band: tuple[float, float]) -> Iterator[torch.Tensor]:
     """The same key for all latents that fire on a row within a band (low, high] of their largest activation, else 0.
 
@@ -121,21 +109,16 @@ def places(held_out: HeldOut, stream: Stream, codes: dict[str, Codes], contexts:
     """Strongest places of every member's own code, and some of every band of the joint code."""
     found = []
     for name in held_out.crosscoder.members:
-        best_KS, rows_KS = (t.cpu() for t in strongest_rows(codes[name](), contexts * CANDIDATES_PER_CONTEXT))
-        found += _places(best_KS, rows_KS, stream, name, "top", contexts)
+        found += _places(codes[name](), stream, name, "top", contexts)
     largest_S = strongest_rows(codes[JOINT](), 1)[0][0]
     for band, ends in BANDS.items():
-        keys = banded(codes[JOINT](), largest_S, ends)
-        best_KS, rows_KS = (t.cpu() for t in strongest_rows(keys, PER_BAND * CANDIDATES_PER_CONTEXT))
-        found += _places(best_KS, rows_KS, stream, JOINT, band, PER_BAND)
+        found += _places(banded(codes[JOINT](), largest_S, ends), stream, JOINT, band, PER_BAND)
     return found
 
 
-def _places(
-    best_KS: torch.Tensor, rows_KS: torch.Tensor, stream: Stream, code: str, band: str, most: int
-) -> list[Place]:
-    apart = of_sequences_apart(best_KS, rows_KS, stream.sequence_R, most)
-    return [Place(latent, code, band, rank, row) for latent, rank, row in apart]
+def _places(keys: Iterable[torch.Tensor], stream: Stream, code: str, band: str, most: int) -> list[Place]:
+    apart = strongest_apart(keys, stream.sequence_R, most)
+    return [Place(latent, code, band, rank, row) for latent, rank, row, _ in apart]
 
 
 @torch.no_grad()
@@ -171,11 +154,7 @@ def passages(held_out: HeldOut, decode: Callable[[list[int]], str], contexts: in
 def codes_of(held_out: HeldOut) -> dict[str, Codes]:
     """Every member's own code of the held-out rows, and the joint one."""
     crosscoder = held_out.crosscoder
-
-    def own(m: int) -> Codes:
-        return lambda: (crosscoder.encode_one(h_BMd[:, m], m) for h_BMd in held_out.batches())
-
-    every = {member: own(m) for m, member in enumerate(crosscoder.members)}
+    every = {member: partial(own_code, held_out, m) for m, member in enumerate(crosscoder.members)}
     return every | {JOINT: lambda: map(crosscoder.encode, held_out.batches())}
 
 

@@ -9,7 +9,7 @@ from rlgen.interventions.settings import Procedure
 from rlgen.models.settings import Size
 from rlgen.organism.families import FAMILIES, vocabulary
 from rlgen.sources.settings import ProblemSource, SourcedData
-from rlgen.study.config import check_known
+from rlgen.study.config import check_known, told
 from rlgen.training.settings import GRPO, SFT, ContinuePretraining, Pretrain
 
 if TYPE_CHECKING:
@@ -88,10 +88,7 @@ def _dynamics_problems(study: "Study", recipe: str) -> Iterator[str]:
 
 
 def _unknown(field: str, name: str, what: str, known: Any) -> Iterator[str]:
-    try:
-        check_known(name, what, known)
-    except ValueError as error:
-        yield f"{field}: {error}"
+    yield from told(field, check_known, name, what, known)
 
 
 def _distinct(field: str, names: list[str], what: str) -> Iterator[str]:

@@ -1,10 +1,9 @@
 """Checks of a study's claims: do they name what the study has, and edits that it makes."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from rlgen.ledger.settings import Claim, states_of
-from rlgen.study.config import Study, check_known
+from rlgen.study.config import Study, check_known, told
 
 
 def claim_problems(study: Study) -> Iterator[str]:
@@ -13,26 +12,18 @@ def claim_problems(study: Study) -> Iterator[str]:
         yield from _problems_of(study, f"claims.{name}", claim)
 
 
-def _told(field: str, check: Callable[..., Any], *arguments: Any) -> Iterator[str]:
-    """What a check refuses, under the name of the field."""
-    try:
-        check(*arguments)
-    except ValueError as error:
-        yield f"{field}: {error}"
-
-
 def _problems_of(study: Study, field: str, claim: Claim) -> Iterator[str]:
     """Names that nothing defines, and edits that the claimed procedure does not make."""
     if claim.role and not getattr(study.tasks, claim.role):
         yield f"{field}.role: {claim.role}, but the study lists no such tasks"
-    unknown = [p for k, state in states_of(claim).items() for p in _told(f"{field}.{k}", study.state, state)]
+    unknown = [p for k, state in states_of(claim).items() for p in told(f"{field}.{k}", study.state, state)]
     yield from unknown
     if claim.factor:
         yield from _factor_problems(study, field, claim)
     if claim.statistic == "early_overlap" and not unknown:
         yield from _course_problems(study, field, claim)
     for k in ("dictionary", "against") if claim.dictionary else ():
-        yield from _told(f"{field}.{k}", check_known, getattr(claim, k), "dictionary", study.dictionaries)
+        yield from told(f"{field}.{k}", check_known, getattr(claim, k), "dictionary", study.dictionaries)
         entry = study.dictionaries.get(getattr(claim, k))
         if entry and claim.recipe not in entry.recipes:
             yield f"{field}.recipe: '{claim.recipe}' is not trained for {getattr(claim, k)}, expected a recipe of both"
@@ -45,7 +36,7 @@ def _factor_problems(study: Study, field: str, claim: Claim) -> Iterator[str]:
     if study.variants is None:
         yield f"{field}.factor: {claim.factor}, but the study lists no variants"
         return
-    yield from _told(f"{field}.factor", check_known, claim.factor, "factor", study.variants.factors)
+    yield from told(f"{field}.factor", check_known, claim.factor, "factor", study.variants.factors)
     name = next(iter(study.variants.factors.get(claim.factor, {})), None)
     edited = study.procedures[name].edits if name in study.procedures else []
     try:
@@ -68,7 +59,7 @@ def _course_problems(study: Study, field: str, claim: Claim) -> Iterator[str]:
 
 def _claimed_edit_problems(study: Study, field: str, claim: Claim) -> Iterator[str]:
     """The claimed procedure must be known, and must make the claimed edit where a claim is about one."""
-    yield from _told(f"{field}.procedure", check_known, claim.procedure, "procedure", study.own_procedures())
+    yield from told(f"{field}.procedure", check_known, claim.procedure, "procedure", study.own_procedures())
     state = study.roles.reference if claim.statistic == "gap_share" else claim.state
     if claim.procedure not in study.procedures or state is None:
         return
@@ -82,4 +73,4 @@ def _claimed_edit_problems(study: Study, field: str, claim: Claim) -> Iterator[s
     elif claim.edit is None and len(made) > 1:
         yield f"{field}.edit: missing, expected one of {', '.join(made)}, the edits of {claim.procedure} in {state}"
     elif claim.edit is not None:
-        yield from _told(f"{field}.edit", check_known, claim.edit, "edit", made)
+        yield from told(f"{field}.edit", check_known, claim.edit, "edit", made)

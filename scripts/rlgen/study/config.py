@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator
@@ -240,6 +240,10 @@ class Study(Strict):
         """The last member of a dictionary: the state whose difference from the reference it explains."""
         return self.state(self.dictionaries[dictionary].members[-1])
 
+    def explained(self, procedure: str) -> str:
+        """Label of the model that a procedure explains."""
+        return self.label(self.tuned_state(self.procedures[procedure].dictionary))
+
     def edited_states(self) -> list[str]:
         """Labels of all states that some procedure edits, by name. Variants edit what their main procedure edits."""
         return list(dict.fromkeys(self.label(s) for p in self.own_procedures().values() for s in p.edits))
@@ -253,6 +257,14 @@ def _check_name(name: str) -> None:
 def check_known(name: str, what: str, known: Any) -> None:
     if name not in known:
         raise ValueError(f"unknown {what} '{name}', expected one of {', '.join(known)}{nearest(name, known)}")
+
+
+def told(field: str, check: Callable[..., Any], *arguments: Any) -> Iterator[str]:
+    """What a check refuses, under the name of the field."""
+    try:
+        check(*arguments)
+    except ValueError as error:
+        yield f"{field}: {error}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

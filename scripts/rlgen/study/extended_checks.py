@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rlgen.study.config import Study, check_known
+from rlgen.study.config import Study, check_known, told
 
 
 def extended_problems(study: Study) -> Iterator[str]:
@@ -10,10 +10,8 @@ def extended_problems(study: Study) -> Iterator[str]:
     if study.extended is None:
         return
     name = study.extended.procedure
-    try:
-        check_known(name, "procedure", study.procedures)
-    except ValueError as error:
-        yield f"extended.procedure: {error}"
+    yield from told("extended.procedure", check_known, name, "procedure", study.procedures)
+    if name not in study.procedures:
         return
     if not study.procedures[name].by_cause:
         score = study.procedures[name].score

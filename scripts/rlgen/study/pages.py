@@ -223,7 +223,7 @@ def fig9_sensitivity(study: Study) -> Slice:
     nulls = [name for name in named if study.dictionaries[study.procedures[name].dictionary].is_null]
     return page(study) | {
         "main": variants.procedure,
-        "target": study.label(study.tuned_state(study.procedures[variants.procedure].dictionary)),
+        "target": study.explained(variants.procedure),
         "factors": factors,
         "replicates": [name for name, variant in changes.items() if set(variant.recipe) == {"replicate"}],
         "nulls": nulls,
@@ -242,7 +242,7 @@ def fig12_extended(study: Study) -> Slice:
     return table1_accuracies(study) | {
         "procedure": extended.procedure,
         "score": procedure.score,
-        "target": study.label(study.tuned_state(procedure.dictionary)),
+        "target": study.explained(extended.procedure),
         "left_out": extended.left_out,
     }
 

@@ -334,7 +334,7 @@ def attribute_features(study: Study, procedure: str, seed: str) -> Slice:
         "seed": int(seed),
         "threads": study.threads,
         "reference": study.label(study.roles.reference),
-        "tuned": study.label(study.tuned_state(settings.dictionary)),
+        "tuned": study.explained(procedure),
         "layer": study.stream.layer,
         "positions": study.interventions.positions,
         "readout": settings.readout,
@@ -371,12 +371,11 @@ def measure_truth(study: Study, seed: str) -> Slice:
 
 def intervene(study: Study, procedure: str, seed: str) -> Slice:
     settings = study.procedures[procedure]
-    tuned = study.label(study.tuned_state(settings.dictionary))
     return _inside_generation(study, seed) | {
         "procedure": procedure,
         "readout": settings.readout,
         "edits": {study.label(state): edits for state, edits in settings.edits.items()},
-        "tuned": tuned,
+        "tuned": study.explained(procedure),
         "models": edited_models(study, procedure),
         "random_sets": study.interventions.random_sets,
         "readout_variance": study.interventions.readout_variance,
@@ -441,7 +440,7 @@ def summarise_interventions(study: Study) -> Slice:
     edited = edited_procedures(study)
     return {
         "procedures": edited,
-        "tuned": [study.label(study.tuned_state(study.procedures[name].dictionary)) for name in edited],
+        "tuned": [study.explained(name) for name in edited],
         "seeds": study.seeds,
         "reference": study.label(study.roles.reference),
         "target": study.label(study.roles.target),
@@ -461,7 +460,7 @@ def measure_sensitivity(study: Study, procedure: str, seed: str) -> Slice:
         "tasks": study.tasks.selection,
         "same_cosine": study.variants.same_cosine,
         "reference": study.label(study.roles.reference),
-        "target": study.label(study.tuned_state(main.dictionary)),
+        "target": study.explained(study.variants.procedure),
         "bootstrap": study.interventions.bootstrap,
         "claims": _retold(study),
     }
@@ -514,8 +513,7 @@ def summarise_varied(study: Study) -> Slice:
 
 def varied_models(study: Study) -> list[str]:
     """Labels of the reference and of the model that the varied procedure explains: both are edited."""
-    tuned = study.tuned_state(study.procedures[study.extended.procedure].dictionary)
-    return [study.label(state) for state in (study.roles.reference, tuned)]
+    return [study.label(study.roles.reference), study.explained(study.extended.procedure)]
 
 
 def summarise_seeds(study: Study) -> Slice:

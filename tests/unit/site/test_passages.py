@@ -9,7 +9,8 @@ from crosscoders import activations, random_crosscoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlgen.site.passages import BANDS, JOINT, PER_BAND, banded, of_sequences_apart, passages, pieces, values_at
+from rlgen.features.contexts import strongest_apart
+from rlgen.site.passages import BANDS, JOINT, PER_BAND, banded, passages, pieces, values_at
 
 T = 6  # tokens of a sequence; the first is no row
 
@@ -33,10 +34,10 @@ def decode(ids) -> str:
 
 
 def test_candidates_of_one_sequence_count_once():
-    best_KS, rows_KS = torch.tensor([[3.0], [2.0], [1.0], [0.0]]), torch.tensor([[4], [5], [0], [2]])
+    z_RS = torch.tensor([[1.0], [0.0], [0.0], [0.0], [3.0], [2.0]])
     sequence_R = torch.tensor([0, 0, 1, 1, 2, 2])
-    assert list(of_sequences_apart(best_KS, rows_KS, sequence_R, 5)) == [(0, 1, 4), (0, 2, 0)]
-    assert list(of_sequences_apart(best_KS, rows_KS, sequence_R, 1)) == [(0, 1, 4)]
+    assert list(strongest_apart(z_RS.split(2), sequence_R, 5)) == [(0, 1, 4, 3.0), (0, 2, 0, 1.0)]
+    assert list(strongest_apart(z_RS.split(2), sequence_R, 1)) == [(0, 1, 4, 3.0)]
 
 
 def test_a_band_takes_what_lies_above_its_low_end_up_to_its_high_end():

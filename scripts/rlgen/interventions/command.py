@@ -1,0 +1,19 @@
+"""What the scripts share that edit models by a procedure: their options. Nothing heavy before it is needed."""
+
+import argparse
+from pathlib import Path
+
+
+def editing_options(description: str, cfg: str, docs: bool = False) -> argparse.ArgumentParser:
+    """A parser of dictionary, set, models and tasks; `cfg`: class of the settings, `docs`: tasks that lm-eval reads."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--cfg", required=True, help=f"JSON: see {cfg}")
+    parser.add_argument("--dictionary", required=True, type=Path, help="dictionary folder with features.parquet")
+    parser.add_argument("--set", required=True, type=Path, help="set.json of the procedure")
+    parser.add_argument(
+        "--models", required=True, nargs="+", type=Path, help="checkpoint folders, in the order of models"
+    )
+    parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
+    if docs:
+        parser.add_argument("--docs", required=True, nargs="+", type=Path, help="documents of the tasks (JSONL)")
+    return parser
