@@ -59,6 +59,8 @@ def become(script: Path, arguments: Sequence[str]) -> None:
 
 def script(path: str, *arguments: str) -> None:
     """Run a script; write down why, where it refuses its input."""
+    for stream in (sys.stdout, sys.stderr):  # torchrun starts Python unbuffered: lines would be torn
+        stream.reconfigure(line_buffering=True, write_through=False)
     try:
         become(Path(path), arguments)
     except ArtifactError as error:

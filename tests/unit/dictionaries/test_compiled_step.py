@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rlgen.dictionaries import compiled_step, native
 from rlgen.dictionaries.compiled_step import CompiledStep
+from rlgen.dictionaries.objectives import latent_norms
 from rlgen.dictionaries.parameters import BETA1, BETA2, Moments, Parameters
 from rlgen.dictionaries.plain_step import PlainStep
 from rlgen.dictionaries.settings import Recipe
@@ -43,11 +44,12 @@ def assert_same(compiled, plain, rows_BMd, steps=1, l1=0.0, dead_D=NONE, rtol=1e
     """Both make `steps` steps on the rows; after the first the moments hold the gradient and its square."""
     lr = 1e-3
     for step in range(steps):
+        rounding = rounding_of_values(plain.parameters, rows_BMd)
         ours = compiled.advance(rows_BMd, step, lr, l1, dead_D)
         exact = plain.advance(rows_BMd.double(), step, lr, l1, dead_D)
         assert ours.active == exact.active.item() and torch.equal(ours.fired_S, exact.fired_S)
-        for name in ("loss", "reconstruction_loss", "cut"):
-            assert getattr(ours, name) == pytest.approx(getattr(exact, name).item(), rel=rtol), name
+        for name, allowed in (("loss", 0), ("reconstruction_loss", 0), ("cut", rounding)):
+            assert getattr(ours, name) == pytest.approx(getattr(exact, name).item(), rel=rtol, abs=allowed), name
     weights = dict(plain.parameters.named_parameters())
     for name, parameter in compiled.parameters.named_parameters():
         if parameter.numel():
@@ -60,6 +62,13 @@ def assert_same(compiled, plain, rows_BMd, steps=1, l1=0.0, dead_D=NONE, rtol=1e
             weight = weights[name].detach()
             assert_near(name, parameter.detach(), weight, bound(weight, rtol) + steps * lr * turned)
     return exact
+
+
+def rounding_of_values(parameters, rows_BMd):
+    """What float32 may add to one weighted value, however much of its sum cancels: a few units of its largest terms."""
+    terms_BS = rows_BMd.double().abs().flatten(1) @ parameters.W_enc_SMd.detach().abs().flatten(1).T
+    weighted_BS = (terms_BS + parameters.b_enc_S.detach().abs()) * latent_norms(parameters.decoder().detach())
+    return 4 * torch.finfo(torch.float32).eps * weighted_BS.max().item()
 
 
 def bound(expected, rtol):
@@ -96,6 +105,13 @@ def test_a_step_is_that_of_the_plain_one(seed, objective, normalisation, B, S, M
     dead_D = torch.randperm(S, generator=torch.Generator().manual_seed(seed))[:dead].sort().values
     l1 = 0.7 if objective == "l1" else 0.0
     assert_same(*both(recipe, M, d, seed), randn(seed, B, M, d), l1=l1, dead_D=NONE if objective == "l1" else dead_D)
+
+
+def test_a_cut_whose_sum_cancels():
+    """Found by hypothesis: .0031668 of terms near 1, so float32 knows four digits of it."""
+    recipe = Recipe(latents=13, k=6)
+    exact = assert_same(*both(recipe, 2, 20, 10107), randn(10107, 11, 2, 20))
+    assert exact.cut < 0.01
 
 
 @pytest.mark.parametrize("bias", [0.0, -3.0])

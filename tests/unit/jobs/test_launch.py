@@ -58,7 +58,7 @@ def test_what_one_process_refuses_is_the_last_line_and_ends_all(project):
     )
     project.script("pair", BODY + body)
     ended = run(project, OUT)
-    assert ended.status == 1 and gone(project, 0) and gone(project, 1)
+    assert ended.status == 1 and gone(project, 0) and gone(project, 1), ended.log
     assert ended.log.splitlines()[-1] == "error: data.txt: is not what it was; make it again"
 
 
@@ -66,8 +66,20 @@ def test_what_one_process_refuses_is_the_last_line_and_ends_all(project):
 def test_a_bug_keeps_its_traceback(project):
     project.script("pair", BODY + "1 / 0\n")
     ended = run(project, OUT)
-    assert ended.status != 0 and "ZeroDivisionError: division by zero" in ended.log
+    assert ended.status != 0 and "ZeroDivisionError: division by zero" in ended.log, ended.log
     assert not project.manifest("pair").exists()
+
+
+@pytest.mark.slow
+def test_lines_of_processes_that_speak_at_once_stay_whole(project):
+    """torchrun starts its processes unbuffered: `print` would write every word, and those of others between them."""
+    words = " ".join("abcdefgh")
+    speak = f'for _ in range(2000):\n    print(*"{words}".split())\nwrite_text(f"o{{rank}}", "")\n'
+    project.script("pair", BODY + speak)
+    ended = run(project, ["o0", "o1"])
+    assert ended.status == 0, ended.log
+    said = ended.log.splitlines()
+    assert said.count(words) == 4000, [line for line in said if line != words][:10]
 
 
 @pytest.mark.slow
