@@ -44,6 +44,11 @@ if study.extended:
     include: "rules/extended.smk"
 
 
+if study.arms:
+
+    include: "rules/arms.smk"
+
+
 include: "rules/figures.smk"
 include: "rules/site.smk"
 

@@ -242,4 +242,5 @@ def every_artifact():
         summaries += [rules.summarise_recovery] if study.organism else []
         files += [] if study.organism else expand(rules.steer_benchmarks.output.agreement, seed=SEEDS)
     summaries += [rules.summarise_sensitivity] if study.variants else []
+    summaries += [rules.summarise_arms] if study.arms else []
     return files + [path for rule in summaries for path in [*rule.input, *rule.output]]

@@ -203,3 +203,29 @@ else:
             [*at.teacher(), f"{at.results}/models/teacher/source.json"] if study.data.teacher else [],
             expand(rules.make_benchmark.output, task=study.tasks.role_of()),
         localrule: True
+
+
+if study.solutions:
+
+    rule sample_solutions:
+        input:
+            model=lambda w: at.checkpoint(study.solutions[w.solutions].of, w.seed),
+            training=at.prompts("{seed}"),
+        output:
+            at.solutions("{solutions}", "{seed}"),
+        log:
+            "<logs>/sample_solutions/{solutions}_seed{seed}.log",
+        wildcard_constraints:
+            solutions="|".join(map(re.escape, study.solutions)),
+        conda:
+            "../envs/benchmarks.yaml"
+        threads: study.threads
+        resources:
+            **asks("sample_solutions", gpu=GPU, mem_mb=2000, runtime=60),
+        params:
+            **job("sample_solutions", "benchmarks", resumable=True),
+        message:
+            "Solutions {wildcards.solutions}, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --training {input.training}"
+            " --model $(dirname {input.model} | uniq) --output {output}"

@@ -22,6 +22,7 @@ TABLES = {
         "effects": rules.summarise_interventions.output.effects,
     },
     "fig9_sensitivity": {"sensitivity": rules.summarise_sensitivity.output if study.variants else []},
+    "fig10_arms": {name: rules.summarise_arms.output[name] if study.arms else [] for name in ("arms", "explained")},
     "table4_features": {
         "sets": rules.summarise_mediation.output.sets,
         "scores": rules.summarise_mediation.output.scores,
@@ -50,6 +51,7 @@ CLAIMED = {
     **EDITED,
     "recovery": rules.summarise_recovery.output if study.organism else [],
     "sensitivity": rules.summarise_sensitivity.output if study.variants else [],
+    "explained": rules.summarise_arms.output.explained if study.arms else [],
 }
 TABLES["claims"] = {name: CLAIMED[name] for name in pages.tables_of_claims(study) if CLAIMED[name]}
 

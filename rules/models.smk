@@ -132,7 +132,7 @@ for model in study.made_by("sft"):
             " --training {input.training} --output $(dirname {output.curves})"
 
 
-for model in study.made_by("grpo"):
+for model in study.made_by("grpo", "rloo"):
 
     rule:
         name:
@@ -157,3 +157,61 @@ for model in study.made_by("grpo"):
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
             " --training {input.training} --output $(dirname {output.curves})"
+
+
+for model in study.made_by("dpo"):
+
+    rule:
+        name:
+            f"train_dpo_{model}"
+        input:
+            parent=at.checkpoint(study.models[model].parent, "{seed}"),
+            solutions=at.examples(model, "{seed}"),
+            training=[at.training("{seed}")] if study.models[model].by_teacher else [],
+        output:
+            at.checkpoints(model, "{seed}"),
+            curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
+        log:
+            f"<logs>/train_dpo/{model}_seed{{seed}}.log",
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads * max(1, gpus(model))  # each of its processes computes with that many
+        resources:
+            **asks("train_dpo", gpu=gpus(model), mem_mb=2000, runtime=30),
+        params:
+            **job("train_dpo", "training", model=model, resumable=True, processes=gpus(model)),
+            training=lambda w, input: f"--training {input.training}" if input.training else "",
+        message:
+            f"Preference optimisation of {model}, seed {{wildcards.seed}}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
+            " --solutions {input.solutions} {params.training} --output $(dirname {output.curves})"
+
+
+for model in study.made_by("distil"):
+
+    rule:
+        name:
+            f"train_distil_{model}"
+        input:
+            parent=at.checkpoint(study.models[model].parent, "{seed}"),
+            teacher=at.checkpoint(study.models[model].teacher, "{seed}"),
+            training=at.examples(model, "{seed}"),
+        output:
+            at.checkpoints(model, "{seed}"),
+            curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
+        log:
+            f"<logs>/train_distil/{model}_seed{{seed}}.log",
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            **asks("train_distil", gpu=GPU, mem_mb=2000, runtime=30),
+        params:
+            **job("train_distil", "training", model=model, resumable=True),
+        message:
+            f"Distillation into {model}, seed {{wildcards.seed}}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
+            " --teacher $(dirname {input.teacher} | uniq) --training {input.training}"
+            " --output $(dirname {output.curves})"

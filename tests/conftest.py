@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rlgen.organism import families
-from rlgen.training.settings import Architecture
+from rlgen.organism.settings import Architecture
 
 FAMILIES = ["add", "max", "par"]
 TINY = Architecture(hidden_size=32, layers=3, heads=2, head_dim=16, intermediate_size=64)

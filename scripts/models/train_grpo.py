@@ -25,8 +25,8 @@ def main() -> None:
     from rlgen.tasks.samples import read_examples
     from rlgen.training import processes
     from rlgen.training.rollouts import check_generator, judge
-    from rlgen.training.settings import TrainGRPO
-    from rlgen.training.texts import grpo_rows, set_end_token
+    from rlgen.training.settings import GRPOScale, TrainGRPO
+    from rlgen.training.texts import prompt_rows, set_end_token
     from rlgen.training.trainer import Run
 
     cfg = TrainGRPO.model_validate_json(args.cfg)
@@ -36,13 +36,14 @@ def main() -> None:
     examples = read_examples(args.training, cfg.model.prompts)
     dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
     set_end_token(tokenizer, args.parent, cfg.model.scale)
-    rows = grpo_rows(examples, tokenizer, args.parent, cfg)
+    rows = prompt_rows(examples, tokenizer, args.parent, cfg)
     model = load_model(args.parent, dtype=torch.float32)
 
     from rlgen.training.grpo import train  # TRL takes seconds to import: after everything that may refuse
 
     into = Run(cfg.name, cfg.seed, args.output, args.state, dtype)
-    with judge(cfg) as right:
+    check = cfg.model.scale or GRPOScale()
+    with judge(cfg.answer_marker, check.check_workers, check.check_timeout_s) as right:
         curves = train(model, tokenizer, rows, cfg.model, right, into)
     if processes.first():
         write_csv(args.output / "curves.csv", pd.DataFrame(curves))

@@ -1,4 +1,4 @@
-"""Fine-tune a model on the teacher's completions (docs/method.md, section 1)."""
+"""Fine-tune a model on solutions, a teacher's or a model's own (docs/method.md, section 1)."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cfg", required=True, help="JSON: seed, threads, name, model, chat")
     parser.add_argument("--parent", required=True, type=Path, help="checkpoint folder to start from")
-    parser.add_argument("--training", required=True, type=Path, help="training examples (JSONL)")
+    parser.add_argument(
+        "--training", required=True, type=Path, help="training examples, or solutions that models wrote (JSONL)"
+    )
     parser.add_argument("--output", required=True, type=Path, help="folder for checkpoint1/ ... and curves.csv")
     parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
     return parser.parse_args()
@@ -25,13 +27,19 @@ def main() -> None:
     from rlgen.tasks.samples import read_examples
     from rlgen.training import processes
     from rlgen.training.settings import TrainSFT
+    from rlgen.training.solutions import solutions_to_learn
     from rlgen.training.texts import set_end_token, sft_rows
     from rlgen.training.trainer import Run
 
     cfg = TrainSFT.model_validate_json(args.cfg)
     start(cfg.threads)
     processes.join(cfg.model.scale.gpus if cfg.model.scale else 1)
-    examples = read_examples(args.training, cfg.model.least)
+    own = cfg.model.solutions is not None
+    examples = (
+        solutions_to_learn(args.training, cfg.model.keep, cfg.model.least)
+        if own
+        else read_examples(args.training, cfg.model.least)
+    )
     dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
     set_end_token(tokenizer, args.parent, cfg.model.scale)
     rows = sft_rows(examples, tokenizer, args.parent, cfg)

@@ -25,7 +25,7 @@ from rlgen.dictionaries.step import Training
 from rlgen.dictionaries.training import finished, train
 from rlgen.organism import families, tokenizer
 from rlgen.organism.pretraining import new_model
-from rlgen.training.settings import Architecture
+from rlgen.organism.settings import Architecture
 
 D, S, B, K = 1024, 8192, 512, 32
 THREADS, STEPS, LENGTH, LAYER, REPETITIONS = 2, 8, 64, 0, 5

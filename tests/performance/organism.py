@@ -13,11 +13,10 @@ from rlgen.activations.stream import TokenStream, assemble
 from rlgen.models.checkpoints import save_checkpoint
 from rlgen.organism import families, tokenizer
 from rlgen.organism.pretraining import new_model, train
-from rlgen.organism.settings import OrganismData
+from rlgen.organism.settings import Architecture, OrganismData, Pretrain
 from rlgen.organism.stream import document_sequences
 from rlgen.progress import Progress
 from rlgen.resume import Resume
-from rlgen.training.settings import Architecture, Pretrain
 
 DATA = OrganismData(families=list(families.FAMILIES))
 LAYER = 1

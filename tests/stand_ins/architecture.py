@@ -12,7 +12,7 @@ FLOORS = [
     {"training", "behaviour", "activations", "teacher"},
     {"dictionaries", "sources"},
     {"features", "interventions", "ledger"},
-    {"figures", "organism", "sensitivity", "extended", "site"},
+    {"figures", "organism", "sensitivity", "extended", "site", "arms"},
     {"study"},
     {"planning"},
 ]

@@ -33,6 +33,7 @@ CLAIMS = {
         "statistic": "robustness", "factor": "size", "state": "base", "role": "selection", "within": 0.1,
         "of": "robustness",
     },
+    "moves": {"statistic": "explains", "predictor": "kl", "role": "selection", "below": 0},
     "same": {"statistic": "unmeasured", "because": "nobody looked"},
     "nothing": {
         "statistic": "effect", "procedure": "mine", "state": "base", "role": "selection", "within": 0.05,
@@ -115,6 +116,11 @@ def tables(seeds: list[int] = SEEDS) -> dict[str, pd.DataFrame]:
             moved | {"variant": "small"} | number(-0.05),
             moved | {"variant": "small", "role": "unseen"} | number(-0.5),
             moved | {"variant": "other", "factor": "cut"} | number(-0.5),
+        ],
+        "explained": [
+            {"predictor": "kl", "role": "selection"} | number(-0.4),
+            {"predictor": "kl", "role": "unseen"} | number(0.4),
+            {"predictor": "displacement", "role": "selection"} | number(0.4),
         ],
     }
     return {name: per_seed(table, seeds) for name, table in rows.items()}

@@ -9,8 +9,8 @@ from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings, WorkflowSettings
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-# Of each kind, windows, generated tasks, variants.
-STUDIES = ("config/config.yaml", "config/qwen3-4b.yaml", "config/smollm2.yaml", "config/sensitivity.yaml")
+# Of each kind, windows, generated tasks, variants, arms.
+STUDIES = tuple(f"config/{name}.yaml" for name in ("config", "qwen3-4b", "smollm2", "sensitivity", "arms"))
 
 
 @dataclass(frozen=True)

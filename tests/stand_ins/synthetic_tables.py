@@ -55,6 +55,8 @@ SETTINGS = (
         "table3_dictionaries": PAGE,
         "fig12_extended": PAGE
         | {"tasks": TASKS, "procedure": "elimination", "score": "elimination", "target": "rl", "left_out": 2},
+        "fig10_arms": PAGE
+        | {"group_of": {"sft": "a teacher's style", "own": "own samples", "rl": "reward"}, "prompts": 64},
         "table4_features": PAGE
         | {
             "seeds": list(SEEDS),
@@ -358,6 +360,28 @@ def rotation() -> pd.DataFrame:
     return frame("seed state task n effect_in effect_out difference lo hi", rows)
 
 
+def arms() -> pd.DataFrame:
+    """Three arms over five checkpoints: one forgets, one moves little, one generalizes."""
+    rows = [(model, "", seed, 1, 0.2, 0.3, 0.4, 0.0, 0.0, np.nan, np.nan) for model, seed in product(["base"], SEEDS)]
+    gains = {"sft": (-0.05, 0.5, 4.0, -0.2), "own": (0.01, 0.02, 0.5, 0.3), "rl": (0.13, 0.1, 2.0, 1.0)}
+    groups = SETTINGS["fig10_arms"]["group_of"]
+    for seed, (model, (gain, kl, moved, cosine)), c in product(SEEDS, gains.items(), range(1, 6)):
+        at = (min(1.0, 0.2 * c + 0.05), 0.3 + gain * c, 0.4 + gain * c / 2, kl * c, moved * c, 20.0, cosine)
+        rows.append((model, groups[model], seed, c, *at))
+    return frame("model group seed checkpoint in_domain selection unseen kl displacement norm cosine", rows)
+
+
+def explained() -> pd.DataFrame:
+    """Rank correlations of every predictor, of all seeds and of each."""
+    rows = [
+        (seed, predictor, role, 45 if seed == "all" else 15, value, value - 0.2, value + 0.2)
+        for seed, (predictor, value), role in product(
+            ["all", *SEEDS], (("kl", -0.2), ("displacement", 0.1), ("in_domain", 0.6)), ("selection", "unseen")
+        )
+    ]
+    return frame("seed predictor role points value lo hi", rows)
+
+
 def contexts() -> pd.DataFrame:
     """Three contexts of every tenth latent and member, in three seeds, of the dictionary that `contribution` reads."""
     rows = [
@@ -384,6 +408,7 @@ def tables_of(name: str) -> dict[str, pd.DataFrame]:
         "fig8_recovery": (recovery, effects),
         "fig9_sensitivity": (sensitivity,),
         "table5_sensitivity": (sensitivity,),
+        "fig10_arms": (arms, explained),
         "fig12_extended": (curves, areas, rotation),
         "table1_accuracies": (accuracy,),
         "table3_dictionaries": (quality, features),

@@ -13,11 +13,10 @@ from rlgen.behaviour.settings import Evaluation
 from rlgen.models.checkpoints import save_checkpoint
 from rlgen.organism import families, tasks, tokenizer
 from rlgen.organism.pretraining import new_model, train
-from rlgen.organism.settings import OrganismData, Split
+from rlgen.organism.settings import Architecture, OrganismData, Pretrain, Split
 from rlgen.progress import Progress
 from rlgen.resume import Resume
 from rlgen.tasks.samples import write_rows
-from rlgen.training.settings import Architecture, Pretrain
 
 TASK, SETTINGS = "par", Evaluation(prompts_per_half=40)
 LM_EVAL = """

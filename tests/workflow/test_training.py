@@ -1,5 +1,6 @@
 """Training through its scripts: the same bytes in every process and after any kill, bad input and full disks named."""
 
+import copy
 import json
 import os
 import random
@@ -11,16 +12,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from kills import contents, kill_after, moments, start
 from script_files import script_file
 
 from rlgen.models.checkpoints import load_model, save_checkpoint
 from rlgen.names import CHECKPOINT_FILES
 from rlgen.organism import tasks
-from rlgen.organism.settings import OrganismData, Split
+from rlgen.organism.settings import Architecture, ContinuePretraining, OrganismData, Pretrain, Split
 from rlgen.resume import EVERY_S, STATE
-from rlgen.tasks.samples import Example, write_rows
-from rlgen.training.settings import GRPO, SFT, Architecture, ContinuePretraining, Pretrain
+from rlgen.tasks.samples import Example, Trajectory, write_rows
+from rlgen.training.settings import DPO, GRPO, SFT, Distil
 from rlgen.training.states import FILES
 
 COMMON = {"seed": 0, "threads": 1, "name": "trained"}
@@ -41,10 +43,15 @@ SETTINGS = {
     "continue_pretraining": DOCUMENTS | {"model": ContinuePretraining(parent="base", steps=60, batch_documents=4)},
     "train_sft": COMMON | {"model": SFT(parent="base", examples=24, batch_size=2, checkpoints=3)},
     "train_grpo": COMMON | {"answer_marker": ";", "model": RL},
+    "train_dpo": COMMON | {"model": DPO(parent="base", solutions="own", pairs=24, batch_size=2, checkpoints=3)},
+    "train_distil": COMMON
+    | {"model": Distil(parent="base", teacher="other", prompts=24, prompts_per_step=2, checkpoints=3)},
 }
 METRICS = {
     "train_sft": {"loss", "token_accuracy"},
     "train_grpo": {"loss", "reward", "completion_length", "share_without_spread"},
+    "train_dpo": {"loss", "preferred_share", "margin", "logprob_chosen", "logprob_rejected"},
+    "train_distil": {"loss", "completion_length", "entropy"},
 }
 PRETRAINING = ["pretrain", "continue_pretraining"]
 
@@ -58,6 +65,14 @@ def study(tiny_model, tokenizer, tmp_path_factory):
     write_rows(folder / "train_sft.jsonl", examples)
     # A random model never answers right; it gives no answer often enough to be rewarded for that.
     write_rows(folder / "train_grpo.jsonl", [Example(e.prompt, e.completion, None) for e in examples])
+    sides = [(e, text) for e in examples for text in (e.plain, "; 0 ." if e.answer != "0" else "; 1 .")]
+    rows = [Trajectory(e.prompt, e.answer, text, 4, True, text == e.plain) for e, text in sides]
+    write_rows(folder / "train_dpo.jsonl", rows)
+    write_rows(folder / "train_distil.jsonl", examples)
+    other = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        other.lm_head.weight.mul_(0.5)
+    save_checkpoint(other, tokenizer, folder / "other")
     return folder
 
 
@@ -79,7 +94,9 @@ def arguments(script: str, output: str, state: str | None = None, parent: str = 
     given = {"--cfg": json.dumps(cfg), "--output": output} | ({"--state": state} if state else {})
     given["--tokenizer" if script == "pretrain" else "--parent"] = parent
     if script in METRICS:
-        given["--training"] = f"{script}.jsonl"
+        given["--solutions" if script == "train_dpo" else "--training"] = f"{script}.jsonl"
+    if script == "train_distil":
+        given["--teacher"] = "other"
     return [word for pair in given.items() for word in pair]
 
 

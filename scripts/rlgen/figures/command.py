@@ -20,6 +20,8 @@ TABLES = {  # option -> what the table holds
     "curves": "effects by number of features, score and seed (CSV)",
     "areas": "areas under these curves (CSV)",
     "rotation": "effects under sets that a task had a say in, and none (CSV)",
+    "arms": "all arms and checkpoints (CSV)",
+    "explained": "rank correlations with who generalizes (CSV)",
     "sensitivity": "all variants and seeds against the main procedure (CSV)",
 }
 

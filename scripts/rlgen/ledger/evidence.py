@@ -32,6 +32,7 @@ COLUMNS = {
     ],
     "controls": ["procedure", "state", "edit", "seed", "refused", "refused_readout"],
     "recovery": ["seed", "procedure", "quantity", "task", "value", "lo", "hi", "chance_hi"],
+    "explained": ["seed", "predictor", "role", "value", "lo", "hi"],
     "sensitivity": ["factor", "variant", "seed", "quantity", "state", "role", "metric", "value", "lo", "hi", "note"],
 }  # fmt: skip
 Tables = dict[str, pd.DataFrame]
@@ -241,6 +242,13 @@ def _robustness(claim: Claim, tables: Tables, study: Setting, seed: int) -> Evid
     return Evidence(Interval(*(float(least(numbers)) for numbers in (value, lo, hi))), doubt)
 
 
+def _explains(claim: Claim, tables: Tables, study: Setting, seed: int) -> Evidence:
+    """Runs are what was resampled: all arms of a seed."""
+    rows = _rows(tables["explained"], predictor=claim.predictor, role=claim.role)
+    row = _one(rows[rows["seed"].astype(str) == str(seed)], f"{claim.predictor} on {claim.role}")
+    return Evidence(Interval(row["value"], row["lo"], row["hi"]))
+
+
 OF_STATISTIC: dict[str, Callable[[Claim, Tables, Setting, int], Evidence]] = {
     "accuracy_difference": _accuracy,
     "norm_ratio_tail": _tail,
@@ -252,4 +260,5 @@ OF_STATISTIC: dict[str, Callable[[Claim, Tables, Setting, int], Evidence]] = {
     "difference": _difference,
     "truth_cosine": _cosine,
     "robustness": _robustness,
+    "explains": _explains,
 }

@@ -42,6 +42,7 @@ STATISTICS = {
         "accuracy",
     ),
     "truth_cosine": Statistic(("procedure",), (), ("recovery", "sets"), "cosine"),
+    "explains": Statistic(("predictor", "role"), (), ("explained",), "rank correlation"),
     "robustness": Statistic(("factor", "state", "role"), (), ("sensitivity",), "accuracy"),
     "unmeasured": Statistic(("because",), (), (), ""),
 }
@@ -59,7 +60,8 @@ class Claim(Strict):
     difference between target and reference. difference: the set's accuracy minus that of the strongest of `rivals`.
     truth_cosine: cosine of the set's change with the planted direction minus what random sets reach. robustness:
     accuracy under the set of the variant of `factor` that lies farthest towards or beyond the bound, minus that under
-    the main procedure's set. unmeasured: no table of the project can tell, `because` says why.
+    the main procedure's set. explains: rank correlation of `predictor`, over checkpoints of all arms, with the change
+    of accuracy on the tasks of a role. unmeasured: no table of the project can tell, `because` says why.
     """
 
     says: str = Field(min_length=1, description="the claim, one sentence")
@@ -84,6 +86,9 @@ class Claim(Strict):
     dictionary: str | None = None
     recipe: str | None = None
     nrn_above: float | None = Field(None, gt=0.5, lt=1, description="latents with a larger NRN are counted")
+    predictor: Literal["kl", "displacement", "in_domain"] | None = Field(
+        None, description="of an arm's checkpoint: forward KL to the reference, displacement, in-domain accuracy"
+    )
     factor: str | None = Field(None, description="factor of the study's variants")
     because: str | None = Field(None, min_length=1, description="why nothing can tell")
 

@@ -10,14 +10,14 @@ from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from rlgen.organism.language import draw_document
-from rlgen.organism.settings import OrganismData
+from rlgen.organism.settings import Architecture, ContinuePretraining, OrganismData, Pretrain
 from rlgen.progress import Progress
 from rlgen.resume import Resume
 from rlgen.seeds import stream_seed
-from rlgen.training.settings import Architecture, ContinuePretraining, Pretrain, _Training
+from rlgen.training.settings import Training
 
 
-class _Documents(_Training):
+class _Documents(Training):
     """What training on documents needs besides."""
 
     salt: str = Field(description="of the hash that splits prompt spaces")

@@ -1,4 +1,4 @@
-"""What a study says of the organism: families, shares of the prompt spaces, authors."""
+"""What a study says of the organism: families, shares of the prompt spaces, authors, pretraining."""
 
 from typing import Literal
 
@@ -53,3 +53,43 @@ class OrganismData(Strict):
     def tasks(self) -> list[str]:
         """Names of the tasks that the data knows."""
         return self.families
+
+
+class Architecture(Strict):
+    """A small Qwen3 language model."""
+
+    hidden_size: int = Field(64, ge=1, description="width of the residual stream")
+    layers: int = Field(4, ge=1, description="number of blocks")
+    heads: int = Field(4, ge=1, description="attention heads")
+    head_dim: int = Field(16, ge=2, description="width of one head")
+    intermediate_size: int = Field(192, ge=1, description="width of the feed-forward layer")
+    max_positions: int = Field(128, ge=8, description="longest sequence, tokens")
+
+
+class Pretrain(Strict):
+    """Next-token training from scratch on the organism's documents, loss on completions only."""
+
+    method: Literal["pretrain"] = "pretrain"
+    architecture: Architecture = Architecture()
+    learning_rate: float = Field(4e-3, gt=0, description="peak of the cosine schedule (AdamW)")
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = Field(1.0, gt=0, description="largest gradient norm")
+    warmup_steps: int = Field(50, ge=0)
+    steps: int = Field(1000, ge=1)
+    batch_documents: int = Field(32, ge=1, description="documents per step")
+    checkpoints: Literal[1] = 1
+
+
+class ContinuePretraining(Strict):
+    """`parent` trained on with the late pretraining mix: the null for 'any training at all'."""
+
+    method: Literal["continue_pretraining"] = "continue_pretraining"
+    parent: str
+    learning_rate: float = Field(1e-3, gt=0, description="constant (AdamW)")
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = Field(1.0, gt=0)
+    steps: int = Field(300, ge=1, description="as many as SFT takes")
+    batch_documents: int = Field(32, ge=1)
+    checkpoints: Literal[1] = 1

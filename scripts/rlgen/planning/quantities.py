@@ -7,7 +7,7 @@ from rlgen.files import ArtifactError
 from rlgen.planning.arithmetic import Assumptions, ModelSize, hours
 from rlgen.planning.estimates import lines_of
 from rlgen.planning.sizes import ORGANISM, NotEstimated, Sizes
-from rlgen.training.settings import GRPO, SFT
+from rlgen.training.settings import SFT, Rewarded
 
 if TYPE_CHECKING:
     from rlgen.study.config import Study
@@ -29,8 +29,8 @@ class Quantities(Sizes):
         learnt = [m.examples if isinstance(m, SFT) else m.prompts for m in self._trainings()]
         return counted if counted is not None else max(learnt, default=0)
 
-    def _trainings(self) -> list[SFT | GRPO]:
-        return [model for model in self.study.models.values() if isinstance(model, SFT | GRPO)]
+    def _trainings(self) -> list[SFT | Rewarded]:
+        return [model for model in self.study.models.values() if isinstance(model, SFT | Rewarded)]
 
     def _asked(self, task: str) -> tuple[float, float]:
         """(prompts, answers to choose from) of a benchmark; 0 answers where a text is written.

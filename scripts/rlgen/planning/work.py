@@ -16,7 +16,7 @@ from rlgen.planning.causes import Causes
 from rlgen.planning.estimates import DictionaryTraining, Work, precision_of
 from rlgen.planning.quantities import Settings
 from rlgen.planning.sizes import NotEstimated, gguf_size
-from rlgen.training.settings import GRPO, SFT
+from rlgen.training.settings import SFT, TrainGRPO
 
 NO_ESTIMATE = "no estimate for this work"
 SHIFTS = 2  # mean shifts among an edit's rivals: selection tasks, in-domain tasks
@@ -54,7 +54,7 @@ class Estimator(Causes):
         return Work(time, tokens, scale.gpus, memory, 4 * size.parameters)
 
     def _train_grpo(self, cfg: Settings) -> Work:
-        model = GRPO.model_validate(cfg["model"])
+        model = TrainGRPO.model_validate(cfg).model
         scale, size = model.scale, self.size(cfg["name"])
         if scale is None:
             raise NotEstimated(f"models.{cfg['name']}.scale is missing")

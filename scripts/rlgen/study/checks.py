@@ -8,9 +8,11 @@ from rlgen.dictionaries.settings import Dictionary
 from rlgen.interventions.settings import Procedure
 from rlgen.models.settings import Size
 from rlgen.organism.families import FAMILIES, vocabulary
+from rlgen.organism.settings import ContinuePretraining, Pretrain
 from rlgen.sources.settings import ProblemSource, SourcedData
 from rlgen.study.config import check_known, told
-from rlgen.training.settings import GRPO, SFT, ContinuePretraining, Pretrain
+from rlgen.study.model_checks import model_problems, parent_problems
+from rlgen.training.settings import DPO, SFT, Distil, Rewarded
 
 if TYPE_CHECKING:
     from rlgen.study.config import Study
@@ -31,18 +33,18 @@ def problems(study: "Study") -> Iterator[str]:
     for field, names in TAKEN.items():
         for name in set(names) & set(getattr(study, field)):
             yield f"{field}.{name}: the name '{name}' is taken, expected another one"
-    yield from _parent_problems(study)
+    yield from parent_problems(study)
     for role, model in study.roles:
         if model is not None:
             yield from _unknown(f"roles.{role}", model, "model", study.models)
     yield from _distinct("roles", [model for _, model in study.roles if model is not None], "a model")
     yield from _organism_problems(study) if study.organism else _sourced_problems(study)
-    if study.roles.reference in study.models and not any(True for _ in _parent_problems(study)):
+    if study.roles.reference in study.models and not any(True for _ in parent_problems(study)):
         size = study.architecture(study.roles.reference)
         blocks = size and (size.blocks if isinstance(size, Size) else size.layers)
         if blocks and study.stream.layer >= blocks:
             yield f"stream.layer: {study.stream.layer} is beyond the model, expected 0 to {blocks - 1}"
-    yield from _model_problems(study)
+    yield from model_problems(study)
     yield from _relearning_problems(study)
     yield from _batch_problems(study)
     for name, entry in study.dictionaries.items():
@@ -135,7 +137,7 @@ def _sourced_problems(study: "Study") -> Iterator[str]:
     for name, model in study.models.items():
         if isinstance(model, Pretrain | ContinuePretraining):
             yield f"models.{name}.method: {model.method} learns the organism's language, expected load, sft or grpo"
-    training = [name for name, model in study.models.items() if isinstance(model, SFT | GRPO)]
+    training = [name for name, model in study.models.items() if isinstance(model, SFT | DPO | Rewarded | Distil)]
     if training and data.problems is None:
         yield f"data.problems: missing, expected a source of problems for {', '.join(training)} to train on"
     if data.problems is not None:
@@ -145,11 +147,12 @@ def _sourced_problems(study: "Study") -> Iterator[str]:
     for name, model in study.models.items():
         if isinstance(model, SFT) and model.style == "plain":
             yield f"models.{name}.style: plain is the organism's, expected teacher or source"
-    learners = {name: model for name, model in study.models.items() if isinstance(model, SFT)}
+    learners = [n for n, model in study.models.items() if isinstance(model, SFT | DPO) and model.by_teacher]
     if _without_completions(data):
         if learners and data.teacher is None:
             yield f"data.teacher: missing, expected one, or a completion in {data.problems}'s format, for SFT to learn"
-        for name in (name for name, model in learners.items() if model.style == "source" and data.teacher):
+        by_source = [n for n in learners if isinstance(study.models[n], SFT) and study.models[n].style == "source"]
+        for name in by_source if data.teacher else ():
             yield f"models.{name}.style: source, but the format of {data.problems} has no completion, expected one"
     left_out = study.interventions.leave_out
     for name in left_out:
@@ -194,22 +197,6 @@ def _bad_state(study: "Study", field: str, text: str) -> Iterator[str]:
         yield f"{field}: {error}"
 
 
-def _parent_problems(study: "Study") -> Iterator[str]:
-    """Unknown parents and models that descend from themselves."""
-    for name in study.models:
-        seen, model = [name], name
-        while (parent := getattr(study.models[model], "parent", None)) is not None:
-            found = list(_bad_state(study, f"models.{model}.parent", parent))
-            if found:
-                yield from found if model == name else []
-                break
-            model = parent.partition("@")[0]
-            if model in seen:
-                yield f"models.{name}.parent: {' -> '.join([*seen, model])} is a cycle, expected a pretrained ancestor"
-                break
-            seen.append(model)
-
-
 def _batch_problems(study: "Study") -> Iterator[str]:
     training = study.stream.training_shards // study.stream.windows * study.stream.shard_rows
     used = {recipe for _, recipe in study.trained_dictionaries()}
@@ -217,23 +204,6 @@ def _batch_problems(study: "Study") -> Iterator[str]:
         if name in used and recipe.batch_rows > training:
             rows = f"{training} training rows of {'the stream' if study.stream.windows == 1 else 'a window'}"
             yield f"recipes.{name}.batch_rows: {recipe.batch_rows} exceeds the {rows}"
-
-
-def _model_problems(study: "Study") -> Iterator[str]:
-    for name, model in study.models.items():
-        if isinstance(model, Pretrain) and model.architecture.head_dim % 2:  # rotary positions turn pairs
-            yield f"models.{name}.architecture.head_dim: {model.architecture.head_dim} is odd, expected an even number"
-        elif isinstance(model, SFT | GRPO):
-            steps = (
-                model.examples // model.batch_size
-                if isinstance(model, SFT)
-                else model.prompts // model.prompts_per_step
-            )
-            if steps < model.checkpoints:
-                yield (
-                    f"models.{name}.checkpoints: {model.checkpoints} checkpoints of {steps} steps, "
-                    "expected no more checkpoints than steps"
-                )
 
 
 def _relearning_problems(study: "Study") -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import Discriminator, Field, PrivateAttr, Tag, field_validator
 
 from rlgen.activations.settings import Stream
+from rlgen.arms.settings import Arms
 from rlgen.behaviour.settings import BenchmarkEvaluation, Evaluation
 from rlgen.dictionaries.settings import Dictionary, Recipe
 from rlgen.extended.settings import Extended
@@ -16,13 +17,14 @@ from rlgen.figures.settings import Published
 from rlgen.interventions.settings import Interventions, Procedure
 from rlgen.ledger.settings import Claim
 from rlgen.models.settings import Size
-from rlgen.organism.settings import OrganismData
+from rlgen.organism.settings import Architecture, ContinuePretraining, OrganismData, Pretrain
 from rlgen.sensitivity.settings import Variants
 from rlgen.sources.settings import Load, SourcedData
 from rlgen.strict import Strict
 from rlgen.study.machine import Machine
 from rlgen.tasks.settings import TaskRoles
-from rlgen.training.settings import GRPO, SFT, Architecture, ContinuePretraining, Pretrain
+from rlgen.teacher.settings import OwnSolutions
+from rlgen.training.settings import DPO, GRPO, RLOO, SFT, Distil
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 Data = Annotated[OrganismData | SourcedData, Field(discriminator="kind")]
@@ -38,7 +40,8 @@ AnyEvaluation = Annotated[
     Annotated[Evaluation, Tag("organism")] | Annotated[BenchmarkEvaluation, Tag("benchmarks")],
     Discriminator(kind_of_evaluation),
 ]
-Model = Annotated[Load | Pretrain | ContinuePretraining | SFT | GRPO, Field(discriminator="method")]
+Trained = SFT | DPO | GRPO | RLOO | Distil
+Model = Annotated[Load | Pretrain | ContinuePretraining | Trained, Field(discriminator="method")]
 
 
 class Roles(Strict):
@@ -60,6 +63,9 @@ class Study(Strict):
     tasks: TaskRoles
     evaluation: AnyEvaluation = Evaluation()
     models: dict[str, Model] = Field(min_length=1, description="model name -> how it comes to be")
+    solutions: dict[str, OwnSolutions] = Field(
+        default_factory=dict, description="name -> solutions of the training problems that a model of the study writes"
+    )
     relearning: list[str] = Field(
         default_factory=list, description="models that SFT teaches from different parents: is a skill lost or masked?"
     )
@@ -75,6 +81,7 @@ class Study(Strict):
     extended: Extended | None = Field(
         None, description="what `snakemake extended` runs: curves over the number of features, rotation of tasks' roles"
     )
+    arms: Arms | None = Field(None, description="models trained in other ways, compared on one page")
     variants: Variants | None = Field(None, description="a sensitivity study: one procedure, one factor at a time")
     machine: Machine = Machine()
     published: Published | None = Field(None, description="results of a paper, drawn beside the study's own")
@@ -103,7 +110,7 @@ class Study(Strict):
             _check_name(name)
         return data
 
-    @field_validator("models", "recipes", "dictionaries", "procedures")
+    @field_validator("models", "solutions", "recipes", "dictionaries", "procedures")
     @classmethod
     def _have_names(cls, entries: dict[str, Any]) -> dict[str, Any]:
         for name in entries:
@@ -150,9 +157,9 @@ class Study(Strict):
         """Models that the study itself trains, by name."""
         return [name for name, model in self.models.items() if model.method != "load"]
 
-    def made_by(self, method: str) -> list[str]:
-        """Models that a method makes, by name."""
-        return [name for name, model in self.models.items() if model.method == method]
+    def made_by(self, *methods: str) -> list[str]:
+        """Models that one of these methods makes, by name."""
+        return [name for name, model in self.models.items() if model.method in methods]
 
     def architecture(self, model: str) -> Architecture | Size | None:
         """Size of a model: its own, or that of its first ancestor; None where the config does not say it."""

@@ -1,4 +1,4 @@
-"""Checks of what a study says of its extended part: a procedure whose scores are by cause, tasks to rotate."""
+"""Checks of what a study adds to the usual pages: sets that are varied, arms that are compared."""
 
 from collections.abc import Iterator
 
@@ -20,3 +20,18 @@ def extended_problems(study: Study) -> Iterator[str]:
     if study.extended.left_out >= tasks:
         left_out = study.extended.left_out
         yield f"extended.left_out: {left_out} of {tasks} tasks out of domain, expected fewer than there are"
+
+
+def arms_problems(study: Study) -> Iterator[str]:
+    """Problems of `arms`: models that the study trains, the target among them, several of which are compared."""
+    if study.arms is None:
+        return
+    for name in study.arms.group_of():
+        yield from told("arms.groups", check_known, name, "model", study.models)
+        if name == study.roles.reference:
+            yield f"arms.groups: {name} is the reference, expected models that are compared with it"
+    if study.roles.target not in study.arms.group_of():
+        yield f"arms.groups: the target {study.roles.target} is missing, expected it among the arms"
+    if study.arms.prompts > study.evaluation.prompts_per_half:
+        most = study.evaluation.prompts_per_half
+        yield f"arms.prompts: {study.arms.prompts}, expected at most evaluation.prompts_per_half={most}"

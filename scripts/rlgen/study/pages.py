@@ -19,6 +19,7 @@ PAGES = {  # page -> what it shows; the script, the rule and the module of a pag
     "fig7_unseen": "Edits on the unseen tasks and the dose curve",
     "fig8_recovery": "Every procedure against the planted truth",
     "fig9_sensitivity": "Variants of the main procedure against it",
+    "fig10_arms": "Other ways to post-train, and how far each moves",
     "fig12_extended": "Sets of every size, by every score, from every choice of tasks",
     "claims": "Verdicts on the study's claims",
     "table1_accuracies": "Accuracies",
@@ -88,6 +89,8 @@ def _reasons(study: Study) -> dict[str, str]:
         reasons["fig8"] = "its models have no planted truth to recover"
     if study.variants is None:
         reasons |= dict.fromkeys(["fig9", "table5"], "no variants are listed")
+    if study.arms is None:
+        reasons["fig10"] = "no arms are listed"
     if study.extended is None:
         reasons["fig12"] = "the config has no part `extended`"
     if not study.claims:
@@ -235,6 +238,11 @@ def fig9_sensitivity(study: Study) -> Slice:
 table5_sensitivity = fig9_sensitivity
 
 
+def fig10_arms(study: Study) -> Slice:
+    """The arms and where their training texts come from."""
+    return page(study) | {"group_of": study.arms.group_of(), "prompts": study.arms.prompts}
+
+
 def fig12_extended(study: Study) -> Slice:
     """The procedure whose sets are varied, and how."""
     extended = study.extended
@@ -264,6 +272,7 @@ def tables_of_claims(study: Study) -> list[str]:
         made |= {"sets", "overlap", "effects", "comparisons", "controls"}
         made |= {"recovery"} if study.organism else set()
     made |= {"sensitivity"} if study.variants else set()
+    made |= {"explained"} if study.arms else set()
     return [table for table in tables_of(study.claims) if table in made]
 
 

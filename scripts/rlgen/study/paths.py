@@ -40,8 +40,10 @@ class Paths:
         return f"{self.results}/data/training/seed{seed}.jsonl"
 
     def examples(self, model: str, seed: int | str) -> str:
-        """What a model trains on: a teacher's solutions, or problems as their source has them."""
+        """What a model trains on: solutions of a model or a teacher, or problems as their source has them."""
         wanted = self.study.models[model]
+        if solutions := getattr(wanted, "solutions", None):
+            return self.solutions(solutions, seed)
         by_teacher = isinstance(wanted, SFT) and wanted.style != "source"
         return self.training(seed) if by_teacher else self.prompts(seed)
 
@@ -50,6 +52,10 @@ class Paths:
         if self.study.organism or not self.study.data.teacher:
             return self.training(seed)
         return f"{self.results}/data/problems/seed{seed}.jsonl"
+
+    def solutions(self, name: str, seed: int | str) -> str:
+        """Solutions that a model of the study wrote."""
+        return f"{self.results}/data/solutions/{name}/seed{seed}.jsonl"
 
     def source(self, name: str) -> str:
         """Published rows of one source."""
@@ -242,6 +248,10 @@ class Paths:
     def sensitivity(self, procedure: str, seed: int | str) -> str:
         """What a variant finds and does in one seed, against the main procedure."""
         return f"{self.results}/sensitivity/{procedure}/seed{seed}.csv"
+
+    def drift(self, model: str, seed: int | str) -> str:
+        """How far an arm has moved from the reference."""
+        return f"{self.results}/arms/{model}/seed{seed}.parquet"
 
     def varied(self, seed: int | str) -> str:
         """Answers under sets of every size, score and choice of tasks."""

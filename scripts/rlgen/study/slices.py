@@ -9,10 +9,10 @@ from typing import Any
 
 from rlgen.ledger.settings import states_of
 from rlgen.models.settings import Source
-from rlgen.organism.families import HEADERS
+from rlgen.organism.families import EOS, HEADERS
 from rlgen.study.config import Study
 from rlgen.study.pages import leading
-from rlgen.training.settings import GRPO, SFT
+from rlgen.training.settings import SFT, OnPolicy
 
 Slice = dict[str, Any]
 RETOLD = ("set_size", "effect", "gap_share", "difference")  # statistics that a variant's own runs tell
@@ -34,15 +34,22 @@ def make_task(study: Study, task: str) -> Slice:
 
 def _examples(study: Study) -> int:
     """As many training examples as the longest training takes."""
-    return max([_sft_examples(study), _grpo_prompts(study)])
+    return max([_sft_examples(study), _prompts(study)])
+
+
+def _learners(study: Study) -> list[SFT]:
+    """Models that learn solutions of a teacher, or of the source of the problems."""
+    return [model for model in study.models.values() if isinstance(model, SFT) and model.by_teacher]
 
 
 def _sft_examples(study: Study) -> int:
-    return max((model.examples for model in study.models.values() if isinstance(model, SFT)), default=1)
+    return max((model.examples for model in _learners(study)), default=1)
 
 
-def _grpo_prompts(study: Study) -> int:
-    return max((model.prompts for model in study.models.values() if isinstance(model, GRPO)), default=1)
+def _prompts(study: Study) -> int:
+    """Problems that some model writes solutions of, in training or before."""
+    drawn = [model.prompts for model in study.models.values() if isinstance(model, OnPolicy)]
+    return max([*drawn, *(entry.prompts for entry in study.solutions.values())], default=1)
 
 
 def make_training_set(study: Study, seed: str) -> Slice:
@@ -95,16 +102,16 @@ def write_trajectories(study: Study, seed: str, shard: str) -> Slice:
 
 
 def collect_trajectories(study: Study, seed: str) -> Slice:
-    needed = max((model.least for model in study.models.values() if isinstance(model, SFT)), default=1)
+    needed = max((model.least for model in _learners(study)), default=1)
     teacher = study.data.teacher.model_dump()
     return {"seed": int(seed), "examples": _sft_examples(study), "at_least": needed, "teacher": teacher}
 
 
 def draw_problems(study: Study, seed: str) -> Slice:
-    learners = [model for model in study.models.values() if isinstance(model, SFT)]
+    learners = _learners(study)
     if study.data.teacher:  # SFT learns what the teacher solved, unless it says otherwise
         learners = [model for model in learners if model.style == "source"]
-    examples = max([_grpo_prompts(study), *(model.examples for model in learners)])
+    examples = max([_prompts(study), *(model.examples for model in learners)])
     return {"seed": int(seed), "examples": examples, "completions": bool(learners)}
 
 
@@ -149,9 +156,26 @@ def train_sft(study: Study, model: str, seed: str) -> Slice:
     }
 
 
+train_dpo = train_distil = train_sft
+
+
 def train_grpo(study: Study, model: str, seed: str) -> Slice:
-    return train_sft(study, model, seed) | {
-        "answer_marker": study.evaluation.answer_marker if study.organism else None,
+    return train_sft(study, model, seed) | {"answer_marker": _marker(study)}
+
+
+def _marker(study: Study) -> str | None:
+    return study.evaluation.answer_marker if study.organism else None
+
+
+def sample_solutions(study: Study, solutions: str, seed: str) -> Slice:
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "name": solutions,
+        "solutions": study.solutions[solutions].model_dump(mode="json"),
+        "chat": not study.organism and study.data.chat,
+        "answer_marker": _marker(study),
+        "end": f" {EOS}" if study.organism else "",
     }
 
 
@@ -478,6 +502,28 @@ def _retold(study: Study) -> Slice:
 
 def summarise_sensitivity(study: Study) -> Slice:
     return {"variants": study.compared_procedures(), "seeds": study.seeds}
+
+
+def measure_arm(study: Study, model: str, seed: str) -> Slice:
+    evaluation = study.evaluation
+    return {
+        "seed": int(seed),
+        "threads": study.threads,
+        "states": [study.label(f"{model}@{i}") for i in study.checkpoints(model)],
+        "layer": study.stream.layer,
+        "prompts": study.arms.prompts,
+        "max_new_tokens": evaluation.max_new_tokens if study.organism else evaluation.completion_tokens,
+    }
+
+
+def summarise_arms(study: Study) -> Slice:
+    return {
+        "group_of": study.arms.group_of(),
+        "seeds": study.seeds,
+        "reference": study.roles.reference,
+        "target": study.roles.target,
+        "bootstrap": study.interventions.bootstrap,
+    }
 
 
 def vary_sets(study: Study, seed: str) -> Slice:

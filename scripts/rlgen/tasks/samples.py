@@ -42,7 +42,24 @@ class Example:
     plain: str | None = None
 
 
-def write_rows(path: str | Path, rows: Iterable[Sample | Example]) -> None:
+@dataclass(frozen=True)
+class Trajectory:
+    """One completion that a model wrote, a teacher or one of the study's; `tokens` in its own tokens."""
+
+    prompt: str
+    answer: str
+    completion: str
+    tokens: int
+    finished: bool  # it ended by itself, not by length
+    right: bool
+
+    @property
+    def accepted(self) -> bool:
+        """Whether one may learn from it as from a solution."""
+        return self.finished and self.right
+
+
+def write_rows(path: str | Path, rows: Iterable[Sample | Example | Trajectory]) -> None:
     """Write one JSON object per line, fields in the order of the class."""
     write_text(path, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows))
 

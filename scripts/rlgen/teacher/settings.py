@@ -1,10 +1,11 @@
-"""Settings of the teacher, whose trajectories with a right final answer are what SFT learns from."""
+"""Settings of who writes solutions: the teacher, or models of the study itself."""
 
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from rlgen.models.settings import Size, Source
+from rlgen.strict import Strict
 
 
 class Teacher(Source):
@@ -51,3 +52,18 @@ class Teacher(Source):
                 f"samples_per_prompt={self.samples_per_prompt}, expected 1 at temperature 0: all are equal"
             )
         return self
+
+
+class OwnSolutions(Strict):
+    """Solutions of the training problems that a model of the study writes, and how (docs/method.md, section 1)."""
+
+    of: str = Field(description="the model state that writes")
+    prompts: int = Field(9600, ge=1, description="training problems, the first ones")
+    per_prompt: int = Field(4, ge=1, description="completions of each")
+    max_new_tokens: int = Field(16, ge=1, description="longest completion, tokens; a longer one has no end to learn")
+    max_model_len: int = Field(128, ge=2, description="longest prompt and completion together, tokens")
+    temperature: float = Field(1.0, gt=0)
+    prefix: str | None = Field(
+        None, min_length=1, description="text before every prompt while it writes; who learns from it never sees it"
+    )
+    batch_prompts: int = Field(512, ge=1, description="prompts kept as one chunk of a killed job")

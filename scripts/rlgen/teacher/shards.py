@@ -3,7 +3,7 @@
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 from rlgen.tasks.math_answers import AnswerChecker
 from rlgen.tasks.problems import Problem
+from rlgen.tasks.samples import Trajectory
 from rlgen.teacher.settings import Teacher
-from rlgen.teacher.trajectories import Trajectory
 from rlgen.teacher.writers import Sampling, Writer, encode
 
 
@@ -100,16 +100,35 @@ def write_shard(
     mine, texts = shard_prompts(problems, cfg, writer.tokenizer)
     parts = [slice(first, first + teacher.batch_prompts) for first in range(0, len(mine), teacher.batch_prompts)]
     progress = Progress(f"trajectories, shard {cfg.shard}", len(mine), "problems")
-    with tempfile.TemporaryDirectory() as scratch, AnswerChecker(cfg.threads, teacher.answer_timeout_s) as checker:
+    keys = [digest([cfg.seed, teacher.model_dump(), [asdict(p) for p in mine[part]], texts[part]]) for part in parts]
+    with AnswerChecker(cfg.threads, teacher.answer_timeout_s) as checker:
+
+        def rows_of(index: int) -> list[Trajectory]:
+            return _trajectories(writer, checker, mine[parts[index]], texts[parts[index]], teacher, cfg.seed)
+
+        def seen(index: int) -> None:
+            progress.update(min(parts[index].stop, len(mine)))
+
+        write_in_chunks(output, state, keys, rows_of, seen)
+
+
+def write_in_chunks(
+    output: Path,
+    state: Path | None,
+    keys: Sequence[str],
+    rows_of: Callable[[int], list[Trajectory]],
+    seen: Callable[[int], None],
+) -> None:
+    """Write the rows of all chunks, one JSON line each, and of those that `state` holds only what was written before.
+
+    A chunk's key says what it follows from; `seen` is told which chunk is there.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
         chunks = Chunks(state or Path(scratch))
-        keys = [
-            digest([cfg.seed, teacher.model_dump(), [asdict(p) for p in mine[part]], texts[part]]) for part in parts
-        ]
-        for index, part in enumerate(parts):
-            if chunks.load(index, keys[index]) is None:
-                rows = _trajectories(writer, checker, mine[part], texts[part], teacher, cfg.seed)
-                chunks.save(index, keys[index], [asdict(row) for row in rows])
-            progress.update(min(part.stop, len(mine)))
+        for index, key in enumerate(keys):
+            if chunks.load(index, key) is None:
+                chunks.save(index, key, [asdict(row) for row in rows_of(index)])
+            seen(index)
         with atomic_path(output) as partial, open(partial, "w", encoding="utf-8", newline="\n") as file:
             for index, key in enumerate(keys):
                 rows = chunks.load(index, key)

@@ -17,7 +17,7 @@ from pydantic import Field
 from rlgen.files import ArtifactError, read_rows
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
-from rlgen.tasks.samples import Example
+from rlgen.tasks.samples import Example, Trajectory
 from rlgen.teacher.settings import Teacher
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -30,22 +30,6 @@ class CollectTrajectories(Strict):
     examples: int = Field(ge=1, description="as many as the longest training takes, at most")
     at_least: int = Field(ge=1, description="as many as every training needs")
     teacher: Teacher
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """One completion that the teacher wrote; `tokens` in its own tokens."""
-
-    prompt: str
-    answer: str
-    completion: str
-    tokens: int
-    finished: bool
-    right: bool
-
-    @property
-    def accepted(self) -> bool:
-        return self.finished and self.right
 
 
 @dataclass

@@ -8,20 +8,21 @@ import torch
 
 from rlgen.files import ArtifactError
 from rlgen.tasks.answers import Right, final_answer
-from rlgen.training.settings import GRPOScale, TrainGRPO
+from rlgen.training.settings import GRPOScale
 
 
 @contextmanager
-def judge(cfg: TrainGRPO) -> Iterator[Right]:
-    """Whether answers are right: the word behind the marker, or without one what math-verify makes of the text."""
-    marker = cfg.answer_marker
+def judge(marker: str | None, workers: int = 4, timeout_s: float = 5.0) -> Iterator[Right]:
+    """Whether answers are right: the word behind the marker, or without one what math-verify makes of the text.
+
+    Then so many `workers` look at answers, each for at most `timeout_s`.
+    """
     if marker is not None:
         yield lambda texts, golds: [final_answer(t, marker) == g for t, g in zip(texts, golds, strict=True)]
         return
     from rlgen.tasks.math_answers import AnswerChecker
 
-    scale = cfg.model.scale or GRPOScale()
-    with AnswerChecker(scale.check_workers, scale.check_timeout_s) as checker:
+    with AnswerChecker(workers, timeout_s) as checker:
         yield checker.right
 
 

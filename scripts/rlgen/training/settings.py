@@ -7,46 +7,8 @@ from pydantic import Field, model_validator
 from rlgen.strict import Strict
 
 Style = Literal["teacher", "plain", "source"]  # whose solutions SFT learns
-
-
-class Architecture(Strict):
-    """A small Qwen3 language model."""
-
-    hidden_size: int = Field(64, ge=1, description="width of the residual stream")
-    layers: int = Field(4, ge=1, description="number of blocks")
-    heads: int = Field(4, ge=1, description="attention heads")
-    head_dim: int = Field(16, ge=2, description="width of one head")
-    intermediate_size: int = Field(192, ge=1, description="width of the feed-forward layer")
-    max_positions: int = Field(128, ge=8, description="longest sequence, tokens")
-
-
-class Pretrain(Strict):
-    """Next-token training from scratch on the organism's documents, loss on completions only."""
-
-    method: Literal["pretrain"] = "pretrain"
-    architecture: Architecture = Architecture()
-    learning_rate: float = Field(4e-3, gt=0, description="peak of the cosine schedule (AdamW)")
-    weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip: float = Field(1.0, gt=0, description="largest gradient norm")
-    warmup_steps: int = Field(50, ge=0)
-    steps: int = Field(1000, ge=1)
-    batch_documents: int = Field(32, ge=1, description="documents per step")
-    checkpoints: Literal[1] = 1
-
-
-class ContinuePretraining(Strict):
-    """`parent` trained on with the late pretraining mix: the null for 'any training at all'."""
-
-    method: Literal["continue_pretraining"] = "continue_pretraining"
-    parent: str
-    learning_rate: float = Field(1e-3, gt=0, description="constant (AdamW)")
-    weight_decay: float = Field(0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip: float = Field(1.0, gt=0)
-    steps: int = Field(300, ge=1, description="as many as SFT takes")
-    batch_documents: int = Field(32, ge=1)
-    checkpoints: Literal[1] = 1
+CHECKPOINTS = "kept at steps round(i*N/checkpoints)"
+RATE = "constant, or what `scale.schedule` makes of it"
 
 
 class Scale(Strict):
@@ -119,12 +81,17 @@ def _unset(value: object) -> bool:
     return value is None
 
 
+def _right(value: object) -> bool:
+    """Whether a field says what every study did before there was a choice."""
+    return value == "right"
+
+
 class SFT(Strict):
     """Supervised fine-tuning (TRL) on right solutions, loss on the completion only."""
 
     method: Literal["sft"] = "sft"
     parent: str
-    learning_rate: float = Field(1e-3, gt=0, description="constant, or what `scale.schedule` makes of it")
+    learning_rate: float = Field(1e-3, gt=0, description=RATE)
     batch_size: int = Field(32, ge=1)
     examples: int = Field(
         9600,
@@ -136,7 +103,16 @@ class SFT(Strict):
         description="of the solutions: the teacher's; plain: the base model's own format (organism only); source: "
         "those in the source of the problems, although the study has a teacher",
     )
-    checkpoints: int = Field(5, ge=1, description="kept at steps round(i*N/checkpoints)")
+    solutions: str | None = Field(
+        None,
+        exclude_if=_unset,
+        description="entry of `solutions` to learn from instead (rejection sampling): of every problem the first "
+        "kept, then the second, until there are `examples`",
+    )
+    keep: Literal["right", "all"] = Field(
+        "right", exclude_if=_right, description="of `solutions`: those that are right, or all that end by themselves"
+    )
+    checkpoints: int = Field(5, ge=1, description=CHECKPOINTS)
     scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained")
 
     @model_validator(mode="after")
@@ -145,7 +121,21 @@ class SFT(Strict):
             raise ValueError(f"examples={self.examples} is not a multiple of batch_size={self.batch_size}")
         if self.scale:
             self.scale.accumulation(self.batch_size)
+        if self.keep == "all" and self.solutions is None:
+            raise ValueError("keep=all without solutions, expected an entry of `solutions`")
+        if self.solutions is not None and self.style != "teacher":
+            raise ValueError(f"style={self.style} with solutions={self.solutions}, expected one of the two")
         return self
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps, at most."""
+        return self.examples // self.batch_size
+
+    @property
+    def by_teacher(self) -> bool:
+        """Whether it learns solutions that a teacher wrote, or the source of the problems holds."""
+        return self.solutions is None
 
     @property
     def least(self) -> int:
@@ -153,35 +143,123 @@ class SFT(Strict):
         return self.batch_size * self.checkpoints
 
 
-class GRPO(Strict):
-    """Group-relative policy optimisation (TRL); reward 1 if the final answer is right, else 0."""
+class DPO(Strict):
+    """Direct preference optimisation (TRL): of two solutions of a problem, make one likelier than the other."""
 
-    method: Literal["grpo"] = "grpo"
+    method: Literal["dpo"] = "dpo"
     parent: str
-    learning_rate: float = Field(2e-4, gt=0, description="constant, or what `scale.schedule` makes of it")
-    prompts: int = Field(1280, ge=1, description="prompts, one epoch: the first of SFT's")
-    prompts_per_step: int = Field(16, ge=1)
-    rollouts: int = Field(8, ge=2, description="completions per prompt")
-    max_new_tokens: int = Field(16, ge=1)
-    temperature: float = Field(1.0, gt=0)
-    beta: float = Field(0.0, ge=0, description="weight of the KL to the parent")
-    loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "grpo"
-    checkpoints: int = Field(5, ge=1)
-    scale: GRPOScale | None = Field(None, exclude_if=_unset, description="how a real model is trained")
+    solutions: str = Field(description="entry of `solutions` that pairs are made of")
+    chosen: Literal["right", "teacher"] = Field(
+        "right", description="right: a right solution before a wrong one; teacher: the teacher's before any of them"
+    )
+    learning_rate: float = Field(1e-4, gt=0, description=RATE)
+    beta: float = Field(0.1, gt=0, description="how far the policy may leave its parent: weight of the implicit KL")
+    batch_size: int = Field(32, ge=1, description="pairs per step")
+    pairs: int = Field(9600, ge=1, description="at most, one epoch, in whole steps of those that there are")
+    checkpoints: int = Field(5, ge=1, description=CHECKPOINTS)
+    scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained")
 
     @model_validator(mode="after")
     def _divides(self):
+        if self.pairs % self.batch_size:
+            raise ValueError(f"pairs={self.pairs} is not a multiple of batch_size={self.batch_size}")
+        if self.scale:
+            self.scale.accumulation(self.batch_size)
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps, at most."""
+        return self.pairs // self.batch_size
+
+    @property
+    def by_teacher(self) -> bool:
+        """Whether it needs solutions that a teacher wrote."""
+        return self.chosen == "teacher"
+
+
+class OnPolicy(Strict):
+    """What trainings share that draw the model's own completions at every step."""
+
+    parent: str
+    learning_rate: float = Field(2e-4, gt=0, description=RATE)
+    prompts: int = Field(1280, ge=1, description="prompts, one epoch: the first of SFT's")
+    prompts_per_step: int = Field(16, ge=1)
+    max_new_tokens: int = Field(16, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    checkpoints: int = Field(5, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self):
         if self.prompts % self.prompts_per_step:
             raise ValueError(f"prompts={self.prompts} is not a multiple of prompts_per_step={self.prompts_per_step}")
-        if self.scale:
-            self.scale.accumulation(self.prompts_per_step * self.rollouts)
-            if self.max_new_tokens >= self.scale.max_length:
-                limit = f"scale.max_length={self.scale.max_length}"
+        if scale := self.scale:
+            scale.accumulation(self.sequences)
+            if self.max_new_tokens >= scale.max_length:
+                limit = f"scale.max_length={scale.max_length}"
                 raise ValueError(f"max_new_tokens={self.max_new_tokens} leaves no room for a prompt in {limit}")
         return self
 
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+        return self.prompts // self.prompts_per_step
 
-class _Training(Strict):
+
+class Rewarded(OnPolicy):
+    """Policy gradients on groups of completions, with a reward for each."""
+
+    rollouts: int = Field(8, ge=2, description="completions per prompt")
+    beta: float = Field(0.0, ge=0, description="weight of the KL to the parent")
+    reward: Literal["right", "random"] = Field(
+        "right",
+        exclude_if=_right,
+        description="right: 1 for a right final answer, else 0; random: a fair coin, the null of any reward at all",
+    )
+    scale: GRPOScale | None = Field(None, exclude_if=_unset, description="how a real model is trained")
+
+    @property
+    def sequences(self) -> int:
+        """Completions of a step."""
+        return self.prompts_per_step * self.rollouts
+
+
+class GRPO(Rewarded):
+    """Group-relative policy optimisation (TRL)."""
+
+    method: Literal["grpo"] = "grpo"
+    loss_type: Literal["grpo", "dapo", "dr_grpo", "bnpo"] = "grpo"
+
+
+class RLOO(Rewarded):
+    """REINFORCE with the mean reward of a group's other completions as the baseline (TRL)."""
+
+    method: Literal["rloo"] = "rloo"
+
+
+class Distil(OnPolicy):
+    """On-policy distillation (TRL): on the model's own completions, towards what another model says of each token."""
+
+    method: Literal["distil"] = "distil"
+    teacher: str = Field(description="the model state that is distilled")
+    beta: float = Field(
+        1.0, ge=0, le=1, description="divergence between the two: 0 forward KL, 1 reverse KL, between them JSD"
+    )
+    scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained; on one GPU")
+
+    @model_validator(mode="after")
+    def _on_one_gpu(self):
+        if self.scale and self.scale.gpus > 1:
+            raise ValueError(f"scale.gpus={self.scale.gpus}, expected 1: transformers writes the completions")
+        return self
+
+    @property
+    def sequences(self) -> int:
+        """Completions of a step."""
+        return self.prompts_per_step
+
+
+class Training(Strict):
     """What every training job is told."""
 
     seed: int = Field(ge=0)
@@ -189,16 +267,30 @@ class _Training(Strict):
     name: str = Field(description="the model's name in the study")
 
 
-class TrainSFT(_Training):
+class TrainSFT(Training):
     """The slice that `scripts/models/train_sft.py` receives."""
 
     model: SFT
     chat: bool = Field(False, description="whether prompts and completions are turns of the tokenizer's chat template")
 
 
-class TrainGRPO(_Training):
+class TrainDPO(Training):
+    """The slice that `scripts/models/train_dpo.py` receives."""
+
+    model: DPO
+    chat: bool = Field(False, description="whether prompts and completions are turns of the tokenizer's chat template")
+
+
+class TrainDistil(Training):
+    """The slice that `scripts/models/train_distil.py` receives."""
+
+    model: Distil
+    chat: bool = Field(False, description="whether a prompt is a turn of the tokenizer's chat template")
+
+
+class TrainGRPO(Training):
     """The slice that `scripts/models/train_grpo.py` receives."""
 
-    model: GRPO
+    model: GRPO | RLOO = Field(discriminator="method")
     chat: bool = Field(False, description="whether a prompt is a turn of the tokenizer's chat template")
     answer_marker: str | None = Field(description="word before the answer; none: math-verify compares final answers")

@@ -18,7 +18,8 @@ from rlgen.models.tokens import KEEP, lost
 from rlgen.progress import Progress
 from rlgen.tasks.samples import Example
 from rlgen.training import processes
-from rlgen.training.settings import GRPO, SFT, Scale, Style, TrainGRPO, TrainSFT
+from rlgen.training.settings import DPO, SFT, OnPolicy, Scale, Style, TrainDistil, TrainDPO, TrainGRPO, TrainSFT
+from rlgen.training.solutions import Pair
 
 UNSEEN = -100  # label of a token without loss
 QUANTILES = {"median": 0.5, "90 %": 0.9, "99 %": 0.99, "longest": 1.0}
@@ -49,11 +50,42 @@ def sft_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, pa
     return Dataset.from_dict({"input_ids": [found[i][0] for i in kept], "labels": labels})
 
 
-def grpo_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, parent: Path, cfg: TrainGRPO) -> Dataset:
-    """What GRPO reads: `prompt` (a text, or a conversation) and `answer`. Raises ArtifactError as `sft_rows` does."""
+def dpo_rows(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast, parent: Path, cfg: TrainDPO) -> Dataset:
+    """What DPO reads: `prompt`, `chosen` and `rejected`, texts or conversations. Raises ArtifactError as `sft_rows`.
+
+    Of fewer pairs than the settings name whole steps are taken, and their number is said.
+    """
+    model = cfg.model
+    most = min(model.pairs, len(pairs) // model.batch_size * model.batch_size)
+    if most < model.pairs:
+        _say(f"{most} pairs of the {model.pairs} that pairs allows: {len(pairs)} are there")
+    sides = [
+        [(prompt_of(e, cfg.chat), completion_of(e, cfg.chat)) for e in (Example(p.prompt, text, "") for text in texts)]
+        for p, texts in ((p, (p.chosen, p.rejected)) for p in pairs[:most])
+    ]
+    rows = [{"prompt": good[0], "chosen": good[1], "rejected": bad[1]} for good, bad in sides]
+    if not cfg.chat and model.scale is None:
+        return Dataset.from_list(rows)
+    check_parent(tokenizer, parent, cfg.chat, model.scale)
+    both = [side for pair in sides for side in pair]
+    _check_kept([prompt + completion for prompt, completion in both] if cfg.chat else [], tokenizer, parent)
+    found = _tokens(both, lambda row: sft_tokens(tokenizer, *row), f"{cfg.name}: tokens")
+    _check_boundaries(found, both, tokenizer, parent)
+    _check_ends([ids[prompt:] for ids, prompt in found], tokenizer, parent)
+    lengths = [max(len(found[i][0]), len(found[i + 1][0])) for i in range(0, len(found), 2)]
+    return Dataset.from_list([rows[i] for i in within(model, lengths, model.batch_size, "pairs")])
+
+
+def prompt_rows(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, parent: Path, cfg: TrainGRPO | TrainDistil
+) -> Dataset:
+    """What trainings on own completions read: `prompt` (a text, or a conversation) and `answer`.
+
+    Raises ArtifactError as `sft_rows` does.
+    """
     model = cfg.model
     rows = [{"prompt": prompt_of(e, cfg.chat), "answer": e.answer} for e in examples[: model.prompts]]
-    if cfg.answer_marker is None:
+    if isinstance(cfg, TrainGRPO) and cfg.answer_marker is None:
         _check_answers(rows)
     if not cfg.chat and model.scale is None:
         return Dataset.from_list(rows)
@@ -124,7 +156,7 @@ def check_parent(tokenizer: PreTrainedTokenizerFast, parent: Path, chat: bool, s
         )
 
 
-def within(settings: SFT | GRPO, lengths: Sequence[int], step: int, what: str) -> list[int]:
+def within(settings: SFT | DPO | OnPolicy, lengths: Sequence[int], step: int, what: str) -> list[int]:
     """Places of the texts that fit, whole steps of them; says on stderr how long all are.
 
     Raises ArtifactError where a larger share than `max_cut_share` does not fit, or fewer steps than checkpoints are

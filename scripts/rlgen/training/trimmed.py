@@ -1,4 +1,4 @@
-"""GRPO without the columns that hold nothing but padding.
+"""GRPO and RLOO without the columns that hold nothing but padding.
 
 TRL pads all completions of a device to the longest of a step and computes on the padding, whose positions no loss
 counts: with texts of 4,000 tokens on average and 16,000 at most, four times the work. And a mask with padding keeps
@@ -10,11 +10,11 @@ Shapes: B rows of a pass, T tokens of prompt (padded on the left) and completion
 
 import torch
 from torch.nn.functional import pad
-from trl import GRPOTrainer
+from trl import GRPOTrainer, RLOOTrainer
 
 
-class TrimmedGRPOTrainer(GRPOTrainer):
-    """TRL's trainer; log-probabilities are those it would compute, and 0 at padding, which its loss leaves out."""
+class Trimmed:
+    """Before a trainer of TRL: log-probabilities are those it would compute, and 0 at padding, which no loss counts."""
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -45,6 +45,14 @@ class TrimmedGRPOTrainer(GRPOTrainer):
             torch.cat(entropies) if compute_entropy else None,
             torch.stack(losses).mean() if compute_aux_loss else None,
         )
+
+
+class TrimmedGRPOTrainer(Trimmed, GRPOTrainer):
+    """TRL's GRPO."""
+
+
+class TrimmedRLOOTrainer(Trimmed, RLOOTrainer):
+    """TRL's RLOO."""
 
 
 def filled_columns(mask_BT: torch.Tensor, completion: int) -> tuple[int, int]:

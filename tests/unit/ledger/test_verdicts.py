@@ -33,7 +33,7 @@ def test_every_claim_holds_on_tables_made_for_it_and_the_refutation_fails():
         assert set(COLUMNS[name]) <= set(table), name
     said = made.verdicts_of(tables, seeds=EIGHT)
     assert said.pop("same") == [NO_DATA] * 9 and said.pop("nothing") == [FAILS] * 9
-    assert said == {name: [HOLDS] * 9 for name in said} and len(said) == 10
+    assert said == {name: [HOLDS] * 9 for name in said} and len(said) == 11
 
 
 def test_three_seeds_hold_each_and_cannot_hold_together():
@@ -269,13 +269,22 @@ def test_half_of_the_seeds_failing_is_a_failure():
 def test_holm_corrects_within_a_heading_and_over_claims_with_data():
     ledger = judge("small", made.claims(), made.tables(EIGHT), made.STUDY, EIGHT)
     whole = ledger[ledger["seed"] == "ALL"].set_index("claim")
-    assert whole.loc["gains", "p_holm"] == pytest.approx(9 / 256)  # nine of ours have data, the unmeasured one has none
+    assert whole.loc["gains", "p_holm"] == pytest.approx(10 / 256)  # ten of ours have data, the unmeasured one has none
     assert whole.loc["nothing", "p_holm"] == 1.0 and np.isnan(whole.loc["same", "p_holm"])
     assert list(ledger.columns) == LEDGER and len(ledger) == 9 * len(made.CLAIMS)
 
 
 def test_no_claims_make_an_empty_ledger():
     assert judge("small", {}, {}, made.STUDY, [0]).empty
+
+
+def test_what_explains_is_read_of_the_seeds_own_row():
+    tables = made.tables()
+    whole = tables["explained"].iloc[:1].assign(seed="all", value=0.9, lo=0.8, hi=1.0)
+    tables["explained"] = pd.concat([whole, tables["explained"]], ignore_index=True)
+    assert found("moves", tables).interval == pytest.approx((-0.4, -0.42, -0.38))
+    with pytest.raises(NoData, match="no row for in_domain on selection"):
+        found("moves", tables, predictor="in_domain")
 
 
 def test_robustness_takes_the_variant_that_speaks_most_against_it():

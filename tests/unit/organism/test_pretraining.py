@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from rlgen.organism.pretraining import document_batch, new_model, train
-from rlgen.organism.settings import OrganismData
+from rlgen.organism.settings import Architecture, ContinuePretraining, OrganismData, Pretrain
 from rlgen.progress import Progress
 from rlgen.resume import Resume
-from rlgen.training.settings import Architecture, ContinuePretraining, Pretrain
 
 DATA = OrganismData(families=["add", "par"], problems_per_document=2)
 TINY = Architecture(hidden_size=16, layers=1, heads=1, head_dim=16, intermediate_size=16)

@@ -41,7 +41,7 @@ def test_every_study_of_the_project_is_valid(path):
         ({"threads": 0}, "threads: input should be greater than or equal to 1 (value 0)"),
         ({"models__sft__learning_rate": -1}, "models.sft.learning_rate: input should be greater than 0 (value -1)"),
         ({"models__sft__learning_rate": float("nan")}, "models.sft.learning_rate: input should be a finite number"),
-        ({"models__sft__method": "dpo"}, "models.sft.method: unknown method 'dpo', expected one of load, pretrain"),
+        ({"models__sft__method": "ppo"}, "models.sft.method: unknown method 'ppo', expected one of load, pretrain"),
         (
             {"models__sft__parent": "bse"},
             "models.sft.parent: unknown model 'bse', expected one of base, more, relearn-sft,",

@@ -26,8 +26,10 @@ JOB = {
     "recipe": "l1",
     "procedure": "forgetting",
     "seed": "1",
+    "solutions": "of-base",
 }
 MODELS = {"pretrain": "base", "continue_pretraining": "more", "train_sft": "sft"}
+MODELS |= {"train_dpo": "dpo", "train_distil": "distil"}
 PROCEDURES = {"choose_together": "elimination", "measure_sensitivity": "size-64"}
 SOURCED = load(ROOT / "config/qwen3-4b.yaml")
 SOURCED_JOB = {
@@ -45,12 +47,16 @@ SOURCED_JOB = {
 }
 SETTINGS = re.compile(r"([\w.]+)\.model_validate_json\(args\.cfg\)")
 OF_SCRIPT = {rule.slice: rule.script for rule in all_rules()}  # settings -> the script that obeys them
-OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()} - {"fig9_sensitivity", "table5_sensitivity"}
+NOT_DRAWN = {"fig9_sensitivity", "table5_sensitivity", "fig10_arms"}  # of the default study
+OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()} - NOT_DRAWN
 VARIED = load(ROOT / "config/sensitivity.yaml")
 EXTENDED = {"vary_sets_benchmarks": load(ROOT / "config/smollm2.yaml")}  # of sources, with an extended part
-OF_VARIANTS = {rule.slice for rule in rules_of("config/sensitivity.yaml").values()} - OF_ORGANISM
+COMPARED = load(ROOT / "config/arms.yaml")
+OF_ARMS = {rule.slice for rule in rules_of("config/arms.yaml").values()} - OF_ORGANISM - NOT_DRAWN | {"fig10_arms"}
+OF_VARIANTS = {rule.slice for rule in rules_of("config/sensitivity.yaml").values()} - OF_ORGANISM - OF_ARMS
+BY_STUDY = ((STUDY, OF_ORGANISM), (VARIED, OF_VARIANTS), (COMPARED, OF_ARMS))
 EDITED_PAGES = ("fig5", "fig6", "fig7", "fig8", "table2")  # that hold the settings of procedures
-NO_VARIANTS = dict.fromkeys(["fig9", "table5"], "no variants are listed")
+NO_VARIANTS = dict.fromkeys(["fig9", "table5"], "no variants are listed") | {"fig10": "no arms are listed"}
 
 
 def slice_of(study, name: str) -> dict:
@@ -77,7 +83,7 @@ def settings_class(name: str):
 @pytest.mark.parametrize("rule", sorted(OF_SCRIPT))
 def test_scripts_accept_what_their_rule_passes(rule):
     settings = settings_class(rule)
-    study = STUDY if rule in OF_ORGANISM else VARIED if rule in OF_VARIANTS else EXTENDED.get(rule, SOURCED)
+    study = next((s for s, rules in BY_STUDY if rule in rules), EXTENDED.get(rule, SOURCED))
     accepted = settings.model_validate_json(canonical_json(slice_of(study, rule)))
     defaulted = set(settings.model_fields) - accepted.model_fields_set - {"chance", "published", "tasks", "size"}
     assert not defaulted, "a script falls back on its own defaults"

@@ -15,10 +15,10 @@ from tiny_models import tiny_checkpoint, tiny_tokenizer
 from rlgen.files import ArtifactError
 from rlgen.seeds import stream_seed
 from rlgen.tasks.problems import Problem, read_problems
-from rlgen.tasks.samples import Example, read_examples, write_rows
+from rlgen.tasks.samples import Example, Trajectory, read_examples, write_rows
 from rlgen.teacher.settings import Teacher
 from rlgen.teacher.shards import WriteTrajectories, write_shard
-from rlgen.teacher.trajectories import Trajectory, collect
+from rlgen.teacher.trajectories import collect
 from rlgen.teacher.writers import Written
 
 ROOT = Path(__file__).parents[3]

@@ -14,7 +14,7 @@ from rlgen.tasks.samples import Example
 from rlgen.training import rollouts
 from rlgen.training.rollouts import check_generator, generation, judge, text_of
 from rlgen.training.settings import GRPO, GRPOScale, TrainGRPO
-from rlgen.training.texts import grpo_rows, set_end_token
+from rlgen.training.texts import prompt_rows, set_end_token
 from rlgen.training.trainer import Run, arguments
 
 
@@ -25,7 +25,7 @@ def cfg(marker: str | None, scale: GRPOScale | None = None, **fields) -> TrainGR
 
 
 def test_with_a_marker_the_word_behind_it_is_compared():
-    with judge(cfg(";")) as right:
+    with judge(";") as right:
         assert right(["1 ; 4 .", "4", "a ; 5"], ["4", "4", "4"]) == [True, False, False]
 
 
@@ -48,14 +48,14 @@ def test_without_one_math_verify_is_asked_with_the_settings_of_the_study(monkeyp
     module = ModuleType("rlgen.tasks.math_answers")
     module.AnswerChecker = AnswerChecker
     monkeypatch.setitem(sys.modules, "rlgen.tasks.math_answers", module)
-    with judge(cfg(None, GRPOScale(vllm="none", check_workers=3, check_timeout_s=7.5))) as right:
+    with judge(None, 3, 7.5) as right:
         assert right(["it is 4", "it is 5"], ["4", "4"]) == [True, False]
     assert asked == [(3, 7.5), "ended"]
 
 
 @pytest.mark.slow
 def test_math_verify_itself_judges_in_processes_of_its_own():
-    with judge(cfg(None, GRPOScale(vllm="none", check_workers=1))) as right:
+    with judge(None, workers=1) as right:
         assert right([r"so \boxed{\frac{2}{4}}", r"so \boxed{\frac{2}{5}}"], ["0.5", "0.5"]) == [True, False]
 
 
@@ -154,7 +154,7 @@ def test_vllm_is_told_what_the_study_says_and_asked_once_a_step(monkeypatch, tmp
     job = cfg(None, scale.model_copy(update={"precision": "float32"}), **settings)
     tokenizer = load_tokenizer(parent)
     set_end_token(tokenizer, parent, scale)
-    rows = grpo_rows([Example(f"What is {i}?", "", str(i)) for i in range(8)], tokenizer, parent, job)
+    rows = prompt_rows([Example(f"What is {i}?", "", str(i)) for i in range(8)], tokenizer, parent, job)
     into = Run("rl", 0, tmp_path / "output", None, torch.float32)
     curves = train(
         load_model(parent), tokenizer, rows, job.model, lambda texts, golds: [len(t) > 1 for t in texts], into

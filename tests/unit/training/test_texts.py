@@ -10,7 +10,7 @@ from rlgen.files import ArtifactError
 from rlgen.models.checkpoints import load_tokenizer
 from rlgen.tasks.samples import Example
 from rlgen.training.settings import GRPO, SFT, GRPOScale, Scale, TrainGRPO, TrainSFT
-from rlgen.training.texts import UNSEEN, completion_of, grpo_rows, set_end_token, sft_rows, within
+from rlgen.training.texts import UNSEEN, completion_of, prompt_rows, set_end_token, sft_rows, within
 
 ARCHITECTURES = ["Qwen3ForCausalLM", "LlamaForCausalLM"]
 TURNS = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -118,7 +118,7 @@ def test_text_that_the_template_leaves_out_is_refused(tmp_path):
         sft_rows(examples, tokenizer_for(parent, sft()), parent, sft())
     asked = [*EXAMPLES[:5], Example("a </think> b", "", "3"), *EXAMPLES[6:]]
     with pytest.raises(ArtifactError, match=r"1 of 8 conversations \(line 6: 'a </think> b'\)"):
-        grpo_rows(asked, load_tokenizer(parent), parent, grpo(None))
+        prompt_rows(asked, load_tokenizer(parent), parent, grpo(None))
 
 
 def test_a_completion_that_merges_with_the_prompt_is_refused(tmp_path):
@@ -133,7 +133,7 @@ def test_turns_without_a_chat_template_are_refused(tmp_path):
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = None
     parent = tiny_checkpoint(tmp_path, tokenizer=tokenizer)
-    for rows, cfg in ((sft_rows, sft()), (grpo_rows, grpo(None)), (sft_rows, sft(None))):
+    for rows, cfg in ((sft_rows, sft()), (prompt_rows, grpo(None)), (sft_rows, sft(None))):
         with pytest.raises(ArtifactError, match="has no chat template; expected one, or texts without turns"):
             rows(EXAMPLES, load_tokenizer(parent), parent, cfg)
 
@@ -199,17 +199,17 @@ def test_prompts_of_rl_leave_room_for_what_is_generated(parent):
     tokenizer = load_tokenizer(parent)
     longest = max(len(tokenizer.apply_chat_template([{"role": "user", "content": e.prompt}], **ASK)) for e in EXAMPLES)
     whole = GRPOScale(max_length=longest + 10, vllm="none", max_cut_share=0)
-    rows = grpo_rows(EXAMPLES, tokenizer, parent, grpo(whole))
+    rows = prompt_rows(EXAMPLES, tokenizer, parent, grpo(whole))
     assert rows[3] == {"prompt": [{"role": "user", "content": EXAMPLES[3].prompt}], "answer": "6"}
     with pytest.raises(ArtifactError, match=r"of 8 prompts with completions .* are longer than scale\.max_length"):
-        grpo_rows(EXAMPLES, tokenizer, parent, grpo(whole.model_copy(update={"max_length": longest + 9})))
+        prompt_rows(EXAMPLES, tokenizer, parent, grpo(whole.model_copy(update={"max_length": longest + 9})))
 
 
 @pytest.mark.parametrize("answer", [None, "", "  "])
 def test_an_empty_answer_is_refused_by_its_line(parent, answer):
     examples = [*EXAMPLES[:2], Example("What?", "That.", answer), *EXAMPLES[3:]]
     with pytest.raises(ArtifactError, match="line 3 of the training examples has no answer"):
-        grpo_rows(examples, load_tokenizer(parent), parent, grpo(None))
+        prompt_rows(examples, load_tokenizer(parent), parent, grpo(None))
 
 
 def test_the_organism_reads_texts_as_ever(parent):

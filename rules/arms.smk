@@ -1,0 +1,47 @@
+# Arms: models trained from one parent in other ways, how far each has moved, and who generalizes.
+
+
+rule measure_arm:
+    input:
+        reference=at.checkpoint(study.roles.reference, "{seed}"),
+        checkpoints=lambda w: at.checkpoints(w.model, w.seed),
+        tasks=at.samples([*study.tasks.in_domain, *study.tasks.selection]),
+    output:
+        at.drift("{model}", "{seed}"),
+    log:
+        "<logs>/measure_arm/{model}_seed{seed}.log",
+    conda:
+        "../envs/training.yaml"
+    threads: study.threads
+    resources:
+        **asks("measure_arm", gpu=GPU, mem_mb=2000, runtime=60),
+    params:
+        **job("measure_arm", "training"),
+    message:
+        "How far {wildcards.model} has moved, seed {wildcards.seed}"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
+        " --checkpoints $(dirname {input.checkpoints} | uniq) --tasks {input.tasks} --output {output}"
+
+
+rule summarise_arms:
+    input:
+        accuracy=rules.summarise_behaviour.output.accuracy,
+        drifts=[at.drift(model, seed) for model in study.arms.group_of() for seed in SEEDS],
+    output:
+        arms="<results>/arms/arms.csv",
+        explained="<results>/arms/explained.csv",
+    log:
+        "<logs>/summarise_arms.log",
+    conda:
+        "../envs/analysis.yaml"
+    threads: 1
+    resources:
+        **asks("summarise_arms", gpu=0, mem_mb=1000, runtime=10),
+    params:
+        **job("summarise_arms", "analysis"),
+    message:
+        "All arms and seeds beside one another"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --accuracy {input.accuracy} --drifts {input.drifts}"
+        " --arms {output.arms} --explained {output.explained}"

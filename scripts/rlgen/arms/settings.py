@@ -1,0 +1,49 @@
+"""What a study says of its arms: models trained from one parent in different ways. (docs/method.md, section 13.)"""
+
+from pydantic import Field, field_validator
+
+from rlgen.strict import Strict
+
+
+class Arms(Strict):
+    """Which models are compared, and on how many texts their distance from the reference is read."""
+
+    groups: dict[str, list[str]] = Field(
+        min_length=2, description="where the training texts come from, in words -> models trained on such"
+    )
+    prompts: int = Field(
+        64, ge=1, description="discovery prompts of each task on which the reference writes what all arms are read on"
+    )
+
+    @field_validator("groups")
+    @classmethod
+    def _once_each(cls, groups: dict[str, list[str]]) -> dict[str, list[str]]:
+        listed = [model for models in groups.values() for model in models]
+        if len(set(listed)) < len(listed) or not all(groups.values()):
+            raise ValueError(f"lists {', '.join(listed)}, expected distinct models, and some in every group")
+        return groups
+
+    def group_of(self) -> dict[str, str]:
+        """Model -> its group, in the order of the config."""
+        return {model: group for group, models in self.groups.items() for model in models}
+
+
+class MeasureArm(Strict):
+    """The slice that `scripts/arms/measure_arm.py` receives."""
+
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    states: list[str] = Field(min_length=1, description="labels of all checkpoints of the arm, in order")
+    layer: int = Field(ge=0, description="block after which the displacement is read")
+    prompts: int = Field(ge=1)
+    max_new_tokens: int = Field(ge=1)
+
+
+class SummariseArms(Strict):
+    """The slice that `scripts/arms/summarise_arms.py` receives."""
+
+    group_of: dict[str, str]
+    seeds: list[int]
+    reference: str
+    target: str
+    bootstrap: int = Field(ge=1)
