@@ -71,7 +71,8 @@ for page in [name for name in TABLES if name.startswith("fig")]:
             png=report(
                 f"<results>/figures/{pages.number(page)}.png",
                 caption=f"../report/{pages.number(page)}.rst",
-                category="Figures",
+                category="2 Figures",
+                labels={"figure": pages.number(page), "shows": pages.PAGES[page]},
             ),
         log:
             f"<logs>/{page}.log",
@@ -97,12 +98,14 @@ for page in [name for name in TABLES if name.startswith("table")]:
         input:
             **TABLES[page],
         output:
-            table=report(
-                f"<results>/figures/{pages.number(page)}.csv",
-                caption=f"../report/{pages.number(page)}.rst",
-                category="Tables",
-            ),
+            table=f"<results>/figures/{pages.number(page)}.csv",
             tex=f"<results>/figures/{pages.number(page)}.tex",
+            html=report(
+                f"<results>/figures/{pages.number(page)}.html",
+                caption=f"../report/{pages.number(page)}.rst",
+                category="3 Tables",
+                labels={"table": pages.number(page), "shows": pages.PAGES[page]},
+            ),
         log:
             f"<logs>/{page}.log",
         conda:
@@ -117,6 +120,7 @@ for page in [name for name in TABLES if name.startswith("table")]:
             f"{pages.number(page)}: {pages.PAGES[page]}"
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} {params.tables} --output {output.table} --tex {output.tex}"
+            " --html {output.html}"
 
 
 rule judge_claims:
@@ -126,7 +130,12 @@ rule judge_claims:
         table="<results>/figures/claims.csv",
         tex="<results>/figures/claims.tex",
         pdf="<results>/figures/claims.pdf",
-        png=report("<results>/figures/claims.png", caption="../report/claims.rst", category="Claims"),
+        png=report(
+            "<results>/figures/claims.png",
+            caption="../report/claims.rst",
+            category="1 What came out",
+            labels={"page": "claims", "shows": pages.PAGES["claims"]},
+        ),
     log:
         "<logs>/judge_claims.log",
     conda:
@@ -152,7 +161,7 @@ rule copy_page:
     log:
         "<logs>/copy_page/{page}.log",
     wildcard_constraints:
-        page=r"((fig|table)\d+|claims)\.(pdf|png|csv|tex)",
+        page=r"((fig|table)\d+|claims)\.(pdf|png|csv|tex|html)",
     conda:
         "../envs/analysis.yaml"
     message:

@@ -105,7 +105,8 @@ rule build_site:
             directory("<results>/site"),
             htmlindex="index.html",
             caption="../report/site.rst",
-            category="Every latent",
+            category="4 Every latent",
+            labels={"page": "site", "shows": "Every latent, set and procedure"},
         ),
     log:
         "<logs>/build_site.log",

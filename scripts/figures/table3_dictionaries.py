@@ -4,16 +4,16 @@ from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
-    """Read tidy tables, write them as CSV and LaTeX."""
+    """Read tidy tables, write them as CSV, LaTeX and HTML."""
     args = page_arguments(__doc__, "tex", "quality", "features")
 
-    from rlgen.figures import latex, page, tables
+    from rlgen.figures import forms, page, tables
 
     settings, quality, features = read_page(
         args, page.Page, quality=tables.QUALITY_COLUMNS, features=tables.FEATURE_COLUMNS
     )
     note = "Cells: mean over seeds (every seed), held-out rows."
-    latex.write(*tables.table3(settings, quality, features), args.output, args.tex, settings, note)
+    forms.write(*tables.table3(settings, quality, features), args, settings, note)
 
 
 if __name__ == "__main__":

@@ -125,14 +125,16 @@ def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_pat
     with zipfile.ZipFile(tmp_path / "report.zip") as report:
         names = report.namelist()
     text = _report(tmp_path / "report.zip")
-    for page in [*(f"fig{i}.png" for i in (*range(1, 9), 10)), *(f"table{i}.csv" for i in range(1, 5)), "claims.png"]:
+    for page in [*(f"fig{i}.png" for i in (*range(1, 9), 10)), *(f"table{i}.html" for i in range(1, 5)), "claims.png"]:
         assert any(name.endswith(page) for name in names) or page in text, page
     shown = " ".join(re.findall(r"\w+", re.sub(r"<[^>]*>|\\n|’", " ", text)))  # words without markup
     elsewhere = {"fig9", "table5", "fig12"}  # drawn for variants, and by `snakemake extended`
     for path in sorted(path for path in (finished / "report").glob("*.rst") if path.stem not in elsewhere):
         words = re.findall(r"\w+", path.read_text())[:4]
         assert " ".join(words) in shown, path.name
-    assert '"Figures"' in text and '"Tables"' in text and '"Every latent"' in text
+    categories = ("1 What came out", "2 Figures", "3 Tables", "4 Every latent")  # the report sorts them by name
+    assert all(f'"{category}"' in text for category in categories)
+    assert '"shows": "Accuracies"' in text or "Accuracies" in shown  # titles, in place of paths
     assert any(name.endswith("site/index.html") or "chunk0000.js" in name for name in names)
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rlgen.figures import style, wording
-from rlgen.figures.latex import latex
+from rlgen.figures.forms import latex
 from rlgen.figures.page import Page
 from rlgen.ledger import verdicts
 from rlgen.ledger.settings import Claim

@@ -30,7 +30,7 @@ def page_arguments(description: str, second: Literal["png", "tex"], *tables: str
     """The options of a page's script.
 
     `tables`: names from TABLES; each takes any number of files of the same columns. `second` is the page's other form
-    beside `--output`: the image of a figure, the LaTeX of a table.
+    beside `--output`: the image of a figure, the LaTeX of a table, which has HTML besides.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--cfg", required=True, help="settings of the page (JSON), as rlgen.study.pages makes them")
@@ -42,6 +42,8 @@ def page_arguments(description: str, second: Literal["png", "tex"], *tables: str
     }[second]
     parser.add_argument("--output", type=Path, required=True, help=main)
     parser.add_argument(f"--{second}", type=Path, required=True, help=beside)
+    if second == "tex":
+        parser.add_argument("--html", type=Path, required=True, help="the same as a page of a report (.html)")
     return parser.parse_args()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rlgen.figures.latex import END, TYPEWRITER, UNDERLINE
+from rlgen.figures.forms import END, TYPEWRITER, UNDERLINE
 from rlgen.figures.page import Page, members, read
 from rlgen.tables import ROLE_MEAN, stacked
 

@@ -42,7 +42,8 @@ def files_of(page: str) -> list[str]:
     """Names of a page's files."""
     drawn = [] if page.startswith("table") else ["pdf", "png"]
     written = [] if page.startswith("fig") else ["csv", "tex"]
-    return [f"{number(page)}.{ending}" for ending in [*drawn, *written]]
+    shown = ["html"] if page.startswith("table") else []
+    return [f"{number(page)}.{ending}" for ending in [*drawn, *written, *shown]]
 
 
 def unlisted(scripts: Iterable[str], tables: Iterable[str]) -> Iterator[str]:

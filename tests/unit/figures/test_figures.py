@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from rlgen.figures import (
     exclusive,
     fig1_behaviour,
     fig6_selection,
-    latex,
+    forms,
     page,
     style,
     tables,
@@ -77,6 +78,7 @@ def commands(tmp_path_factory):
                 options += [f"--{option}", *map(str, paths)]
             first, second = ("pdf", "png") if name in FIGURES else ("csv", "tex")
             options += ["--output", str(folder / f"{name}.{first}"), f"--{second}", str(folder / f"{name}.{second}")]
+            options += ["--html", str(folder / f"{name}.html")] if name in TABLES else []
             calls.append([str(SCRIPTS / f"figures/{name}.py"), *options])
         env = os.environ | {"PYTHONPATH": str(SCRIPTS), "PYTHONHASHSEED": hash_seed, "OMP_NUM_THREADS": "1"}
         subprocess.run([sys.executable, "-c", RUN_ALL], input=json.dumps(calls), text=True, check=True, env=env)
@@ -89,7 +91,7 @@ def test_two_processes_write_the_same_bytes(commands, tmp_path):
     for seed in ("1", "2"):
         commands(tmp_path / seed, seed)
     names = sorted(path.name for path in (tmp_path / "1").iterdir())
-    assert len(names) == 2 * len(FIGURES + TABLES)
+    assert len(names) == 2 * len(FIGURES) + 3 * len(TABLES)
     assert [n for n in names if (tmp_path / "1" / n).read_bytes() != (tmp_path / "2" / n).read_bytes()] == []
     for name in FIGURES:
         pdf = (tmp_path / "1" / f"{name}.pdf").read_bytes()
@@ -356,11 +358,23 @@ def test_intervention_table_summarises_controls_and_drops_the_unedited():
 def test_latex_escapes_names_and_names_the_study(tmp_path):
     settings = page.Page.model_validate(synthetic_tables.PAGE)
     wide = pd.DataFrame({"task": ["a_b"], "x": ["–"]})
-    latex.write(wide, wide, tmp_path / "t.csv", tmp_path / "t.tex", settings, "Cells.")
+    ends = {"output": "csv", "tex": "tex", "html": "html"}
+    files = Namespace(**{name: tmp_path / f"t.{end}" for name, end in ends.items()})
+    forms.write(wide, wide, files, settings, "Cells.")
     text = (tmp_path / "t.tex").read_text()
     assert r"a\_b" in text and "Study synthetic" in text and r"\toprule" in text
-    latex.write(wide.iloc[:0], wide.iloc[:0], tmp_path / "t.csv", tmp_path / "t.tex", settings, "Cells.")
-    assert "nothing to report" in (tmp_path / "t.tex").read_text()
+    forms.write(wide.iloc[:0], wide.iloc[:0], files, settings, "Cells.")
+    assert all("nothing to report" in (tmp_path / f"t.{end}").read_text() for end in ("tex", "html"))
+
+
+def test_html_escapes_texts_cuts_none_and_keeps_marks(tmp_path):
+    settings = page.Page.model_validate(synthetic_tables.PAGE)
+    long = "<script>" + "x" * 100
+    marked = f"{forms.TYPEWRITER}a & {forms.UNDERLINE}b{forms.END}{forms.END}"
+    text = forms.html(settings, pd.DataFrame({"task": [long], "x": [marked]}), "Cells < 1.")
+    assert "&lt;script&gt;" + "x" * 100 in text and "<script>" not in text and "Cells &lt; 1." in text
+    assert "<code>a &amp; <mark>b</mark></code>" in text and not set(forms.COMMANDS) & set(text)
+    assert "http" not in text and text.startswith("<!doctype html>")
 
 
 def test_set_members_are_read_from_text():

@@ -1,5 +1,7 @@
 """Table 4: the first features of a set by hand-made tables, texts on one line, the firing token marked, TeX escaped."""
 
+from argparse import Namespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,8 +9,8 @@ import synthetic_tables
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlgen.figures import latex, top_features
-from rlgen.figures.latex import END, TYPEWRITER, UNDERLINE
+from rlgen.figures import forms, top_features
+from rlgen.figures.forms import END, TYPEWRITER, UNDERLINE
 
 PAGE = top_features.Settings(
     **synthetic_tables.PAGE, seeds=[3, 4], procedure="ours", recipe="small", score="contribution", shown=2
@@ -92,11 +94,12 @@ def test_one_reads_the_strongest_texts_that_differ(tables):
 
 
 def test_latex_escapes_texts_and_underlines_the_token(tables, tmp_path):
-    latex.write(*tables, tmp_path / "t.csv", tmp_path / "t.tex", PAGE, PAGE.note, **top_features.FORM)
+    files = Namespace(output=tmp_path / "t.csv", tex=tmp_path / "t.tex", html=tmp_path / "t.html")
+    forms.write(*tables, files, PAGE, PAGE.note, **top_features.FORM)
     text = (tmp_path / "t.tex").read_text()
     assert r"\texttt{50 \% is\textbackslash n\underline{\{x\}}}" in text and r"\texttt{a\_\underline{b}}" in text
     assert r"\begin{longtable}" in text and "booktabs and longtable" in text and "Study synthetic" in text
-    assert not set(latex.COMMANDS) & set(text)
+    assert not set(forms.COMMANDS) & set(text)
     table = pd.read_csv(tmp_path / "t.csv")
     assert len(table) == 7 and table["text"].isna().sum() == 2
 
@@ -120,9 +123,9 @@ def test_the_token_is_the_end_of_its_text(text, token, before, last):
 @given(st.text(), st.text())
 def test_marks_lose_no_letter_and_stand_for_themselves(before, token):
     text = top_features.readable(before + token)
-    assert text.isprintable() and not set(latex.COMMANDS) & set(text)
+    assert text.isprintable() and not set(forms.COMMANDS) & set(text)
     found = top_features.marked(text, top_features.readable(token))
-    assert "".join(c for c in found if c not in latex.COMMANDS) == text
+    assert "".join(c for c in found if c not in forms.COMMANDS) == text
     assert not token or found.endswith(f"{UNDERLINE}{top_features.readable(token)}{END}{END}")
 
 
