@@ -27,7 +27,7 @@ rule measure_arm:
 rule summarise_arms:
     input:
         accuracy=rules.summarise_behaviour.output.accuracy,
-        drifts=[at.drift(model, seed) for model in study.arms.group_of() for seed in SEEDS],
+        drifts=[at.drift(model, seed) for model, _ in study.arms.listed() for seed in SEEDS],
     output:
         arms="<results>/arms/arms.csv",
         explained="<results>/arms/explained.csv",

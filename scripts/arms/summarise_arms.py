@@ -6,7 +6,7 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: group_of, seeds, reference, target, bootstrap")
+    parser.add_argument("--cfg", required=True, help="JSON: arms, seeds, reference, target, bootstrap")
     parser.add_argument("--accuracy", required=True, type=Path, help="accuracies of all models (CSV)")
     parser.add_argument("--drifts", required=True, nargs="+", type=Path, help="tables, by model and seed (Parquet)")
     parser.add_argument("--arms", required=True, type=Path, help="table of all arms and checkpoints to write (CSV)")
@@ -21,7 +21,7 @@ def main() -> None:
     from rlgen.files import read_csv, read_parquet, write_csv
 
     cfg = SummariseArms.model_validate_json(args.cfg)
-    runs = [(model, seed) for model in cfg.group_of for seed in cfg.seeds]
+    runs = [(model, seed) for model, _ in cfg.arms for seed in cfg.seeds]
     drifts = {run: read_parquet(path) for run, path in zip(runs, args.drifts, strict=True)}
     arms = arms_table(read_csv(args.accuracy), drifts, cfg)
     write_csv(args.arms, arms)

@@ -56,7 +56,7 @@ SETTINGS = (
         "fig12_extended": PAGE
         | {"tasks": TASKS, "procedure": "elimination", "score": "elimination", "target": "rl", "left_out": 2},
         "fig10_arms": PAGE
-        | {"group_of": {"sft": "a teacher's style", "own": "own samples", "rl": "reward"}, "prompts": 64},
+        | {"arms": [("sft", "a teacher's style"), ("own", "own samples"), ("rl", "reward")], "prompts": 64},
         "table4_features": PAGE
         | {
             "seeds": list(SEEDS),
@@ -364,7 +364,7 @@ def arms() -> pd.DataFrame:
     """Three arms over five checkpoints: one forgets, one moves little, one generalizes."""
     rows = [(model, "", seed, 1, 0.2, 0.3, 0.4, 0.0, 0.0, np.nan, np.nan) for model, seed in product(["base"], SEEDS)]
     gains = {"sft": (-0.05, 0.5, 4.0, -0.2), "own": (0.01, 0.02, 0.5, 0.3), "rl": (0.13, 0.1, 2.0, 1.0)}
-    groups = SETTINGS["fig10_arms"]["group_of"]
+    groups = dict(SETTINGS["fig10_arms"]["arms"])
     for seed, (model, (gain, kl, moved, cosine)), c in product(SEEDS, gains.items(), range(1, 6)):
         at = (min(1.0, 0.2 * c + 0.05), 0.3 + gain * c, 0.4 + gain * c / 2, kl * c, moved * c, 20.0, cosine)
         rows.append((model, groups[model], seed, c, *at))

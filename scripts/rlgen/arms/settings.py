@@ -5,6 +5,9 @@ from pydantic import Field, field_validator
 from rlgen.strict import Strict
 
 
+Member = tuple[str, str]  # an arm and its group
+
+
 class Arms(Strict):
     """Which models are compared, and on how many texts their distance from the reference is read."""
 
@@ -23,9 +26,9 @@ class Arms(Strict):
             raise ValueError(f"lists {', '.join(listed)}, expected distinct models, and some in every group")
         return groups
 
-    def group_of(self) -> dict[str, str]:
-        """Model -> its group, in the order of the config."""
-        return {model: group for group, models in self.groups.items() for model in models}
+    def listed(self) -> list[Member]:
+        """Every model with its group, in the order of the config, which a sorted mapping would lose."""
+        return [(model, group) for group, models in self.groups.items() for model in models]
 
 
 class MeasureArm(Strict):
@@ -42,7 +45,7 @@ class MeasureArm(Strict):
 class SummariseArms(Strict):
     """The slice that `scripts/arms/summarise_arms.py` receives."""
 
-    group_of: dict[str, str]
+    arms: list[Member] = Field(min_length=1, description="in the order of the tables of drift")
     seeds: list[int]
     reference: str
     target: str

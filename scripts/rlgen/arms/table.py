@@ -35,10 +35,10 @@ def arms_table(accuracy: pd.DataFrame, drifts: Drifts, cfg: SummariseArms) -> pd
     rows = []
     for seed in cfg.seeds:
         aim_d = _shift(drifts[cfg.target, seed], last=True)
-        for model in [cfg.reference, *cfg.group_of]:
+        for model, group in [(cfg.reference, ""), *cfg.arms]:
             for row in scored[(scored["model"] == model) & (scored["seed"] == seed)].to_dict("records"):
                 moved = _moved(drifts.get((model, seed)), row, aim_d)
-                rows.append(row | {"group": cfg.group_of.get(model, "")} | moved)
+                rows.append(row | {"group": group} | moved)
     return pd.DataFrame(rows).reindex(columns=COLUMNS)
 
 

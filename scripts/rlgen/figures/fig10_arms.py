@@ -25,8 +25,13 @@ ROLES = {"selection": "selection tasks", "unseen": "unseen tasks"}
 class Settings(Page):
     """What the page knows of its study."""
 
-    group_of: dict[str, str]  # arm -> where its training texts come from
+    arms: list[tuple[str, str]]  # every arm, and where its training texts come from
     prompts: int  # discovery prompts of a task on which distances are read
+
+    @property
+    def group_of(self) -> dict[str, str]:
+        """Arm -> its group, in their order."""
+        return dict(self.arms)
 
     @property
     def colours(self) -> dict[str, str]:

@@ -26,11 +26,12 @@ def arms_problems(study: Study) -> Iterator[str]:
     """Problems of `arms`: models that the study trains, the target among them, several of which are compared."""
     if study.arms is None:
         return
-    for name in study.arms.group_of():
+    names = [name for name, _ in study.arms.listed()]
+    for name in names:
         yield from told("arms.groups", check_known, name, "model", study.models)
         if name == study.roles.reference:
             yield f"arms.groups: {name} is the reference, expected models that are compared with it"
-    if study.roles.target not in study.arms.group_of():
+    if study.roles.target not in names:
         yield f"arms.groups: the target {study.roles.target} is missing, expected it among the arms"
     if study.arms.prompts > study.evaluation.prompts_per_half:
         most = study.evaluation.prompts_per_half

@@ -241,7 +241,7 @@ table5_sensitivity = fig9_sensitivity
 
 def fig10_arms(study: Study) -> Slice:
     """The arms and where their training texts come from."""
-    return page(study) | {"group_of": study.arms.group_of(), "prompts": study.arms.prompts}
+    return page(study) | {"arms": study.arms.listed(), "prompts": study.arms.prompts}
 
 
 def fig12_extended(study: Study) -> Slice:

@@ -518,7 +518,7 @@ def measure_arm(study: Study, model: str, seed: str) -> Slice:
 
 def summarise_arms(study: Study) -> Slice:
     return {
-        "group_of": study.arms.group_of(),
+        "arms": study.arms.listed(),
         "seeds": study.seeds,
         "reference": study.roles.reference,
         "target": study.roles.target,

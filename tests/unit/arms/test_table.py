@@ -1,5 +1,7 @@
 """Arms beside one another: joined by hand, and rank correlations against scipy's."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,19 @@ from scipy.stats import spearmanr
 
 from rlgen.arms.settings import Arms, SummariseArms
 from rlgen.arms.table import arms_table, explained_table, rank_correlation
+from rlgen.files import canonical_json
+from rlgen.study import slices
+from rlgen.study.load import load
+
+ROOT = Path(__file__).parents[3]
 
 SEEDS = [3, 4]
 CFG = SummariseArms(
-    group_of={"rl": "reward", "sft": "teacher", "own": "own"}, seeds=SEEDS, reference="base", target="rl", bootstrap=200
+    arms=[("rl", "reward"), ("sft", "teacher"), ("own", "own")],
+    seeds=SEEDS,
+    reference="base",
+    target="rl",
+    bootstrap=200,
 )
 DIRECTION = {"rl": [1.0, 0.0], "sft": [0.0, 2.0], "own": [3.0, 3.0]}
 GAIN = {"base": 0.0, "rl": 0.1, "sft": -0.1, "own": 0.01}  # per checkpoint, on selection tasks
@@ -43,7 +54,7 @@ def drifts() -> dict:
                 rows.append(common | {"task": task, "role": "selection", "kl": 5.0, "shift": shift})
         return pd.DataFrame(rows)
 
-    return {(model, seed): of(model, seed) for model in CFG.group_of for seed in SEEDS}
+    return {(model, seed): of(model, seed) for model, _ in CFG.arms for seed in SEEDS}
 
 
 def test_rows_join_accuracy_and_distance_of_every_checkpoint():
@@ -92,4 +103,11 @@ def test_a_rank_correlation_is_scipys(pairs):
 def test_a_model_stands_in_one_group():
     with pytest.raises(ValueError, match="expected distinct models"):
         Arms(groups={"a": ["rl", "sft"], "b": ["rl"]})
-    assert Arms(groups={"a": ["rl"], "b": ["sft"]}).group_of() == {"rl": "a", "sft": "b"}
+    assert Arms(groups={"b": ["rl"], "a": ["sft", "own"]}).listed() == [("rl", "b"), ("sft", "a"), ("own", "a")]
+
+
+def test_the_order_of_arms_survives_their_rule():
+    """Tables of drift are told apart by their place, and what a job is told has its keys sorted."""
+    study = load(ROOT / "config/arms.yaml")
+    told = SummariseArms.model_validate_json(canonical_json(slices.summarise_arms(study)))
+    assert told.arms == study.arms.listed() and told.arms != sorted(told.arms)
