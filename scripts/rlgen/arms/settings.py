@@ -4,7 +4,6 @@ from pydantic import Field, field_validator
 
 from rlgen.strict import Strict
 
-
 Member = tuple[str, str]  # an arm and its group
 
 
