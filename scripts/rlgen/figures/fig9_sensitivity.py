@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from rlgen.figures import style, wording
 from rlgen.figures.page import AS_LONG, OWN_DOSE, SHIFT_IN_DOMAIN, seeds_of
+from rlgen.figures.rivals import NAMES
 from rlgen.figures.variants import COLUMNS, Settings, answer, changed_verdicts, finding, in_order, own_rows, readable
 
 __all__ = ["COLUMNS", "Settings", "appendix", "draw"]
 
 ROW, HEADING = 0.25, 0.8  # inches of a row, and the share of one that the name of a factor takes
 LANES = 0.5
-RIVALS = {"random": "random sets", "size": "size-only set", SHIFT_IN_DOMAIN: "in-domain mean shift"}
 
 
 class Panel(NamedTuple):
@@ -40,7 +40,7 @@ def appendix(page: Settings, table: pd.DataFrame) -> Figure:
     """The same rows: latents found again, samples ranked alike, paired differences from the main set and a rival."""
     table, seeds = readable(table), seeds_of(table)
     what = "Variants against the main procedure: latents, samples, and paired differences"
-    rivals = f"Minus the size-only set: both add as much. {note(page, seeds)}"
+    rivals = f"Minus the set chosen by size: both add as much. {note(page, seeds)}"
     return _forest(page, table, details_of(page), what, finding(page, table), rivals)
 
 
@@ -56,9 +56,9 @@ def _forest(page: Settings, table: pd.DataFrame, panels: list[Panel], title: str
         ax.set_ylim(bottom, -0.6)
     _labels(axes[0], page, places, headings)
     _words(axes[-1], page, table, places)
-    handles = [*style.seed_handles(seeds), style.dot(style.GREY, RIVALS["random"], marker=".")]
-    handles += [style.dot(style.GREY, RIVALS["size"], hollow=True)]
-    handles += [style.dot(style.SHIFT_COLOUR, RIVALS[SHIFT_IN_DOMAIN], marker="d")]
+    handles = [*style.seed_handles(seeds), style.dot(style.GREY, NAMES["random"], marker=".")]
+    handles += [style.dot(style.GREY, NAMES["size"], hollow=True)]
+    handles += [style.dot(style.SHIFT_COLOUR, NAMES[SHIFT_IN_DOMAIN], marker="d")]
     handles += [style.stroke(style.PALE, "main recipe (band)"), style.stroke(style.GREY, "chance, 95 %")]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     style.head_and_foot(figure, title, below, page, foot)
@@ -86,7 +86,7 @@ def details_of(page: Settings) -> list[Panel]:
         Panel(f"Against main, {reference}", against, "against_main", reference, "selection"),
         Panel(f"Against main, {target}", against, "against_main", target, "selection"),
         Panel(
-            f"Against size, {reference}", "accuracy minus size-only,\nselection tasks", "difference", reference,
+            f"Against size, {reference}", "accuracy minus that of the set\nchosen by size, selection tasks", "difference", reference,
             "selection", "size", AS_LONG,
         ),
     ]  # fmt: skip
