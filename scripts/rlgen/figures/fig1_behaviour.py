@@ -1,6 +1,6 @@
-"""Figure 1: which training generalizes, and who still knows the steps.
+"""Figure 1: which training generalizes.
 
-The second page: does a lost habit come back faster, or the course of training.
+The second page: who still knows the steps, and does a lost habit come back faster, or the course of training.
 """
 
 import numpy as np
@@ -30,13 +30,15 @@ class Relearning(Strict):
 
 
 class Settings(TasksPage):
-    """`models`: all of the study; `relearning`: those whose learning is compared step by step, by name.
+    """`models`: all of the study; `made`: how each comes to be, in words, but for the compared ones' methods.
 
+    `relearning`: those whose learning is compared step by step, by name;
     `chance`: task -> accuracy of choosing among its options, for tasks whose majority answer is not known;
     `published`: model -> task -> accuracy (shares, not percent).
     """
 
     models: list[str]
+    made: dict[str, str] = Field(default_factory=dict)
     relearning: dict[str, Relearning] = Field(default_factory=dict)
     chance: dict[str, float] = Field(default_factory=dict)
     published: dict[str, dict[str, float]] | None = None
@@ -47,50 +49,64 @@ class Settings(TasksPage):
 
 
 def draw(page: Settings, accuracy: pd.DataFrame) -> Figure:
-    """One row per reading: accuracy, and steps in the task's own format."""
+    """Accuracy of every model at its end, a panel per role of tasks."""
     rows = accuracy[(accuracy["half"] == "test") & (accuracy["task"] == "ALL")]
-    finals, seeds, roles = final_checkpoints(rows), seeds_of(rows), page.task_roles()
-    steps = "own_format" in set(rows["metric"])
-    figure, body = style.new_page(11.7, 4.6 + 2.6 * steps)
-    parts = np.atleast_1d(body.subfigures(1 + steps, 1, height_ratios=[1.1, *[1] * steps]))
-    _row_of_roles(parts[0], roles, "accuracy", lambda ax, role: _finals(ax, page, finals, "accuracy", role, seeds))
-    if steps:
-        label = "right steps, own format"
-        _row_of_roles(parts[1], roles, label, lambda ax, role: _finals(ax, page, finals, "own_format", role, seeds))
-    handles = [*style.seed_handles(seeds), style.stroke(style.GREY, "mean over seeds")]
-    if page.chance or set(GUESSES.values()) & set(rows["metric"]):
-        handles += [style.stroke(style.GREY, "guessing" if page.chance else "always the commonest answer", ":")]
+    finals, seeds = final_checkpoints(rows), seeds_of(rows)
+    figure, body = style.new_page(11.7, 4.8)
+    _row_of_roles(
+        body, page.task_roles(), "accuracy", lambda ax, role: _finals(ax, page, finals, "accuracy", role, seeds)
+    )
+    handles = _handles(page, rows, seeds)
     if page.published:
         handles += [Line2D([], [], ms=9, label="published", **style.STAR)]
-    parts[0].legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     style.head_and_foot(figure, _answer(page, finals), _finding(page, finals), page, _note(page, finals))
     return figure
 
 
 def appendix(page: Settings, accuracy: pd.DataFrame) -> Figure | None:
-    """Learning again, or the course of training; None where the study trained nothing."""
+    """Right steps in the tasks' own format; learning again, or the course of training. None where there is neither."""
     rows = accuracy[(accuracy["half"] == "test") & (accuracy["task"] == "ALL")]
     drawn = {name: f"{name}: from {r.parent}" for name, r in page.relearning.items()}
     course, drawn = (_again, drawn) if drawn else (_course, {m: m for m in _trained(page, rows)})
-    if not drawn:
-        return None
     finals, seeds = final_checkpoints(rows), seeds_of(rows)
-    figure, body = style.new_page(11.7, 4.6)
-    _row_of_roles(body, page.task_roles(), "accuracy", lambda ax, role: course(ax, page, rows, role, seeds))
-    handles = [style.stroke(page.colour(m), label) for m, label in drawn.items()] + style.seed_handles(seeds)
-    body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    title = "Learning again, step by step" if page.relearning else "Accuracy over training"
-    style.head_and_foot(figure, title, _finding(page, finals), page, _note(page, finals))
+    steps = "own_format" in set(rows["metric"])
+    if not drawn and not steps:
+        return None
+    figure, body = style.new_page(11.7, 1.6 + 3.0 * (steps + bool(drawn)))
+    parts = list(np.atleast_1d(body.subfigures(steps + bool(drawn), 1)))
+    if steps:
+        label, part = "right steps, own format", parts.pop(0)
+        _row_of_roles(part, page.task_roles(), label, lambda ax, r: _finals(ax, page, finals, "own_format", r, seeds))
+        part.legend(handles=_handles(page, rows, seeds), loc="outside lower center", ncols=len(seeds) + 2)
+    if drawn:
+        part = parts.pop()
+        _row_of_roles(part, page.task_roles(), "accuracy", lambda ax, role: course(ax, page, rows, role, seeds))
+        handles = [style.stroke(page.colour(m), label) for m, label in drawn.items()] + style.seed_handles(seeds)
+        part.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    titles = ["Steps after right ones"] * steps
+    titles += ["learning again, step by step" if page.relearning else "accuracy over training"] * bool(drawn)
+    title = ", and ".join(titles)
+    told = _means(page, finals)
+    style.head_and_foot(figure, title[:1].upper() + title[1:], told, page, _note(page, finals, steps))
     return figure
 
 
-def _note(page: Settings, finals: pd.DataFrame) -> str:
+def _handles(page: Settings, rows: pd.DataFrame, seeds: list[int]) -> list[Line2D]:
+    handles = [*style.seed_handles(seeds), style.stroke(style.GREY, "mean over seeds")]
+    if page.chance or set(GUESSES.values()) & set(rows["metric"]):
+        handles += [style.stroke(style.GREY, "guessing" if page.chance else "always the commonest answer", ":")]
+    return handles
+
+
+def _note(page: Settings, finals: pd.DataFrame, with_steps: bool = False) -> str:
     metrics, seeds = set(finals["metric"]), seeds_of(finals)
     counts = ", ".join(f"{prompts(finals, role)} {role.replace('_', '-')}" for role in page.task_roles())
     how = "Answers as the benchmarks define them (greedy, or the likeliest choice)"
     steps = ""
     if "own_format" in metrics:
         how = "Greedy decoding"
+    if with_steps:
         steps = (
             "Right steps, own format: after each right beginning of the task's own trace, is the likeliest of the "
             "task's states the right next one? Commonest answers and steps are chosen on the discovery half. "
@@ -191,16 +207,37 @@ def _line(ax: Axes, x: list, y: list, page: Settings, model: str, seed: int, see
 
 def _answer(page: Settings, finals: pd.DataFrame) -> str:
     """Which models rise or fall beyond the trained task: in every seed and role, by intervals that do not meet."""
+    found = _sorted(page, finals)
+    if not any(found.values()):
+        return "Nothing to compare with the reference"
+    reference = f"{page.roles.reference} ({_beyond(finals, page.roles.reference)})"
+    words = {"above": f"above {reference}", "below": "below it" if found["above"] else f"below {reference}"}
+    parts = []
+    for kind, said in words.items():
+        if models := [f"{model} ({_beyond(finals, model)})" for model in found[kind]]:
+            parts.append(f"{_listed(models)} {'is' if len(models) == 1 else 'are'} {said}")
+    if not parts:
+        return f"Out of domain no model is told apart from {reference}"
+    return f"Out of domain {', '.join(parts)}"
+
+
+def _beyond(finals: pd.DataFrame, model: str) -> str:
+    """Mean accuracy out of domain, over roles and seeds."""
+    own = finals[(finals["metric"] == "accuracy") & finals["role"].isin(BEYOND) & (finals["model"] == model)]
+    return wording.share(own.groupby("role")["value"].mean().mean())
+
+
+def _sorted(page: Settings, finals: pd.DataFrame) -> dict[str, list[str]]:
+    """Models above, below and beside the reference out of domain."""
     rows = finals[(finals["metric"] == "accuracy") & finals["role"].isin(BEYOND)]
     base = rows[rows["model"] == page.roles.reference].set_index(["role", "seed"])
-    found: dict[str, list[str]] = {"rises in": [], "falls in": [], "is not told apart in": []}
+    found: dict[str, list[str]] = {"above": [], "below": [], "beside": []}
     for model in page.models:
         own = rows[rows["model"] == model].set_index(["role", "seed"])
         if model != page.roles.reference and len(own) and own.index.equals(base.index):
             rises, falls = (own["lo"] > base["hi"]).all(), (own["hi"] < base["lo"]).all()
-            found["rises in" if rises else "falls in" if falls else "is not told apart in"].append(model)
-    parts = [f"{verb} {_listed(models)}" for verb, models in found.items() if models]
-    return f"Beyond the trained task accuracy {', '.join(parts)}" if parts else "Nothing to compare with the reference"
+            found["above" if rises else "below" if falls else "beside"].append(model)
+    return found
 
 
 def _listed(names: list[str]) -> str:
@@ -209,12 +246,18 @@ def _listed(names: list[str]) -> str:
 
 
 def _finding(page: Settings, finals: pd.DataFrame) -> str:
-    """The means over seeds, in words."""
+    """Who is not told apart from the reference, and how the models came to be."""
+    beside = _sorted(page, finals)["beside"]
+    told = f"Not told apart from {page.roles.reference}: {', '.join(beside)}.  " if beside else ""
+    return told + "; ".join(f"{model}: {page.made[model]}" for model in page.models if model in page.made)
+
+
+def _means(page: Settings, finals: pd.DataFrame) -> str:
+    """Mean accuracies over seeds, in words."""
     means, parts = finals.groupby(["metric", "role", "model"])["value"].mean(), []
     for role in page.task_roles():
         values = " / ".join(wording.share(means.get(("accuracy", role, m), np.nan)) for m in page.models)
         parts.append(f"{ROLE_TITLES[role].split(', ')[-1]} {values}")
-    text = f"Mean accuracy, {' / '.join(page.models)}:  " + ";  ".join(parts)
     again = [f"{model}: {r.steps} steps from {r.parent}" for model, r in page.relearning.items()]
-    text += f"  ({'; '.join(again)})" if again else ""
-    return text
+    text = f"Mean accuracy, {' / '.join(page.models)}:  " + ";  ".join(parts)
+    return text + (f"  ({'; '.join(again)})" if again else "")

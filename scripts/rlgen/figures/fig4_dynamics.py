@@ -51,9 +51,14 @@ def draw(page: Settings, dynamics: pd.DataFrame) -> Figure:
 
 
 def _legend(body: SubFigure, page: Settings, seeds: list[int]) -> None:
-    handles = [style.stroke(style.model_colour(m, page.roles), m) for m in page.models] + style.seed_handles(seeds)
-    handles += [style.stroke(style.GREY, "chance (range of random lists)", "--")]
+    handles = [style.stroke(style.model_colour(m, page.roles), m, dashes(page, m)) for m in page.models]
+    handles += [*style.seed_handles(seeds), style.stroke(style.GREY, "chance: mean of random lists (grey: range)", ":")]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+
+
+def dashes(page: Settings, model: str) -> str:
+    """The line of a model, told from others in grey print, too."""
+    return ("-", "--", "-.", ":")[page.models.index(model) % 4]
 
 
 def answer(page: Settings, dynamics: pd.DataFrame) -> str:
@@ -68,14 +73,14 @@ def answer(page: Settings, dynamics: pd.DataFrame) -> str:
     if not first:
         return "No lists over training to compare"
     shares = " and ".join(f"{wording.share(v.mean())} of {model}'s" for model, v in first.items())
-    said = f"At the first checkpoint {shares} final list stand"
+    said = f"at its first checkpoint {shares} final top {page.top} features are in place"
     if len(first) != 2:
-        return said
+        return f"A{said[1:]}"
     (a, of_a), (b, of_b) = first.items()
     between = (of_a - of_b).dropna()
-    counts = int((between > 0).sum()), int((between < 0).sum())
-    who = wording.ahead((a, b), "is settled earlier", "neither is settled earlier", counts, len(between))
-    return f"{said}: {who}"
+    counts = {a: int((between > 0).sum()), b: int((between < 0).sum())}
+    who = next((model for model, seeds in counts.items() if len(between) and seeds == len(between)), "Neither")
+    return f"{who} settles first: {said}"
 
 
 def appendix(page: Settings, dynamics: pd.DataFrame) -> Figure:
@@ -132,7 +137,7 @@ def _approach(
     chance = rows[rows["kind"] == "chance"]
     if len(chance):
         ax.axhspan(chance["lo"].min(), chance["hi"].max(), color=style.PALE, lw=0)
-        ax.axhline(chance["value"].mean(), color=style.GREY, ls="--", lw=1)
+        ax.axhline(chance["value"].mean(), color=style.GREY, ls=":", lw=1)
     for model, group in rows[rows["kind"] == "overlap"].groupby("model"):
         last = group["b"].max()
         for seed, line in group[group["b"] == last].groupby("seed"):
@@ -141,6 +146,7 @@ def _approach(
             ax.plot(
                 line["x"],
                 line["value"],
+                dashes(page, model),
                 color=style.model_colour(model, page.roles),
                 marker=style.seed_marker(seed, seeds),
                 ms=5,
@@ -154,15 +160,10 @@ def _approach(
 
 
 def _finding(page: Settings, dynamics: pd.DataFrame) -> str:
-    """Where each model stands at its first checkpoint, in words."""
+    """How far each model has moved at its first checkpoint, and in how many seeds it is ahead there, in words."""
     parts = []
     for model in page.models:
-        rows = dynamics[dynamics["model"] == model]
-        overlap = rows[(rows["kind"] == "overlap") & (rows["a"] == rows["a"].min()) & (rows["b"] == rows["b"].max())]
-        moved = rows[(rows["kind"] == "displacement") & (rows["a"] == rows["a"].min())]["value"].mean()
-        values = [f"{wording.share(v)} ({r})" for r, v in overlap.groupby("reading")["value"].mean().items()]
-        parts.append(
-            f"{model} shares {', '.join(values) or '–'} of its final list, having covered {wording.share(moved)} of "
-            "its displacement"
-        )
-    return "At the first checkpoint " + ";  ".join(parts)
+        rows = dynamics[(dynamics["model"] == model) & (dynamics["kind"] == "displacement")]
+        moved = rows[rows["a"] == rows["a"].min()]["value"].mean()
+        parts.append(f"{model} {wording.share(moved)}")
+    return f"Share of its whole displacement that a model has covered there: {', '.join(parts)}."

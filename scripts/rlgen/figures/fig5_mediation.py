@@ -35,75 +35,82 @@ LOOKS = {  # population -> label and filling
 
 
 def draw(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.DataFrame) -> Figure:
-    """Overlap minus chance, a row per procedure and seed: shared by all tasks, and by two of them."""
+    """Overlap of the leading procedure's lists beside chance, a row per seed: of two tasks, and of all."""
     seeds = seeds_of(sets)
-    names = page.leading_first()
-    figure, body = style.new_page(11.7, style.HEAD + style.FOOT + 1.3 + 0.25 * (len(seeds) + 1.5) * len(names))
-    whole = overlap[(overlap["task_a"] == "ALL") & overlap["task_b"].fillna("").eq("")]
-    keys = ["procedure", "seed", "population"]
-    pairs = overlap[overlap["task_a"] != "ALL"].groupby(keys, as_index=False)[["jaccard", "chance_mean"]].mean()
+    figure, body = style.new_page(11.7, style.HEAD + style.FOOT + 1.6 + 0.45 * max(len(seeds), 1))
+    own = overlap[overlap["procedure"] == page.leading]
+    whole, pairs = of_all(own), of_pairs(own)
     both = body.subplots(1, 2)
-    tasks = len(page.selection)
-    for ax, table, title in zip(both, (whole, pairs), (f"all {tasks} tasks", "two tasks"), strict=True):
-        _beyond(ax, page, names, table, sets, seeds)
-        ax.set_title(f"Overlap of {title}, minus chance", loc="left", fontweight="bold")
-        ax.set_xlabel(
-            "Jaccard of the tasks' lists"
-            + ("" if table is whole else ", mean over pairs")
-            + ", minus its mean by chance"
-        )
-    handles = [style.dot(style.BLACK, text, hollow=not filled) for text, filled in LOOKS.values()]
-    handles += [style.stroke(style.PALE, "chance, 95 % range")]
+    for ax, table, title in zip(both, (pairs, whole), ("two tasks", f"all {len(page.selection)} tasks"), strict=True):
+        _rows(ax, table, seeds)
+        ax.set_title(f"Features that {title} share", loc="left", fontweight="bold")
+        ax.set_xlabel("overlap of their lists (Jaccard)" + (", mean over pairs" if table is pairs else ""))
+    handles = [style.dot(style.SET_COLOUR, text, hollow=not filled) for text, filled in LOOKS.values()]
+    handles += [style.dot(style.GREY, "chance, with its 95 % range for all tasks", marker="|")]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    style.head_and_foot(figure, answer(page, whole), _finding(page, sets), page,
-                        f"{wording.count(seeds)}, a row each; discovery half. Chance: lists of the same lengths drawn "
-                        "within strata of frequency and norm. Scores, thresholds and pairs of tasks: second page of "
-                        "the PDF.")  # fmt: skip
+    style.head_and_foot(figure, answer(page, whole, pairs), _beyond(whole), page,
+                        f"Procedure {page.leading}, {wording.count(seeds)}, a row each; discovery half. Chance: lists "
+                        "of the same lengths drawn within strata of frequency and norm. The other procedures, scores, "
+                        "thresholds and pairs of tasks: second page of the PDF.")  # fmt: skip
     return figure
 
 
-def _beyond(
-    ax: Axes, page: Settings, names: list[str], table: pd.DataFrame, sets: pd.DataFrame, seeds: list[int]
-) -> None:
-    """Overlap minus chance; bars: the range of chance, where the table holds one."""
-    y = 0.0
-    for name in names:
-        own = table[table["procedure"] == name]
-        style.beside(ax, -0.02, y, name, fontweight="bold")
-        colour = style.procedure_colour(page, name)
-        for i, seed in enumerate(seeds):
-            at = y + 1 + i
-            style.beside(ax, -0.02, at, f"seed {seed}")
-            cells = own[(own["seed"] == seed) & own["jaccard"].notna()]
-            if cells.empty:
-                style.beside(ax, 0.02, at, "no lists to compare", style="italic")
-            for r in cells.itertuples():
-                filled = LOOKS[r.population][1]
-                if filled and "chance_lo" in cells:
-                    ends = [r.chance_lo - r.chance_mean, r.chance_hi - r.chance_mean]
-                    ax.plot(ends, [at, at], color=style.PALE, lw=7, solid_capstyle="butt", zorder=1)
-                beside = at - 0.15 if filled else at + 0.15
-                face = colour if filled else "white"
-                ax.plot(r.jaccard - r.chance_mean, beside, "o", color=colour, mfc=face, ms=6.5, mew=1.4)
-        y += len(seeds) + 1.5
-    style.frame_rows(ax, y - 0.3, 0)
+def of_all(overlap: pd.DataFrame) -> pd.DataFrame:
+    """Overlap of all tasks' lists."""
+    return overlap[(overlap["task_a"] == "ALL") & overlap["task_b"].fillna("").eq("") & overlap["jaccard"].notna()]
 
 
-def answer(page: Settings, whole: pd.DataFrame) -> str:
-    """The title: do all tasks of the leading procedure share features beyond chance, and do other samples?"""
-    own = whole[(whole["procedure"] == page.leading) & whole["jaccard"].notna()]
-    critical = own[own["population"] == "critical"].set_index("seed")
-    n = len(critical)
-    if not n:
+def of_pairs(overlap: pd.DataFrame) -> pd.DataFrame:
+    """Overlap of two tasks' lists, mean over pairs of tasks."""
+    keys = ["procedure", "seed", "population"]
+    pairs = overlap[(overlap["task_a"] != "ALL") & overlap["jaccard"].notna()]
+    return pairs.groupby(keys, as_index=False)[["jaccard", "chance_mean"]].mean()
+
+
+def _rows(ax: Axes, table: pd.DataFrame, seeds: list[int]) -> None:
+    """A row per seed: both kinds of lists, chance as a tick, its range as a bar where the table holds one."""
+    for y, seed in enumerate(seeds):
+        cells = table[table["seed"] == seed]
+        if cells.empty:
+            style.beside(ax, 0.02, y, "no lists to compare", style="italic")
+        for r in cells.itertuples():
+            filled = LOOKS[r.population][1]
+            if filled and "chance_lo" in cells:
+                ends = [r.chance_lo, r.chance_hi]
+                ax.plot(ends, [y, y], color=style.PALE, lw=12, solid_capstyle="butt", zorder=0)
+            if filled:
+                ax.plot(r.chance_mean, y, "|", color=style.GREY, ms=16, mew=2, zorder=1)
+            beside, face = (y - 0.17, style.SET_COLOUR) if filled else (y + 0.17, "white")
+            ax.plot(r.jaccard, beside, "o", color=style.SET_COLOUR, mfc=face, ms=7, mew=1.4)
+    ax.set_yticks(range(len(seeds)), [f"seed {seed}" for seed in seeds])
+    ax.set_ylim(max(len(seeds), 1) - 0.5, -0.5)
+    ax.set_xlim(min(-0.008, ax.get_xlim()[0]), max(0.25, ax.get_xlim()[1]))
+    ax.grid(True, axis="x")
+
+
+def answer(page: Settings, whole: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """The title: how much of their features tasks share, and how much by chance."""
+    tables = [(table[table["population"] == "critical"], table) for table in (pairs, whole)]
+    if any(own.empty for own, _ in tables):
         return f"{page.leading or 'No procedure'} has no lists to compare"
-    beyond = int((critical["jaccard"] > critical["chance_hi"]).sum())
-    where = wording.in_each(n) if beyond in (0, n) else f" in {beyond} of {n} seeds"
-    shared = "no more features than chance does" if not beyond else "features beyond chance"
-    others = own.loc[own["population"] == "noncritical", "jaccard"]
-    shares = [wording.share(critical[column].mean()) for column in ("jaccard", "chance_mean")]
-    means = f"overlap {shares[0]}, by chance {shares[1]}"
-    means += f", where both models are right {wording.share(others.mean())}" if len(others) else ""
-    return f"All {len(page.selection)} tasks share {shared}{where} ({means})"
+    found, chance = ([wording.share(own[c].mean()) for own, _ in tables] for c in ("jaccard", "chance_mean"))
+    tasks = f"all {len(page.selection)} share"
+    return f"Two tasks share {found[0]} of their features (chance {chance[0]}), {tasks} {found[1]} (chance {chance[1]})"
+
+
+def _beyond(whole: pd.DataFrame) -> str:
+    """In how many seeds all tasks share more than chance does, and what lists of other samples share."""
+    own = whole[whole["population"] == "critical"]
+    n, beyond = len(own), int((own["jaccard"] > own["chance_hi"]).sum())
+    if not n:
+        return ""
+    said = (
+        f"All tasks' lists overlap beyond 97.5 % of chance in {beyond or 'none'} of {wording.count(list(own['seed']))}."
+    )
+    others = whole.loc[whole["population"] == "noncritical", "jaccard"]
+    return said + (
+        f" Lists from samples that both models get right share {wording.share(others.mean())}." if len(others) else ""
+    )
 
 
 def appendix(page: Settings, scores: pd.DataFrame, overlap: pd.DataFrame, sets: pd.DataFrame) -> Figure:

@@ -86,7 +86,7 @@ def details_of(page: Settings) -> list[Panel]:
         Panel(f"Against main, {reference}", against, "against_main", reference, "selection"),
         Panel(f"Against main, {target}", against, "against_main", target, "selection"),
         Panel(
-            f"Against size, {reference}", "accuracy minus that of the set\nchosen by size, selection tasks", "difference", reference,
+            f"Against size, {reference}", "minus the set chosen by size,\nselection tasks", "difference", reference,
             "selection", "size", AS_LONG,
         ),
     ]  # fmt: skip

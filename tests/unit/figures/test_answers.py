@@ -130,40 +130,52 @@ def test_title_of_fig7(differences, words):
 @pytest.mark.parametrize(
     ("jaccards", "words"),
     [
-        ([0.4, 0.4, 0.4], "All 5 tasks share features beyond chance in each of 3 seeds (overlap .40, by chance .20"),
-        ([0.1, 0.1, 0.3], "All 5 tasks share no more features than chance does in each of 3 seeds"),  # .3 is its end
-        ([0.4, 0.1, 0.1], "All 5 tasks share features beyond chance in 1 of 3 seeds"),
-        ([0.4], "All 5 tasks share features beyond chance (overlap .40"),
-        ([], "contribution has no lists to compare"),
+        ([0.4, 0.4, 0.4], "beyond 97.5 % of chance in 3 of 3 seeds."),
+        ([0.1, 0.1, 0.3], "beyond 97.5 % of chance in none of 3 seeds."),  # .3 is its end
+        ([0.4], "beyond 97.5 % of chance in 1 of 1 seed."),
     ],
     ids=str,
 )
 def test_title_of_fig5(jaccards, words):
     page = fig5_mediation.Settings.model_validate(made.SETTINGS["fig5_mediation"])
-    row = {"procedure": "contribution", "chance_mean": 0.2, "chance_hi": 0.3}
-    table = [row | {"seed": i, "jaccard": j, "population": "critical"} for i, j in enumerate(jaccards)]
-    table += [row | {"seed": 0, "jaccard": 0.25, "population": "noncritical"}]
-    said = fig5_mediation.answer(page, pd.DataFrame(table))
-    assert said.startswith(words) and said.endswith("where both models are right .25)") == bool(jaccards)
+    row = {"procedure": "contribution", "chance_mean": 0.2, "chance_lo": 0.1, "chance_hi": 0.3}
+    all_tasks, two = ({"task_a": a, "task_b": b} for a, b in (("ALL", None), ("max", "cnt")))
+    table = [row | all_tasks | {"seed": i, "jaccard": j, "population": "critical"} for i, j in enumerate(jaccards)]
+    table += [row | two | {"seed": 0, "jaccard": j, "population": "critical"} for j in (0.5, 0.7)]
+    table += [row | all_tasks | {"seed": 0, "jaccard": 0.25, "population": "noncritical"}]
+    overlap = pd.DataFrame(table)
+    whole, pairs = fig5_mediation.of_all(overlap), fig5_mediation.of_pairs(overlap)
+    mean = f"{sum(jaccards) / len(jaccards):.2f}"[1:]
+    assert fig5_mediation.answer(page, whole, pairs) == (
+        f"Two tasks share .60 of their features (chance .20), all 5 share {mean} (chance .20)"
+    )
+    said = fig5_mediation._beyond(whole)
+    assert words in said and said.endswith("that both models get right share .25.")
+    assert fig5_mediation.answer(page, whole.iloc[:0], pairs) == "contribution has no lists to compare"
 
 
 @pytest.mark.parametrize(
     ("cosines", "words"),
     [
-        ([0.7, 0.7, 0.7], "points along the planted cause in every seed (cosine .70, random sets .10)"),
-        ([0.2, 0.2, 0.2], "points along the planted cause no more than random sets do (cosine .20"),
-        ([0.7, 0.2, 0.2], "points along the planted cause, beyond random sets, in 1 of 3 seeds"),
-        ([0.7], "points along the planted cause (cosine"),
+        ([0.7, 0.7, 0.7], "points along the planted cause beyond random sets in each of 3 seeds (cosine .70)"),
+        ([0.2, 0.2, 0.2], "points along the planted cause no more than random sets do (cosine .20)"),
+        ([0.7, 0.2, 0.2], "points along the planted cause beyond random sets in 1 of 3 seeds"),
+        ([0.7], "points along the planted cause beyond random sets (cosine"),
         ([], "contribution has no set to hold against the planted cause"),
     ],
     ids=str,
 )
 def test_title_of_fig8(cosines, words):
-    row = {"procedure": "contribution", "quantity": "cosine", "chance": 0.1, "chance_hi": 0.25}
+    row = {"procedure": "contribution", "quantity": "cosine", "task": "ALL", "chance": 0.1, "chance_hi": 0.25}
     table = pd.DataFrame(
         [row | {"seed": i, "value": c} for i, c in enumerate(cosines)], columns=[*row, "seed", "value"]
     )
     assert words in fig8_recovery.answer(PAGE, table)
+    shift = pd.DataFrame(
+        [row | {"procedure": "shift-in_domain", "seed": i, "value": v} for i, v in enumerate((0.1, 0.9))]
+    )
+    both = fig8_recovery.answer(PAGE, pd.concat([table, shift]))
+    assert both.endswith("; the mean shift does in 1 of 2 seeds (.50)") == bool(cosines)
 
 
 def test_the_gap_is_between_unedited_models():
@@ -228,17 +240,17 @@ def test_title_of_fig3(shares, words):
         (
             [0.9, 0.8],
             [0.5, 0.4],
-            ".85 of sft's and .45 of rl's final list stand: sft is settled earlier in each of 2 seeds",
+            "sft settles first: at its first checkpoint .85 of sft's and .45 of rl's final top 50 features are",
         ),
         (
             [0.5, 0.4],
             [0.9, 0.8],
-            ".45 of sft's and .85 of rl's final list stand: rl is settled earlier in each of 2 seeds",
+            "rl settles first: at its first checkpoint .45 of sft's and .85 of rl's final top 50 features are",
         ),
-        ([0.9, 0.4], [0.5, 0.8], "sft is settled earlier in 1 of 2 seeds, rl in 1"),
-        ([0.9], [0.9], "final list stand: neither is settled earlier"),
-        ([0.9], [0.5], ": sft is settled earlier"),
-        ([0.9], [], "At the first checkpoint .90 of sft's final list stand"),
+        ([0.9, 0.4], [0.5, 0.8], "Neither settles first: at its first checkpoint .65 of sft's and .65 of rl's"),
+        ([0.9], [0.9], "Neither settles first: at its first"),
+        ([0.9], [0.5], "sft settles first: at its first"),
+        ([0.9], [], "At its first checkpoint .90 of sft's final top 50 features are in place"),
         ([], [], "No lists over training to compare"),
     ],
     ids=str,
@@ -248,4 +260,4 @@ def test_title_of_fig4(sft, rl, words):
     cells = [(m, seed, v) for m, values in (("sft", sft), ("rl", rl)) for seed, v in enumerate(values)]
     table = pd.DataFrame(cells, columns=["model", "seed", "value"]).assign(kind="overlap", reading="joint", a=1, b=5)
     said = fig4_dynamics.answer(page, pd.concat([table, table.assign(a=5, value=1.0)]))
-    assert said.endswith(words) if words.startswith(":") else words in said
+    assert said.startswith(words)

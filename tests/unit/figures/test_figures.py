@@ -151,7 +151,7 @@ def test_a_table_is_written_again_by_no_line_of_the_figures_look(name):
 
 def test_page_without_contrast():
     roles = {"reference": "base", "target": "rl"}
-    assert "base / rl:" in words(draw("fig1_behaviour", roles=roles, models=["base", "rl"], relearning={}))
+    assert "Out of domain rl (" in words(draw("fig1_behaviour", roles=roles, models=["base", "rl"], relearning={}))
     draw("fig6_selection", roles=roles)
 
 
@@ -180,7 +180,7 @@ def test_no_critical_samples_is_said_in_words():
 def test_published_values_only_where_every_task_has_one():
     published = {"sft": {"add": 0.7}, "rl": {"add": 0.8, "par": 0.5}}
     figure = draw("fig1_behaviour", published=published, models=["base", "sft", "rl"])
-    in_domain, selection, unseen = figure.subfigs[1].subfigs[0].get_axes()
+    in_domain, selection, unseen = figure.subfigs[1].get_axes()
     for ax, said, stars in (
         (in_domain, ["base\nnot published", "sft", "rl"], [0.7, 0.8]),
         (selection, ["base\nnot published", "sft\nnot published", "rl\nnot published"], []),
@@ -194,7 +194,9 @@ def test_published_values_only_where_every_task_has_one():
 def test_benchmarks_are_read_one_way_only():
     """They have no steps and no answers to choose from but their own: one row of readings; the course behind it."""
     text = words(draw("fig1_behaviour"))
-    assert "right steps, own format" in text and "Greedy decoding" in text and "always the commonest answer" in text
+    assert "own format" not in text and "Greedy decoding" in text and "always the commonest answer" in text
+    text = words(draw("fig1_behaviour", "appendix"))
+    assert "right steps, own format" in text and "likeliest of the task's states" in text
     table = synthetic_tables.accuracy()
     table = table[table["metric"].isin(["accuracy", "answer_logprob"])]
     benchmarks = {"accuracy": table, "relearning": {}, "chance": {"add": 0.25}}
@@ -207,9 +209,8 @@ def test_benchmarks_are_read_one_way_only():
 
 
 def test_fig1_draws_every_model_and_where_what_is_taught_again_starts():
-    figure = draw("fig1_behaviour")
-    accuracy, steps = (part.get_axes() for part in figure.subfigs[1].subfigs)
-    again = draw("fig1_behaviour", "appendix").subfigs[1].get_axes()
+    accuracy = draw("fig1_behaviour").subfigs[1].get_axes()
+    steps, again = (part.get_axes() for part in draw("fig1_behaviour", "appendix").subfigs[1].subfigs)
     for ax in (*accuracy, *steps):
         assert [label.get_text() for label in ax.get_xticklabels()] == ["base", "sft", "rl", "more"]
     table = synthetic_tables.accuracy().query("half == 'test' and task == 'ALL' and metric == 'accuracy'")
@@ -225,9 +226,9 @@ def test_fig1_draws_every_model_and_where_what_is_taught_again_starts():
 @pytest.mark.parametrize(
     ("lo", "hi", "answer"),
     [
-        (0.4, 0.6, "accuracy rises in x"),
-        (0.0, 0.1, "accuracy falls in x"),
-        (0.25, 0.6, "accuracy is not told apart in x"),
+        (0.4, 0.6, "x (.50) is above base (.25)"),
+        (0.0, 0.1, "x (.05) is below base (.25)"),
+        (0.25, 0.6, "no model is told apart from base (.25)"),
     ],
 )
 def test_the_title_of_fig1_is_computed(lo, hi, answer):
@@ -238,9 +239,10 @@ def test_the_title_of_fig1_is_computed(lo, hi, answer):
     table["lo"], table["hi"] = np.where(base, 0.2, lo), np.where(base, 0.3, hi)
     if "apart" in answer:
         table.loc[~base & (table["seed"] == 0), ["lo", "hi"]] = 0.9
+    table["value"] = (table["lo"] + table["hi"]) / 2 if "apart" not in answer else 0.25
     settings = synthetic_tables.SETTINGS["fig1_behaviour"] | {"models": ["base", "x"]}
     page = fig1_behaviour.Settings.model_validate(settings)
-    assert fig1_behaviour._answer(page, table) == f"Beyond the trained task {answer}"
+    assert fig1_behaviour._answer(page, table) == f"Out of domain {answer}"
     assert [fig1_behaviour._listed(names) for names in (["a"], ["a", "b"], list("abc"))] == [
         "a",
         "a and b",
