@@ -11,8 +11,8 @@ def main() -> None:
     from rlgen.figures import rivals, style
 
     settings, effects, comparisons, controls = read_page(args, fig6.Settings, **rivals.TABLES)
-    page = fig6.draw(settings, effects, comparisons, controls)
-    style.save(page, args.output, args.png, fig6.appendix(settings, effects))
+    pages = [draw(settings, effects, comparisons, controls) for draw in (fig6.draw, fig6.every)]
+    style.save(pages[0], args.output, args.png, pages[1], fig6.appendix(settings, effects))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ def main() -> None:
     from rlgen.figures import rivals, style
 
     settings, effects, comparisons, controls = read_page(args, fig7.Settings, **rivals.TABLES)
-    page = fig7.draw(settings, effects, comparisons, controls)
-    style.save(page, args.output, args.png, fig7.appendix(settings, effects))
+    pages = [draw(settings, effects, comparisons, controls) for draw in (fig7.draw, fig7.every)]
+    style.save(pages[0], args.output, args.png, pages[1], fig7.appendix(settings, effects))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ ALIVE = "alive"
 ENOUGH = 0.8  # the share of the gap that a set should close
 SCORES = ("contribution", "attribution", "activation", "size")
 COLOURS = dict(zip(SCORES, (*style.PROCEDURE_COLOURS[::2], style.PROCEDURE_COLOURS[3], style.GREY), strict=True))
+ROTATED = COLOURS["attribution"]  # by which the rotated sets are chosen
 ROLES = {"selection": "selection tasks", "unseen": "unseen tasks"}
 
 
@@ -47,14 +48,15 @@ def _page(page: Settings, state: str, *tables: pd.DataFrame) -> Figure:
     roles = [role for role in ROLES if (curves["role"] == role).any()]
     figure, body = style.new_page(11.7, 5.6)
     axes = body.subplots(1, len(ROLES) + 1, width_ratios=[1, 1, 0.9])
+    axes[1].sharey(axes[0])
     for ax, role in zip(axes, ROLES, strict=False):
         if role in roles:
             _curves(ax, page, role, curves[curves["role"] == role])
         else:
             style.say(ax, f"{state} was not edited on {ROLES[role]}")
     _rotation(axes[-1], page, rotation)
-    handles = [*axes[0].get_legend_handles_labels()[0], style.dot(style.SET_COLOUR, "the task had a say")]
-    handles.append(style.dot(style.SET_COLOUR, "it had none", hollow=True))
+    handles = [*axes[0].get_legend_handles_labels()[0], style.dot(ROTATED, "the task helped to choose")]
+    handles.append(style.dot(ROTATED, "it did not", hollow=True))
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     verb, sign = ("Amplified in", 1) if state == page.roles.reference else ("Taken out of", -1)
     answer = f"{verb} {state}: {_enough(page, curves)}; {_rotated(rotation)}"
@@ -103,16 +105,16 @@ def _rotation(ax: Axes, page: Settings, rotation: pd.DataFrame) -> None:
         ax.plot(means.loc[task], [y, y], color=style.GREY, lw=2, zorder=1)
         for row in rotation[rotation["task"] == task].itertuples():
             marker, at = style.seed_marker(row.seed, seeds), y + style.lane(row.seed, seeds, 0.4)
-            ax.plot(row.effect_in, at, marker, color=style.SET_COLOUR, ms=3.2, alpha=0.7)
-            ax.plot(row.effect_out, at, marker, color=style.SET_COLOUR, mfc="white", ms=3.2, alpha=0.7)
-        ax.plot(means.loc[task, "effect_in"], y, "o", color=style.SET_COLOUR, ms=7.5)
-        ax.plot(means.loc[task, "effect_out"], y, "o", color=style.SET_COLOUR, mfc="white", ms=7.5, mew=1.5)
+            ax.plot(row.effect_in, at, marker, color=ROTATED, ms=3.2, alpha=0.7)
+            ax.plot(row.effect_out, at, marker, color=ROTATED, mfc="white", ms=3.2, alpha=0.7)
+        ax.plot(means.loc[task, "effect_in"], y, "o", color=ROTATED, ms=7.5)
+        ax.plot(means.loc[task, "effect_out"], y, "o", color=ROTATED, mfc="white", ms=7.5, mew=1.5)
     ax.set_yticks(range(len(tasks) + 1), [*tasks, "mean"])
     ax.invert_yaxis()
     ax.axvline(0, color="black", lw=0.6)
     ax.grid(axis="x", color=style.PALE, lw=0.6)
     ax.set_xlabel("change of accuracy")
-    ax.set_title("does a task need a say?", loc="left", fontweight="bold")
+    ax.set_title("sets by attribution: did the task help to choose?", loc="left", fontweight="bold")
 
 
 def _enough(page: Settings, curves: pd.DataFrame) -> str:
@@ -122,10 +124,15 @@ def _enough(page: Settings, curves: pd.DataFrame) -> str:
     if own.empty:
         return "no set was run"
     reached = own[own["share"] >= ENOUGH]
-    if len(reached):
-        return f"{reached['size'].iloc[0]:.0f} features by {page.score} cover {ENOUGH:.0%} of the gap"
-    best = own.loc[own["share"].idxmax()]
-    return f"no set by {page.score} covers {ENOUGH:.0%} of the gap ({best['share']:.0%} at {best['size']:.0f} features)"
+    if reached.empty:
+        best = own.loc[own["share"].idxmax()]
+        at = f"{best['share']:.0%} at {best['size']:.0f} features"
+        return f"no set by {page.score} closes {ENOUGH:.0%} of the gap on selection tasks ({at})"
+    size = reached["size"].iloc[0]
+    unseen = shares(curves[(curves["role"] == "unseen") & (curves["size"] == size)])
+    unseen = unseen[unseen["score"] == page.score]["share"]
+    there = f", {unseen.iloc[0]:.0%} on unseen ones" if len(unseen) else ""
+    return f"{size:.0f} features close {ENOUGH:.0%} of the gap on selection tasks{there}"
 
 
 def _rotated(rotation: pd.DataFrame) -> str:
@@ -136,7 +143,7 @@ def _rotated(rotation: pd.DataFrame) -> str:
     had, had_none = (wording.change(whole[name].mean()) for name in ("effect_in", "effect_out"))
     apart = int(((whole["lo"] > 0) | (whole["hi"] < 0)).sum())
     seeds = f"apart in {apart} of {wording.count(seeds_of(whole))}"
-    return f"a task moves by {had} where it had a say in the set, by {had_none} where not ({seeds})"
+    return f"a task moves by {had} if it helped to choose the set, by {had_none} if not ({seeds})"
 
 
 def _finding(page: Settings, areas: pd.DataFrame, sign: int) -> str:

@@ -46,21 +46,22 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
     ax.set_yticks(list(ticks), list(ticks.values()))
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(max(y - 0.6, 1), -0.7)
-    ax.set_xlim(0, 1.1 * max(0.01, ax.get_xlim()[1]))
+    most = max(0.01, ax.get_xlim()[1])
+    ax.set_xlim(-0.012 * most, 1.25 * most)  # marks at 0 are whole, and words fit behind the longest bar
     ax.set_xlabel(f"share of alive latents with NRN above {wording.share(CUTS[0])}")
     ax.grid(True, axis="x")
     full, pale = (Rectangle((0, 0), 1, 1, color=style.GREY, alpha=a, lw=0) for a in (1, 0.3))
     body.legend([full, pale, *style.seed_handles(seeds)],
-                ["its own by latent scaling", "shared after all", *(f"seed {s}" for s in seeds)],
+                ["truly its own, by latent scaling", "shared after all", *(f"seed {s}" for s in seeds)],
                 loc="outside lower center", ncols=2 + len(seeds))  # fmt: skip
     style.head_and_foot(
         figure,
         answer(page, counted),
-        _finding(page, features),
+        _truly(page, counted),
         page,
         f"{wording.count(seeds)}, marks; bars are means over seeds. NRN: share of a decoder row's norm that lies in "
-        "the post-trained model. Its own: both ν of latent scaling below .5 (right of the bar: latents by our cut / by "
-        "public code's, of those in the tail). Distributions: second page of the PDF. Seeds are the spread.",
+        "the post-trained model. Truly its own: both ν of latent scaling below .5. Distributions, counts, the cut of "
+        "public code: second page of the PDF. Seeds are the spread.",
     )
     return figure
 
@@ -77,13 +78,29 @@ def _bar(ax: Axes, own: pd.DataFrame, y: float, colour: str, seeds: list[int]) -
     for seed, value in zip(own["seed"], tail, strict=True):
         at = y + style.lane(seed, seeds, 0.4)
         ax.plot(value, at, style.seed_marker(seed, seeds), color=colour, mfc="white", ms=5)
-    total = own[["exclusive_ours", "exclusive_public", "tail"]].sum()
-    said = f"{total['exclusive_ours']:.0f} / {total['exclusive_public']:.0f} of {total['tail']:.0f}"
+    said = f"{tail.mean():.0%}" + (f", {_share_of_tail(own):.0%} of it its own" if tail.any() else "")
     ax.annotate(said, (tail.max(), y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=8.5)
 
 
+def _share_of_tail(own: pd.DataFrame) -> float:
+    """Share of the tail's latents, of all seeds, that are exclusive by our cut; NaN without any."""
+    return own["exclusive_ours"].sum() / own["tail"].sum() if own["tail"].sum() else np.nan
+
+
+def _truly(page: Settings, counted: pd.DataFrame) -> str:
+    """How much of each tail is truly the model's own, in words."""
+    parts = []
+    for recipe, name in page.recipes.items():
+        own = counted[(counted["recipe"] == recipe) & counted["dictionary"].isin(page.pairs)]
+        shares = {page.pairs[d]: _share_of_tail(cells) for d, cells in own.groupby("dictionary", sort=False)}
+        said = ", ".join(f"{model} {wording.share(share)}" for model, share in shares.items() if np.isfinite(share))
+        parts += [f"{name}: {said}"] if said else []
+    cut = f"Specific: NRN above {wording.share(CUTS[0])}."
+    return f"{cut} Of these, truly the model's own by latent scaling: {';  '.join(parts)}." if parts else cut
+
+
 def answer(page: Settings, counted: pd.DataFrame) -> str:
-    """The title: by the first recipe, does the target have fewer latents of its own than the contrast?"""
+    """The title: by the first recipe, does the target have fewer specific latents than the contrast?"""
     recipe = next(iter(page.recipes), None)
     own = counted[(counted["recipe"] == recipe) & (counted["alive"] > 0)]
     shares = {}
@@ -96,17 +113,17 @@ def answer(page: Settings, counted: pd.DataFrame) -> str:
         return f"No alive latents of {page.roles.target} to judge"
     name, other = page.roles.target, page.roles.contrast
     if contrast is None:
-        return f"{wording.share(target.mean())} of the alive latents are {name}'s own"
+        return f"{wording.share(target.mean())} of the alive latents are specific to {name}"
     between = (target - contrast).dropna()
     n, fewer, more = len(between), int((between < 0).sum()), int((between > 0).sum())
     shares = f"({wording.share(target.mean())} against {wording.share(contrast.mean())} of the alive)"
     if n and n in (fewer, more):
         kind = "fewer" if fewer else "more"
-        return f"{name} adds {kind} latents of its own than {other}{wording.in_each(n)} {shares}"
+        return f"{name} adds {kind} specific latents than {other}{wording.in_each(n)} {shares}"
     if not fewer + more:
-        return f"{name} adds as many latents of its own as {other} {shares}"
+        return f"{name} adds as many specific latents as {other} {shares}"
     counts = f"in {fewer or 'none'} of {n} seeds, more in {more or 'none'}"
-    return f"{name} adds fewer latents of its own than {other} {counts} {shares}"
+    return f"{name} adds fewer specific latents than {other} {counts} {shares}"
 
 
 def appendix(page: Settings, features: pd.DataFrame) -> Figure:

@@ -42,7 +42,7 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
         _finding(page, rows),
         page,
         f"{wording.count(seeds_of(rows))}, their latents together. Place in the triangle: shares of a latent's decoder "
-        f"L1 norm in the three models (MAS); cross: shared by all alike; dashed: {wording.share(HALF)} in one model. "
+        f"L1 norm in the three models (MAS); white cross: shared by all; dashed: {wording.share(HALF)} in one model. "
         "Every model's share, per seed: second page of the PDF. No intervals: seeds are the spread.",
     )
     return figure
@@ -56,10 +56,12 @@ def answer(page: Settings, rows: pd.DataFrame) -> str:
         return "No alive latents to divide among the models"
     shares = {m: float((cells[f"mas_l1_{i}"] > HALF).mean()) for i, m in enumerate(page.members)}
     owned = sum(shares.values())
-    owners = ", ".join(f"{m} {wording.share(v)}" for m, v in sorted(shares.items(), key=lambda pair: -pair[1]))
+    first, *others = sorted(shares.items(), key=lambda pair: -pair[1])
+    owners = ", ".join([f"{first[0]} owns {wording.share(first[1])}", *(f"{m} {wording.share(v)}" for m, v in others)])
+    by = f" ({page.recipes[recipe]})" if len(page.recipes) > 1 else ""
     if owned >= HALF:
-        return f"Most latents belong to one model ({owners})"
-    return f"{wording.share(1 - owned)} of the latents are no single model's; owned by {owners}"
+        return f"Most latents belong to one model: {owners}{by}"
+    return f"{wording.share(1 - owned)} of the latents belong to no single model; {owners}{by}"
 
 
 def _alive(page: Settings, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -117,14 +119,16 @@ def _ternary(ax: Axes, part: SubFigure, page: Settings, cells: pd.DataFrame) -> 
         others = [CORNERS_32[j] for j in range(3) if j != i]
         ends = np.array([HALF * CORNERS_32[i] + (1 - HALF) * other for other in others])
         ax.plot(*ends.T, color=style.GREY, lw=0.6, ls="--")
-    ax.plot(*CORNERS_32.mean(0), "+", color=style.VERMILLION, ms=9, mew=1.2)
+    ax.plot(*CORNERS_32.mean(0), "+", color="white", ms=9, mew=2)
+    owned = (shares_S3 > HALF).mean(0)
+    ax.text(0.5, 0.92, f"no single model's: {1 - owned.sum():.0%}", ha="center", fontsize=9, fontweight="bold")
     for i, (corner, dx, ha) in enumerate(zip(CORNERS_32, (0, 0, 0.03), ("center", "center", "left"), strict=True)):
         dy = -0.09 if i < 2 else -0.02
         colour = style.model_colour(page.members[i], page.roles)
         ax.text(
             corner[0] + dx,
             corner[1] + dy,
-            f"only {page.members[i]}",
+            f"{page.members[i]}'s own: {owned[i]:.0%}",
             ha=ha,
             fontsize=9,
             color=colour,
@@ -132,7 +136,7 @@ def _ternary(ax: Axes, part: SubFigure, page: Settings, cells: pd.DataFrame) -> 
         )
     ax.set_aspect("equal")
     ax.set_xlim(-0.1, 1.1)
-    ax.set_ylim(-0.12, 0.92)
+    ax.set_ylim(-0.12, 0.98)
     ax.axis("off")
 
 

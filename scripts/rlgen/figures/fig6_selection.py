@@ -1,6 +1,6 @@
 """Figure 6: do the selected features carry generalization? The share of the gap between two models, set against rivals.
 
-The first page is the answer; the second holds every edit, control and dose.
+The first page is the answer, of the leading procedure; then every procedure; then every edit, control and dose.
 """
 
 import pandas as pd
@@ -11,15 +11,24 @@ from rlgen.figures import details, effects, rivals, style, wording
 from rlgen.figures.details import Panel
 from rlgen.figures.page import Settings, prompts, seeds_of
 
-__all__ = ["Settings", "appendix", "draw"]
+__all__ = ["Settings", "appendix", "draw", "every"]
 ROLE = "selection"
 ROW = 0.27  # inches
 
 
 def draw(page: Settings, table: pd.DataFrame, comparisons: pd.DataFrame, controls: pd.DataFrame) -> Figure:
-    """The answer: left the reference amplified, right the target disabled; a block of rows per procedure."""
+    """The answer: left the reference amplified, right the target disabled, by the leading procedure."""
+    return _page(page, table, comparisons, controls, rivals.first(page, [page.roles.reference, page.roles.target]))
+
+
+def every(page: Settings, table: pd.DataFrame, comparisons: pd.DataFrame, controls: pd.DataFrame) -> Figure:
+    """The same with a block of rows per procedure."""
+    return _page(page, table, comparisons, controls, rivals.edited(page, [page.roles.reference, page.roles.target]))
+
+
+def _page(page: Settings, table: pd.DataFrame, comparisons: pd.DataFrame, controls: pd.DataFrame,
+          names: list[str]) -> Figure:  # fmt: skip
     rows, sides = effects.reported(table), [page.roles.reference, page.roles.target]
-    names = rivals.edited(page, sides)
     figure, body = style.new_page(11.7, style.HEAD + style.FOOT + 1.1 + ROW * 6 * max(1, len(names)))
     gap = rivals.gaps(page, rows, ROLE)
     for ax, state in zip(body.subplots(1, 2), sides, strict=True):
@@ -34,7 +43,7 @@ def draw(page: Settings, table: pd.DataFrame, comparisons: pd.DataFrame, control
 NOTE = (
     "{seeds}, each a mark, their mean an upright line; {n} test prompts per seed. Every set and rival at its own dose, "
     "chosen on the discovery half. Right of each row: the mean, then seeds in which the set is ahead of this rival : "
-    "behind it, by paired 95 % bootstrap intervals over prompts. Every edit, control and dose: second page of the PDF."
+    "behind it, by paired 95 % bootstrap intervals over prompts. Every procedure and dose: further pages of the PDF."
 )
 
 
@@ -78,25 +87,22 @@ def answer(page: Settings, comparisons: pd.DataFrame, controls: pd.DataFrame, ga
     found = rivals.outcome(page, cells, base)
     if found is None:
         return f"{name} has no set to amplify in {base}"
-    closed, other = (rivals.changes(cells, of, gap).mean() for of in (None, found.strongest))
-    strongest = f"the strongest rival ({rivals.NAMES[found.strongest]}) {wording.share(other)}"
-    said = f"{rivals.sizes(controls, name)} features close {wording.share(closed)} of the gap from {base} to {target}"
-    return f"{said}, {strongest}: {rivals.compared(found)}"
+    closed = wording.share(rivals.changes(cells, None, gap).mean())
+    said = f"{rivals.sizes(controls, name)} features close {closed} of the gap from {base} to {target}"
+    others = [(r, rivals.changes(cells, r, gap).mean()) for r in rivals.shown(cells, found)]
+    return f"{said}; {', '.join(f'{rivals.NAMES[r]} {wording.share(v)}' for r, v in others)}"
 
 
 def _numbers(page: Settings, comparisons: pd.DataFrame, gap: pd.Series) -> str:
-    """Per seed: what the leading set and its strongest rival do in both models."""
+    """How the leading set fares against all its rivals in both models, by paired intervals."""
     parts = []
     for state, verb in ((page.roles.reference, "Amplified in"), (page.roles.target, "Disabled in")):
         cells = rivals.fair(page, comparisons, page.leading, state, ROLE) if page.leading else comparisons.iloc[:0]
         found = rivals.outcome(page, cells, state)
         if found is None or gap.empty:
             continue
-        scale = effects.direction(page, state) * gap
-        both = [rivals.changes(cells, of, scale).dropna().sort_index() for of in (None, found.strongest)]
-        each = [" / ".join(map(wording.share, values)) for values in both]
-        parts.append(f"{verb} {state} ({page.leading}): set {each[0]}, {rivals.NAMES[found.strongest]} {each[1]}")
-    return "Shares of the gap on the selection tasks, per seed. " + ". ".join(parts) if parts else "Nothing was edited."
+        parts.append(f"{verb} {state} the set is {rivals.compared(found)}")
+    return ". ".join(parts) + "." if parts else "Nothing was edited."
 
 
 def appendix(page: Settings, table: pd.DataFrame) -> Figure:

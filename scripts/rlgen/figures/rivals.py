@@ -54,6 +54,12 @@ def edited(page: Settings, states: list[str]) -> list[str]:
     return [name for name in page.leading_first() if any(page.procedures[name].edits.get(s) for s in states)]
 
 
+def first(page: Settings, states: list[str]) -> list[str]:
+    """The leading procedure alone; where there is none, or it edits none of the states, all that do."""
+    names = edited(page, states)
+    return [page.leading] if page.leading in names else names
+
+
 def told(page: Settings, rows: pd.DataFrame, state: str) -> pd.DataFrame:
     """Seed, ahead, behind of every row: by its paired interval the set surely beats the rival, or the reverse."""
     above, below = rows["lo"] > 0, rows["hi"] < 0

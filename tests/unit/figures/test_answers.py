@@ -96,7 +96,10 @@ def test_title_of_fig6():
     table, controls = made.comparisons(), made.controls()
     said = fig6_selection.answer(PAGE, table, controls, GAP)
     assert said.startswith("12 features close .51 of the gap from base to rl")  # .36 / .7
-    assert "the strongest rival (mean shift, selection) .57: behind some rival in each of 3 seeds" in said
+    assert "; mean shift, selection .57, set chosen by size " in said and "random sets " in said
+    assert "Amplified in base the set is behind some rival in each of 3 seeds" in fig6_selection._numbers(
+        PAGE, table, GAP
+    )
     assert fig6_selection.answer(PAGE, table, controls, -GAP).startswith("There is no gap to close")
     assert fig6_selection.answer(PAGE, table, controls, GAP.iloc[:0]).startswith("There is no gap to close")
     none = PAGE.model_copy(update={"leading": "published"})
@@ -107,12 +110,12 @@ def test_title_of_fig6():
 @pytest.mark.parametrize(
     ("differences", "words"),
     [
-        ([0.1, 0.1, 0.1], "the set reaches further in each of 3 seeds"),
-        ([-0.1, -0.1, -0.1], "subtraction reaches further in each of 3 seeds"),
-        ([0.1, -0.1, 0.0], "the set reaches further in 1 of 3 seeds, subtraction in 1"),
-        ([0.0, -0.1, 0.0], "the set reaches further in none of 3 seeds, subtraction in 1"),
-        ([0.0, 0.0, 0.0], "neither is told to reach further"),
-        ([0.1], "the set reaches further"),
+        ([0.1, 0.1, 0.1], "the set is ahead in each of 3 seeds"),
+        ([-0.1, -0.1, -0.1], "the shift is ahead in each of 3 seeds"),
+        ([0.1, -0.1, 0.0], "the set is ahead in 1 of 3 seeds, the shift in 1"),
+        ([0.0, -0.1, 0.0], "the set is ahead in none of 3 seeds, the shift in 1"),
+        ([0.0, 0.0, 0.0], "neither is ahead"),
+        ([0.1], "the set is ahead"),
     ],
     ids=str,
 )
@@ -121,7 +124,7 @@ def test_title_of_fig7(differences, words):
     for seed, value in zip(made.SEEDS, differences, strict=False):
         table = plant(table, seed, "shift-in_domain", value)
     said = fig7_unseen.answer(PAGE, table)
-    assert said.startswith("On tasks that chose nothing the set gains +.3") and said.endswith(f": {words}")
+    assert said.startswith("On unseen tasks the set gains +.3") and said.endswith(f": {words}")
     alone = fig7_unseen.answer(PAGE, table[table["rival"] == "size"])
     assert alone.endswith("the in-domain mean shift was not tried")
     assert fig7_unseen.answer(PAGE, table.iloc[:0]) == "contribution has no set to amplify in base"
@@ -198,13 +201,13 @@ def test_refusals_are_said_by_seed():
         (
             [1, 1],
             [10, 20],
-            "rl adds fewer latents of its own than sft in each of 2 seeds (.01 against .15 of the alive)",
+            "rl adds fewer specific latents than sft in each of 2 seeds (.01 against .15 of the alive)",
         ),
-        ([10, 20], [1, 1], "rl adds more latents of its own than sft in each of 2 seeds (.15 against .01"),
-        ([1, 20], [10, 1], "rl adds fewer latents of its own than sft in 1 of 2 seeds, more in 1 "),
-        ([1, 1], [1, 1], "rl adds as many latents of its own as sft (.01"),
-        ([1], [10], "rl adds fewer latents of its own than sft (.01"),
-        ([1], [], ".01 of the alive latents are rl's own"),
+        ([10, 20], [1, 1], "rl adds more specific latents than sft in each of 2 seeds (.15 against .01"),
+        ([1, 20], [10, 1], "rl adds fewer specific latents than sft in 1 of 2 seeds, more in 1 "),
+        ([1, 1], [1, 1], "rl adds as many specific latents as sft (.01"),
+        ([1], [10], "rl adds fewer specific latents than sft (.01"),
+        ([1], [], ".01 of the alive latents are specific to rl"),
         ([], [10], "No alive latents of rl to judge"),
     ],
     ids=str,
@@ -221,9 +224,9 @@ def test_title_of_fig2(rl, sft, words):
     [
         (
             [(0.3, 0.4, 0.3)] * 9 + [(0.1, 0.8, 0.1)],
-            ".90 of the latents are no single model's; owned by sft .10, base .00",
+            ".90 of the latents belong to no single model; sft owns .10, base .00",
         ),
-        ([(0.3, 0.4, 0.3)] + [(0.8, 0.1, 0.1)] * 2, "Most latents belong to one model (base .67, sft .00, rl .00)"),
+        ([(0.3, 0.4, 0.3)] + [(0.8, 0.1, 0.1)] * 2, "Most latents belong to one model: base owns .67, sft .00, rl .00"),
         ([], "No alive latents to divide among the models"),
     ],
     ids=str,

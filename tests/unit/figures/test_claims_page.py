@@ -37,10 +37,10 @@ def words(figure) -> str:
 def test_the_title_counts_what_holds():
     assert "11 of 12 claims hold over 8 seeds; 0 fail, 0 not decidable, 1 no data." in words(drawn(EIGHT)[2])
     text = words(drawn(made.SEEDS)[2])
-    assert "11 of 12 claims hold in each of 3 seeds; 0 fail, 1 no data." in text
+    assert "11 of 12 claims hold in each of 3 seeds; 0 fail, 0 mixed, 1 no data." in text
     assert "3 seeds can reach p = 1/8: too few for a test over seeds, none of 10 claims can hold" in text
     assert "the claim nothing: fails." in text
-    assert "11 of 12 claims hold in 1 seed; 0 fail, 1 no data." in words(drawn([3])[2])
+    assert "11 of 12 claims hold in 1 seed; 0 fail, 0 mixed, 1 no data." in words(drawn([3])[2])
 
 
 def test_a_claim_that_failed_is_counted_as_one():
@@ -84,7 +84,7 @@ def test_no_claims_and_no_tables_are_said():
     assert "the study states no claims" in words(claims.draw(page, empty))
     assert "% no claims are stated" in claims.as_latex(page, empty)
     text = words(drawn(made.SEEDS, {})[2])
-    assert "0 of 12 claims hold in each of 3 seeds; 0 fail, 12 no data." in text
+    assert "0 of 12 claims hold in each of 3 seeds; 0 fail, 0 mixed, 12 no data." in text
     assert "the study has no table 'recovery'" in text
 
 
