@@ -114,7 +114,7 @@ def _rotation(ax: Axes, page: Settings, rotation: pd.DataFrame) -> None:
     ax.axvline(0, color="black", lw=0.6)
     ax.grid(axis="x", color=style.PALE, lw=0.6)
     ax.set_xlabel("change of accuracy")
-    ax.set_title("sets by attribution: did the task help to choose?", loc="left", fontweight="bold")
+    ax.set_title("did the task help to choose?", loc="left", fontweight="bold")
 
 
 def _enough(page: Settings, curves: pd.DataFrame) -> str:

@@ -12,6 +12,7 @@ from rlgen.files import write_csv, write_text
 # printable text holds.
 TYPEWRITER, UNDERLINE, END = "\ue000", "\ue001", "\ue002"
 COMMANDS = {TYPEWRITER: r"\texttt{", UNDERLINE: r"\underline{", END: "}"}
+MATHS = {"−": "$-$", "±": r"$\pm$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$", "ν": r"$\nu$"}  # as pages print
 MARKS = {TYPEWRITER: "<code>", UNDERLINE: "<mark>"}
 STYLE = """body{font:15px/1.45 system-ui,sans-serif;margin:1.5em;color:#222}
 table{border-collapse:collapse}th,td{padding:.3em .8em;text-align:left;vertical-align:top}
@@ -37,7 +38,7 @@ def latex(
         return f"{head}% {nothing}\n"
     form = columns or "l" * wide.shape[1]
     body = wide.to_latex(index=False, escape=True, na_rep="–", column_format=form, longtable=long)
-    for stand_in, command in COMMANDS.items():
+    for stand_in, command in (COMMANDS | MATHS).items():
         body = body.replace(stand_in, command)
     return head + body
 

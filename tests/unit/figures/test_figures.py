@@ -384,3 +384,11 @@ def test_set_members_are_read_from_text():
     assert page.members(sets, 0) == [3, 17] and page.members(sets, 1) == []
     alone = pd.DataFrame({"seed": [0, 1], "task": "ALL", "latents": [17, np.nan]})  # as a CSV of such sets is read
     assert page.members(alone, 0) == [17]
+
+
+def test_latex_knows_the_signs_that_pages_print():
+    """pdflatex refuses what its fonts have no letter for; dashes it knows."""
+    settings = page.Page.model_validate(synthetic_tables.PAGE)
+    text = forms.latex(settings, pd.DataFrame({"x": ["−.12 – a", "ν ± 2"]}), "Cells.")
+    assert r"$-$.12 – a" in text and r"$\nu$ $\pm$ 2" in text
+    assert {c for c in text if ord(c) > 127} <= {"–"}
