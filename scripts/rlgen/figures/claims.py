@@ -121,7 +121,10 @@ def words(row: tuple, rows: pd.DataFrame) -> str:
     seeds = int(counts.sum())
     if row.verdict == FAILS:
         return f"fails\nin {counts.get(FAILS, 0)} of {seeds} seeds"
-    return f"holds in {counts.get(HOLDS, 0)} of {seeds} seeds\nover seeds not decidable"
+    holds = int(counts.get(HOLDS, 0))
+    if holds == seeds:
+        return f"holds in {'each of ' * (seeds > 1)}{wording.count(list(range(seeds)))}\ntoo few to decide"
+    return f"mixed\nholds in {holds} of {seeds} seeds"
 
 
 def answer(page: Settings, ledger: pd.DataFrame) -> tuple[str, str]:

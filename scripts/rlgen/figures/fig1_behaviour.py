@@ -210,21 +210,15 @@ def _answer(page: Settings, finals: pd.DataFrame) -> str:
     found = _sorted(page, finals)
     if not any(found.values()):
         return "Nothing to compare with the reference"
-    reference = f"{page.roles.reference} ({_beyond(finals, page.roles.reference)})"
+    reference = page.roles.reference
     words = {"above": f"above {reference}", "below": "below it" if found["above"] else f"below {reference}"}
     parts = []
     for kind, said in words.items():
-        if models := [f"{model} ({_beyond(finals, model)})" for model in found[kind]]:
+        if models := found[kind]:
             parts.append(f"{_listed(models)} {'is' if len(models) == 1 else 'are'} {said}")
     if not parts:
         return f"Out of domain no model is told apart from {reference}"
     return f"Out of domain {', '.join(parts)}"
-
-
-def _beyond(finals: pd.DataFrame, model: str) -> str:
-    """Mean accuracy out of domain, over roles and seeds."""
-    own = finals[(finals["metric"] == "accuracy") & finals["role"].isin(BEYOND) & (finals["model"] == model)]
-    return wording.share(own.groupby("role")["value"].mean().mean())
 
 
 def _sorted(page: Settings, finals: pd.DataFrame) -> dict[str, list[str]]:
@@ -248,7 +242,7 @@ def _listed(names: list[str]) -> str:
 def _finding(page: Settings, finals: pd.DataFrame) -> str:
     """Who is not told apart from the reference, and how the models came to be."""
     beside = _sorted(page, finals)["beside"]
-    told = f"Not told apart from {page.roles.reference}: {', '.join(beside)}.  " if beside else ""
+    told = f"Neither in every seed and on both kinds of tasks: {', '.join(beside)}.  " if beside else ""
     return told + "; ".join(f"{model}: {page.made[model]}" for model in page.models if model in page.made)
 
 

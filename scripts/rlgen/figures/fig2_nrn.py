@@ -78,7 +78,8 @@ def _bar(ax: Axes, own: pd.DataFrame, y: float, colour: str, seeds: list[int]) -
     for seed, value in zip(own["seed"], tail, strict=True):
         at = y + style.lane(seed, seeds, 0.4)
         ax.plot(value, at, style.seed_marker(seed, seeds), color=colour, mfc="white", ms=5)
-    said = f"{tail.mean():.0%}" + (f", {_share_of_tail(own):.0%} of it its own" if tail.any() else "")
+    told = tail.mean() >= 0.005  # what prints as 0 has no parts
+    said = f"{tail.mean():.0%}" + (f", {_share_of_tail(own):.0%} of it its own" if told else "")
     ax.annotate(said, (tail.max(), y), xytext=(9, 0), textcoords="offset points", va="center", fontsize=8.5)
 
 

@@ -49,19 +49,23 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
 
 
 def answer(page: Settings, rows: pd.DataFrame) -> str:
-    """The title: who owns latents, by the first recipe."""
-    recipe = next(iter(page.recipes), None)
-    cells = rows[rows["recipe"] == recipe]
-    if cells.empty:
+    """The title: who owns latents, by all recipes."""
+    parts = [cells for recipe in page.recipes if len(cells := rows[rows["recipe"] == recipe])]
+    if not parts:
         return "No alive latents to divide among the models"
-    shares = {m: float((cells[f"mas_l1_{i}"] > HALF).mean()) for i, m in enumerate(page.members)}
-    owned = sum(shares.values())
-    first, *others = sorted(shares.items(), key=lambda pair: -pair[1])
-    owners = ", ".join([f"{first[0]} owns {wording.share(first[1])}", *(f"{m} {wording.share(v)}" for m, v in others)])
-    by = f" ({page.recipes[recipe]})" if len(page.recipes) > 1 else ""
-    if owned >= HALF:
-        return f"Most latents belong to one model: {owners}{by}"
-    return f"{wording.share(1 - owned)} of the latents belong to no single model; {owners}{by}"
+    shares = {m: [float((c[f"mas_l1_{i}"] > HALF).mean()) for c in parts] for i, m in enumerate(page.members)}
+    nobody = [1 - sum(values) for values in zip(*shares.values(), strict=True)]
+    first, *others = sorted(shares.items(), key=lambda pair: -sum(pair[1]))
+    owners = ", ".join([f"{first[0]} owns {_range(first[1])}", *(f"{m} {_range(v)}" for m, v in others)])
+    if max(nobody) <= HALF:
+        return f"Most latents belong to one model: {owners}"
+    return f"{_range(nobody)} of the latents belong to no single model; {owners}"
+
+
+def _range(values: list[float]) -> str:
+    """`.13`, or over several dictionaries `.10 to .13`."""
+    low, high = wording.share(min(values)), wording.share(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 def _alive(page: Settings, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

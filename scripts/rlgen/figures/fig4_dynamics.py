@@ -160,10 +160,14 @@ def _approach(
 
 
 def _finding(page: Settings, dynamics: pd.DataFrame) -> str:
-    """How far each model has moved at its first checkpoint, and in how many seeds it is ahead there, in words."""
+    """Per reading, in how many seeds each of two models is ahead at its first checkpoint, in words."""
     parts = []
-    for model in page.models:
-        rows = dynamics[(dynamics["model"] == model) & (dynamics["kind"] == "displacement")]
-        moved = rows[rows["a"] == rows["a"].min()]["value"].mean()
-        parts.append(f"{model} {wording.share(moved)}")
-    return f"Share of its whole displacement that a model has covered there: {', '.join(parts)}."
+    for reading, words in READINGS.items():
+        rows = dynamics[(dynamics["kind"] == "overlap") & (dynamics["reading"] == reading)]
+        rows = rows[(rows["a"] == rows["a"].min()) & (rows["b"] == rows["b"].max())]
+        first = rows.pivot_table(index="seed", columns="model", values="value").reindex(columns=page.models).dropna()
+        if len(page.models) == 2 and len(first):
+            a, b = page.models
+            counts = f"{a} in {int((first[a] > first[b]).sum())} of {wording.count(list(first.index))}"
+            parts.append(f"{words.partition(',')[0]}: {counts}, {b} in {int((first[a] < first[b]).sum())}")
+    return f"Ahead at the first checkpoint, lists {';  '.join(parts)}." if parts else ""

@@ -87,10 +87,9 @@ def answer(page: Settings, comparisons: pd.DataFrame, controls: pd.DataFrame, ga
     found = rivals.outcome(page, cells, base)
     if found is None:
         return f"{name} has no set to amplify in {base}"
-    closed = wording.share(rivals.changes(cells, None, gap).mean())
+    closed, other = (wording.share(rivals.changes(cells, of, gap).mean()) for of in (None, found.strongest))
     said = f"{rivals.sizes(controls, name)} features close {closed} of the gap from {base} to {target}"
-    others = [(r, rivals.changes(cells, r, gap).mean()) for r in rivals.shown(cells, found)]
-    return f"{said}; {', '.join(f'{rivals.NAMES[r]} {wording.share(v)}' for r, v in others)}"
+    return f"{said}, {rivals.against(page, cells, found.strongest, base)} {rivals.NAMES[found.strongest]} ({other})"
 
 
 def _numbers(page: Settings, comparisons: pd.DataFrame, gap: pd.Series) -> str:
@@ -101,7 +100,10 @@ def _numbers(page: Settings, comparisons: pd.DataFrame, gap: pd.Series) -> str:
         found = rivals.outcome(page, cells, state)
         if found is None or gap.empty:
             continue
-        parts.append(f"{verb} {state} the set is {rivals.compared(found)}")
+        others = [r for r in rivals.ALWAYS if r != found.strongest and (cells["rival"] == r).any()]
+        shares = [(r, rivals.changes(cells, r, effects.direction(page, state) * gap).mean()) for r in others]
+        beside = ", ".join(f"{rivals.NAMES[r]} {wording.share(v)}" for r, v in shares)
+        parts.append(f"{verb} {state} the set is {rivals.compared(found)} ({beside})")
     return ". ".join(parts) + "." if parts else "Nothing was edited."
 
 

@@ -106,9 +106,15 @@ def answer(page: Settings, comparisons: pd.DataFrame) -> str:
     other = cells[cells["rival"] == SHIFT_IN_DOMAIN]
     if other.empty:
         return f"{reached}; the in-domain mean shift was not tried"
-    counts = tuple(rivals.told(page, other, base)[["ahead", "behind"]].sum())
-    verdict = wording.ahead(("the set", "the shift"), "is ahead", "neither is ahead", counts, len(other))
-    return f"{reached}, the in-domain mean shift {wording.change(other['rival_change'].mean())}: {verdict}"
+    verdict = rivals.against(page, cells, SHIFT_IN_DOMAIN, base)
+    said = f"{reached}, {verdict} the in-domain mean shift ({wording.change(other['rival_change'].mean())})"
+    cost = rivals.fair(page, comparisons, name, page.roles.target, "in_domain")
+    lost = [rivals.changes(cost, of).mean() for of in (None, SHIFT_IN_DOMAIN)] if len(cost) else []
+    if not lost:
+        return said
+    return (
+        f"{said}; taken out, it costs the trained task {wording.change(lost[0])}, the shift {wording.change(lost[1])}"
+    )
 
 
 def _numbers(page: Settings, comparisons: pd.DataFrame) -> str:
@@ -119,12 +125,7 @@ def _numbers(page: Settings, comparisons: pd.DataFrame) -> str:
     cells = rivals.fair(page, comparisons, page.leading, page.roles.reference, "unseen")
     for r in cells[cells["rival"] == SHIFT_IN_DOMAIN].sort_values("seed").itertuples():
         parts.append(f"{wording.change(r.difference)} [{wording.change(r.lo)}, {wording.change(r.hi)}]")
-    text = f"{page.leading}: set minus in-domain shift, per seed {', '.join(parts)}. " if parts else ""
-    cells = rivals.fair(page, comparisons, page.leading, page.roles.target, "in_domain")
-    own, other = rivals.changes(cells), rivals.changes(cells, SHIFT_IN_DOMAIN)
-    if len(own):
-        text += f"Disabled in {page.roles.target} the set costs the trained tasks {wording.change(own.mean())}"
-        text += f", the shift {wording.change(other.mean())}." if len(other) else "."
+    text = f"{page.leading}: set minus in-domain shift on unseen tasks, per seed {', '.join(parts)}. " if parts else ""
     return text or "Nothing was edited."
 
 

@@ -20,6 +20,7 @@ TABLES = {  # table -> its columns
     "effects": effects.COLUMNS,
 }  # fmt: skip
 TRUTH = "truth"
+IDLE = 0.02  # a change of accuracy below this is none
 
 
 def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
@@ -74,16 +75,16 @@ def _changes(ax: Axes, page: Settings, rows: pd.DataFrame, methods: list[str], s
 def _told(page: Settings, rows: pd.DataFrame, methods: list[str]) -> str:
     """Mean effects in words."""
     names = {page.leading: "the set", TRUTH: "the cause itself"}
-    parts = []
+    parts, cause = [], _own(page, rows, TRUTH)
     for method in [*methods, TRUTH]:
         own = _own(page, rows, method)
         if len(own):
             parts.append(f"{names.get(method, label(method))} {wording.change(own['change'].mean())}")
-    return (
-        f"Switched on in {page.roles.reference}, on selection tasks: {', '.join(parts)} (mean over seeds)."
-        if parts
-        else ""
-    )
+    if not parts:
+        return ""
+    idle = sorted(int(seed) for seed in cause.loc[cause["change"] < IDLE, "seed"])
+    weak = f" In seed {', '.join(map(str, idle))} even the cause itself adds nothing." if idle else ""
+    return f"Switched on in {page.roles.reference}, on selection tasks: {', '.join(parts)} (mean over seeds).{weak}"
 
 
 def _shade(page: Settings, method: str) -> str:

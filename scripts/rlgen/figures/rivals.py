@@ -60,6 +60,12 @@ def first(page: Settings, states: list[str]) -> list[str]:
     return [page.leading] if page.leading in names else names
 
 
+def against(page: Settings, rows: pd.DataFrame, rival: str, state: str) -> str:
+    """`more than`, `less than` or `no more than` one rival, by paired intervals in every seed."""
+    counts = told(page, rows[rows["rival"] == rival], state)
+    return "more than" if counts["ahead"].all() else "less than" if counts["behind"].all() else "no more than"
+
+
 def told(page: Settings, rows: pd.DataFrame, state: str) -> pd.DataFrame:
     """Seed, ahead, behind of every row: by its paired interval the set surely beats the rival, or the reverse."""
     above, below = rows["lo"] > 0, rows["hi"] < 0
@@ -101,9 +107,10 @@ def changes(rows: pd.DataFrame, rival: str | None = None, scale: pd.Series | flo
     return cells.set_index("seed")["set_change" if rival is None else "rival_change"] / scale
 
 
-def shown(rows: pd.DataFrame, found: Outcome) -> list[str]:
-    """Rivals that are drawn: the strongest first."""
-    return [r for r in dict.fromkeys([found.strongest, *ALWAYS]) if (rows["rival"] == r).any()]
+def shown(page: Settings, rows: pd.DataFrame, found: Outcome, state: str) -> list[str]:
+    """Rivals that are drawn: the strongest first, then those always shown, then others that beat the set somewhere."""
+    beating = rows.loc[told(page, rows, state)["behind"], "rival"]
+    return [r for r in dict.fromkeys([found.strongest, *ALWAYS, *beating]) if (rows["rival"] == r).any()]
 
 
 def block(
@@ -114,7 +121,7 @@ def block(
     rows: `fair` rows; scale: what a change is divided by, per seed, its sign included.
     """
     seeds = sorted(scale.index)
-    lines = [None, *shown(rows, found)]
+    lines = [None, *shown(page, rows, found, state)]
     for i, rival in enumerate(lines):
         own, values = rival is None, changes(rows, rival, scale)
         name, said = "the set", wording.share(values.mean())

@@ -7,6 +7,7 @@ from typing import Any
 from rlgen.ledger.settings import dictionaries_of, states_of, tables_of
 from rlgen.study.config import Study
 from rlgen.study.shown_dictionaries import compared, nulls, pairs, shared_recipes, titles
+from rlgen.study.shown_models import made
 from rlgen.training.settings import SFT
 
 PAGES = {  # page -> what it shows; the script, the rule and the module of a page carry its name
@@ -119,32 +120,11 @@ def fig1_behaviour(study: Study) -> Slice:
     again = {name: _relearning(study, study.models[name]) for name in study.relearning}
     return table1_accuracies(study) | {
         "models": study.by_role(),
-        "made": {name: made for name in study.by_role() if (made := _made(study, name))},
+        "made": {name: words for name in study.by_role() if (words := made(study, name))},
         "relearning": again,
         "chance": _chance(study),
         "published": _published_accuracy(study),
     }
-
-
-def _made(study: Study, model: str) -> str:
-    """How a model comes to be, in words; empty for the reference."""
-    entry, parent = study.models[model], getattr(study.models[model], "parent", "")
-    start = f" from {parent}" if parent and parent != study.roles.reference else ""
-    if isinstance(entry, SFT) and entry.solutions:
-        kept = "right " if entry.keep == "right" else ""
-        return f"SFT on {kept}solutions of {study.solutions[entry.solutions].of}{start}"
-    if isinstance(entry, SFT):
-        styles = {"teacher": "a teacher's solutions", "plain": "right solutions in base's own format"}
-        return f"SFT on {styles.get(entry.style, 'the solutions of its source')}{start}"
-    words = {
-        "continue_pretraining": "pretraining goes on",
-        "dpo": "preferences (DPO)",
-        "distil": f"distilled from {getattr(entry, 'teacher', '')}",
-        "grpo": "RL (GRPO)",
-        "rloo": "RL (RLOO)",
-    }
-    by_chance = ", rewarded by a coin" if getattr(entry, "reward", "right") == "random" else ""
-    return f"{words[entry.method]}{by_chance}{start}" if entry.method in words else ""
 
 
 def _relearning(study: Study, model: SFT) -> Slice:

@@ -96,7 +96,7 @@ def test_title_of_fig6():
     table, controls = made.comparisons(), made.controls()
     said = fig6_selection.answer(PAGE, table, controls, GAP)
     assert said.startswith("12 features close .51 of the gap from base to rl")  # .36 / .7
-    assert "; mean shift, selection .57, set chosen by size " in said and "random sets " in said
+    assert said.endswith(", less than mean shift, selection (.57)")
     assert "Amplified in base the set is behind some rival in each of 3 seeds" in fig6_selection._numbers(
         PAGE, table, GAP
     )
@@ -110,12 +110,11 @@ def test_title_of_fig6():
 @pytest.mark.parametrize(
     ("differences", "words"),
     [
-        ([0.1, 0.1, 0.1], "the set is ahead in each of 3 seeds"),
-        ([-0.1, -0.1, -0.1], "the shift is ahead in each of 3 seeds"),
-        ([0.1, -0.1, 0.0], "the set is ahead in 1 of 3 seeds, the shift in 1"),
-        ([0.0, -0.1, 0.0], "the set is ahead in none of 3 seeds, the shift in 1"),
-        ([0.0, 0.0, 0.0], "neither is ahead"),
-        ([0.1], "the set is ahead"),
+        ([0.1, 0.1, 0.1], "more than the in-domain mean shift"),
+        ([-0.1, -0.1, -0.1], "less than the in-domain mean shift"),
+        ([0.1, -0.1, 0.0], "no more than the in-domain mean shift"),
+        ([0.0, 0.0, 0.0], "no more than the in-domain mean shift"),
+        ([0.1], "more than the in-domain mean shift"),
     ],
     ids=str,
 )
@@ -124,7 +123,9 @@ def test_title_of_fig7(differences, words):
     for seed, value in zip(made.SEEDS, differences, strict=False):
         table = plant(table, seed, "shift-in_domain", value)
     said = fig7_unseen.answer(PAGE, table)
-    assert said.startswith("On unseen tasks the set gains +.3") and said.endswith(f": {words}")
+    assert said.startswith("On unseen tasks the set gains +.3") and f", {words} (+.3" in said
+    whole = fig7_unseen.answer(PAGE, pd.concat([table, rows("rl")]))
+    assert "; taken out, it costs the trained task" in whole and "taken out" not in said
     alone = fig7_unseen.answer(PAGE, table[table["rival"] == "size"])
     assert alone.endswith("the in-domain mean shift was not tried")
     assert fig7_unseen.answer(PAGE, table.iloc[:0]) == "contribution has no set to amplify in base"
@@ -150,11 +151,14 @@ def test_title_of_fig5(jaccards, words):
     whole, pairs = fig5_mediation.of_all(overlap), fig5_mediation.of_pairs(overlap)
     mean = f"{sum(jaccards) / len(jaccards):.2f}"[1:]
     assert fig5_mediation.answer(page, whole, pairs) == (
-        f"Two tasks share .60 of their features (chance .20), all 5 share {mean} (chance .20)"
+        f"Tasks share more features than chance: two tasks .60 (chance .20), all 5 {mean} (chance .20)"
     )
     said = fig5_mediation._beyond(whole)
     assert words in said and said.endswith("that both models get right share .25.")
     assert fig5_mediation.answer(page, whole.iloc[:0], pairs) == "contribution has no lists to compare"
+    for jaccard, kind in ((0.29, "hardly more"), (0.2, "no more"), (0.3, "more")):
+        said = fig5_mediation.answer(page, whole, pairs.assign(jaccard=jaccard + 1e-9))
+        assert said.startswith(f"Tasks share {kind} features than chance") or jaccard == 0.2
 
 
 @pytest.mark.parametrize(
@@ -235,6 +239,12 @@ def test_title_of_fig3(shares, words):
     page = fig3_mas.Settings.model_validate(made.SETTINGS["fig3_mas"] | {"recipes": {"l1": "L1"}})
     table = pd.DataFrame(shares, columns=[f"mas_l1_{i}" for i in range(3)]).assign(recipe="l1")
     assert fig3_mas.answer(page, table).startswith(words)
+    if shares:
+        both = page.model_copy(update={"recipes": {"l1": "L1", "batchtopk": "BatchTopK"}})
+        other = table.iloc[:1].assign(recipe="batchtopk", mas_l1_0=1.0, mas_l1_1=0.0, mas_l1_2=0.0)
+        assert "base owns" in fig3_mas.answer(both, pd.concat([table, other])) and " to 1.0" in fig3_mas.answer(
+            both, pd.concat([table, other])
+        )
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from script_files import script_file
 from rlgen.files import canonical_json
 from rlgen.study import pages, slices
 from rlgen.study.load import load
+from rlgen.study.shown_models import made
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((ROOT / "config/config.yaml").read_text())
@@ -142,6 +143,16 @@ def test_what_pages_show_of_models_follows_the_config():
     fig1 = slice_of(STUDY, "fig1_behaviour")
     assert fig1["models"] == ["base", "sft", "rl", "more", "relearn-sft", "sft-plain"]
     assert fig1["relearning"]["relearn-sft"] == {"parent": "sft", "steps": 300}
+    assert fig1["made"]["relearn-sft"] == "SFT on right solutions in base's own format from sft"
+    assert fig1["made"]["rl"] == "RL (GRPO)" and "base" not in fig1["made"]
+    words = {name: made(COMPARED, name) for name in ("rft-2", "own", "distil", "rl-coin", "dpo")}
+    assert words == {
+        "rft-2": "SFT on right solutions of rft-1 from rft-1",
+        "own": "SFT on solutions of base",
+        "distil": "distilled from rl",
+        "rl-coin": "RL (GRPO), rewarded by a coin",
+        "dpo": "preferences (DPO)",
+    }
     content = copy.deepcopy(DEFAULT)
     content["dictionaries"]["a-plain"] = {"members": ["base", "sft-plain"], "recipes": ["l1"]}
     fig2 = slice_of(load(content), "fig2_nrn")

@@ -1,0 +1,25 @@
+"""What pages say of a study's models."""
+
+from rlgen.study.config import Study
+from rlgen.training.settings import SFT
+
+
+def made(study: Study, model: str) -> str:
+    """How a model comes to be, in words; empty for the reference."""
+    entry, parent = study.models[model], getattr(study.models[model], "parent", "")
+    start = f" from {parent}" if parent and parent != study.roles.reference else ""
+    if isinstance(entry, SFT) and entry.solutions:
+        kept = "right " if entry.keep == "right" else ""
+        return f"SFT on {kept}solutions of {study.solutions[entry.solutions].of}{start}"
+    if isinstance(entry, SFT):
+        styles = {"teacher": "a teacher's solutions", "plain": "right solutions in base's own format"}
+        return f"SFT on {styles.get(entry.style, 'the solutions of its source')}{start}"
+    words = {
+        "continue_pretraining": "pretraining goes on",
+        "dpo": "preferences (DPO)",
+        "distil": f"distilled from {getattr(entry, 'teacher', '')}",
+        "grpo": "RL (GRPO)",
+        "rloo": "RL (RLOO)",
+    }
+    by_chance = ", rewarded by a coin" if getattr(entry, "reward", "right") == "random" else ""
+    return f"{words[entry.method]}{by_chance}{start}" if entry.method in words else ""
