@@ -39,6 +39,10 @@ TORCH := $(shell grep '^torch==' requirements.lock)
 
 export PYTHONHASHSEED := 0
 
+# Files of tests are dealt to so many processes: each makes what its files share once, the miniature study above all.
+TEST_PROCESSES ?= 2
+TESTS = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
@@ -85,10 +89,10 @@ accept-packages: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/accept_packages.py --results $(RESULTS)
 
 test: $(INSTALLED) check real-weights
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not drill and not cluster and not browser"
+	$(TESTS) -m "not drill and not cluster and not browser"
 
 test-all: $(INSTALLED) check real-weights
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not cluster and not browser"
+	$(TESTS) -m "not cluster and not browser"
 	$(MAKE) test-cluster
 	$(MAKE) test-browser
 
