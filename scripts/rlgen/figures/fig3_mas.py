@@ -49,23 +49,19 @@ def draw(page: Settings, features: pd.DataFrame) -> Figure:
 
 
 def answer(page: Settings, rows: pd.DataFrame) -> str:
-    """The title: who owns latents, by all recipes."""
-    parts = [cells for recipe in page.recipes if len(cells := rows[rows["recipe"] == recipe])]
+    """The title: who owns latents, by every recipe."""
+    parts = {name: cells for r, name in page.recipes.items() if len(cells := rows[rows["recipe"] == r])}
     if not parts:
         return "No alive latents to divide among the models"
-    shares = {m: [float((c[f"mas_l1_{i}"] > HALF).mean()) for c in parts] for i, m in enumerate(page.members)}
+    shares = {m: [float((c[f"mas_l1_{i}"] > HALF).mean()) for c in parts.values()] for i, m in enumerate(page.members)}
     nobody = [1 - sum(values) for values in zip(*shares.values(), strict=True)]
-    first, *others = sorted(shares.items(), key=lambda pair: -sum(pair[1]))
-    owners = ", ".join([f"{first[0]} owns {_range(first[1])}", *(f"{m} {_range(v)}" for m, v in others)])
+    first = max(shares, key=lambda model: sum(shares[model]))
+    owned = ", ".join(map(wording.share, shares[first]))
     if max(nobody) <= HALF:
-        return f"Most latents belong to one model: {owners}"
-    return f"{_range(nobody)} of the latents belong to no single model; {owners}"
-
-
-def _range(values: list[float]) -> str:
-    """`.13`, or over several dictionaries `.10 to .13`."""
-    low, high = wording.share(min(values)), wording.share(max(values))
-    return low if low == high else f"{low} to {high}"
+        return f"Most latents belong to one model: {first} owns {owned}"
+    named = ", ".join(f"{name} {wording.share(share)}" for name, share in zip(parts, nobody, strict=True))
+    most = "Most" if min(nobody) > HALF else "Many"
+    return f"{most} latents belong to no single model ({named}); {first} owns most of the rest ({owned})"
 
 
 def _alive(page: Settings, features: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -19,7 +19,6 @@ TABLES = {  # table -> its columns
     "sets": ["procedure", "seed", "task", "size", "critical", "carried_share", "latents", "note"],
 }  # fmt: skip
 POPULATIONS = ("critical", "noncritical")
-MORE = 0.1  # overlap of two tasks above chance from which the title says that they share more
 SHOWN_FROM = 0.04  # latents scoring below this share of the task's maximum are not drawn
 
 
@@ -95,10 +94,9 @@ def answer(page: Settings, whole: pd.DataFrame, pairs: pd.DataFrame) -> str:
     if any(own.empty for own, _ in tables):
         return f"{page.leading or 'No procedure'} has no lists to compare"
     found, chance = ([own[c].mean() for own, _ in tables] for c in ("jaccard", "chance_mean"))
-    more = found[0] - chance[0]
-    kind = "more" if more >= MORE else "hardly more" if more > 0 else "no more"
-    two, whole_ = (f"{wording.share(f)} (chance {wording.share(c)})" for f, c in zip(found, chance, strict=True))
-    return f"Tasks share {kind} features than chance: two tasks {two}, all {len(page.selection)} {whole_}"
+    beyond = wording.change(found[0] - chance[0])
+    whole_ = f"all {len(page.selection)} share {wording.share(found[1])} (chance {wording.share(chance[1])})"
+    return f"Two tasks share {wording.share(found[0])} of their features, {beyond} beyond chance; {whole_}"
 
 
 def _beyond(whole: pd.DataFrame) -> str:

@@ -100,10 +100,7 @@ def _numbers(page: Settings, comparisons: pd.DataFrame, gap: pd.Series) -> str:
         found = rivals.outcome(page, cells, state)
         if found is None or gap.empty:
             continue
-        others = [r for r in rivals.ALWAYS if r != found.strongest and (cells["rival"] == r).any()]
-        shares = [(r, rivals.changes(cells, r, effects.direction(page, state) * gap).mean()) for r in others]
-        beside = ", ".join(f"{rivals.NAMES[r]} {wording.share(v)}" for r, v in shares)
-        parts.append(f"{verb} {state} the set is {rivals.compared(found)} ({beside})")
+        parts.append(f"{verb} {state} the set is {rivals.compared(found)}")
     return ". ".join(parts) + "." if parts else "Nothing was edited."
 
 

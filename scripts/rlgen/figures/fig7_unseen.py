@@ -46,15 +46,18 @@ def _page(page: Settings, table: pd.DataFrame, comparisons: pd.DataFrame, contro
     cost.set_xlabel("change of accuracy (0: unharmed)")
     handles = [reach.plot([], [], ls="", **{"color": style.RIVAL_COLOUR} | k)[0] for k in (SET, *OTHERS.values())]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-    style.head_and_foot(figure, answer(page, comparisons), _numbers(page, comparisons), page,
-                        NOTE.format(seeds=wording.count(seeds), n=prompts(rows, "unseen")))  # fmt: skip
+    note = NOTE.format(seeds=wording.count(seeds), n=prompts(rows, "unseen")) + BARS * (len(names) > 1)
+    style.head_and_foot(figure, answer(page, comparisons), _numbers(page, comparisons), page, note)
     return figure
 
 
 NOTE = (
     "{seeds}, a row each; {n} test prompts of unseen tasks per seed. Sets and rivals at their own dose, chosen on the "
-    "discovery half of the selection tasks. Bar at the set: where it would lie against this shift, by the paired 95 % "
-    "bootstrap interval of their difference. Every procedure, edit and dose: further pages of the PDF."
+    "discovery half of the selection tasks. Above, in brackets: paired 95 % bootstrap intervals over prompts. Every "
+    "procedure, edit and dose: further pages of the PDF."
+)
+BARS = (
+    " Bar at the set: where it would lie against this shift, by the paired 95 % bootstrap interval of their difference."
 )
 
 
@@ -73,20 +76,20 @@ def _dumbbells(ax: Axes, page: Settings, names: list[str], comparisons: pd.DataF
                 said = why.get(seed, "no set") if page.procedures[name].edits.get(state) else f"does not edit {state}"
                 style.beside(ax, 0.02, at, said, style="italic")
                 continue
-            _row(ax, own, at)
+            _row(ax, own, at, bars=len(names) > 1)
         y += len(seeds) + 1.6
     style.frame_rows(ax, y - 0.4, 0)
     if not names:
         style.say(ax, f"no procedure edits {state}")
 
 
-def _row(ax: Axes, own: pd.DataFrame, y: float) -> None:
-    """One seed; `own`: rows by rival."""
+def _row(ax: Axes, own: pd.DataFrame, y: float, bars: bool) -> None:
+    """One seed; `own`: rows by rival; `bars`: with the interval of set minus shift."""
     value = own["set_change"].iloc[0]
     others = {rival: own.loc[rival, "rival_change"] for rival in OTHERS if rival in own.index}
     ends = [value, *others.values()]
     ax.plot([min(ends), max(ends)], [y, y], color=style.PALE, lw=2.5, zorder=1)
-    if SHIFT_IN_DOMAIN in own.index:
+    if bars and SHIFT_IN_DOMAIN in own.index:
         bounds = own.loc[SHIFT_IN_DOMAIN, ["lo", "hi"]] + others[SHIFT_IN_DOMAIN]
         ax.plot(bounds, [y, y], color=style.SET_COLOUR, lw=1.2, zorder=2)
     for rival, at in others.items():

@@ -30,7 +30,7 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
     methods = [page.leading or "", SHIFT_IN_DOMAIN, SHIFT]
     left, right = body.subplots(1, 2, sharey=True, width_ratios=[1.3, 1])
     quantity_rows(left, page, recovery, "cosine", methods, seeds, _shade, chances=False)
-    left.set_xlabel("cosine with the planted direction (grey: 95 % of random sets, or directions)")
+    left.set_xlabel("cosine with the planted direction (grey: 95 % of what chance gives)")
     left.set_title("Does it point along the planted cause?", loc="left", fontweight="bold")
     _changes(right, page, rows, [*methods, TRUTH], seeds)
     left.set_yticks(range(len(methods) + 1), [*(_row_name(page, m) for m in methods), "the planted cause itself"])
@@ -45,7 +45,9 @@ def draw(page: Settings, recovery: pd.DataFrame, table: pd.DataFrame) -> Figure:
 
 
 def _row_name(page: Settings, method: str) -> str:
-    return "the set of features" if method == page.leading else f"RL's {label(method)}".replace("RL", page.roles.target)
+    if method == page.leading:
+        return "the set of features\n(grey: random sets)"
+    return f"{page.roles.target}'s {label(method)}\n(grey: random directions)"
 
 
 def _own(page: Settings, rows: pd.DataFrame, method: str) -> pd.DataFrame:

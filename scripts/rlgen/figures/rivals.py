@@ -126,7 +126,7 @@ def block(
         own, values = rival is None, changes(rows, rival, scale)
         name, said = "the set", wording.share(values.mean())
         if not own:
-            name = NAMES[rival] + (" (strongest)" if rival == found.strongest else "")
+            name = NAMES[rival]
             counts = told(page, rows[rows["rival"] == rival], state)
             said += f"   {counts['ahead'].sum()} : {counts['behind'].sum()}"
         look = {"color": style.SET_COLOUR if own else style.RIVAL_COLOUR, "fontweight": "bold" if own else "normal"}
