@@ -59,7 +59,7 @@ JOBS = {
     "fig5_mediation": 1,
     "fig6_selection": 1,
     "fig7_unseen": 1,
-    "copy_page": 2 * (7 + 4) + 4,
+    "copy_page": 2 * 7 + 3 * 4 + 4,
     "judge_claims": 1,
     "table1_accuracies": 1,
     "table2_interventions": 1,
