@@ -45,7 +45,7 @@ BELOW_DEDICATED |= {"measure_recovery": 1, "summarise_recovery": 1, "fig8_recove
 
 
 def pages(jobs: dict[str, int]) -> dict[str, int]:
-    """The same jobs with copies of all pages among them: two files of a figure, three of a table, four of the claims."""
+    """The same jobs with copies of all pages among them: two of a figure, three of a table, four of the claims."""
     figures, tables = (sum(re.match(rf"{kind}\d", name) is not None for name in jobs) for kind in ("fig", "table"))
     return jobs | {"copy_page": 2 * figures + 3 * tables + 4 * jobs.get("judge_claims", 0)}
 
