@@ -36,7 +36,7 @@ def test_the_default_study_plans_every_job(clone):
     assert jobs["intervene"] == jobs["edit_alone"] == jobs["score_features"] == 15
     assert jobs["attribute_features"] == jobs["choose_together"] == 6  # of the two procedures that score by cause
     assert jobs["map_members"] == 3  # of the one that reads by `mapped`
-    assert jobs["copy_page"] == 28
+    assert jobs["copy_page"] == 32
 
 
 def test_one_figure_plans_its_ancestors_only(clone):
@@ -61,8 +61,8 @@ def test_the_lint_finds_nothing(study):
         ),
         (
             "dictionaries",
-            {"base-dpo": {"members": ["base", "dpo"], "recipes": ["l1-own"]}},
-            "dictionaries.base-dpo.members: unknown model 'dpo', expected one of base, more, relearn-sft, rl",
+            {"base-ppo": {"members": ["base", "ppo"], "recipes": ["l1-own"]}},
+            "dictionaries.base-ppo.members: unknown model 'ppo', expected one of base, distil, dpo, more, own, relearn-sft",
         ),
         ("stream", {"layer": 9, "sampled_models": ["base"]}, "stream.layer: 9 is beyond the model, expected 0 to 3"),
         ("tasks", {"in_domain": ["add"], "selection": ["max"], "unseen": ["max"]}, "listed as selection and as unseen"),

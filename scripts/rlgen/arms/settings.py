@@ -26,8 +26,8 @@ class Arms(Strict):
         return groups
 
     def listed(self) -> list[Member]:
-        """Every model with its group, in the order of the config, which a sorted mapping would lose."""
-        return [(model, group) for group, models in self.groups.items() for model in models]
+        """Every model with its group: groups by name, as the order of keys means nothing, models as they are listed."""
+        return [(model, group) for group, models in sorted(self.groups.items()) for model in models]
 
 
 class MeasureArm(Strict):

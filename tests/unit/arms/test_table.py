@@ -103,7 +103,7 @@ def test_a_rank_correlation_is_scipys(pairs):
 def test_a_model_stands_in_one_group():
     with pytest.raises(ValueError, match="expected distinct models"):
         Arms(groups={"a": ["rl", "sft"], "b": ["rl"]})
-    assert Arms(groups={"b": ["rl"], "a": ["sft", "own"]}).listed() == [("rl", "b"), ("sft", "a"), ("own", "a")]
+    assert Arms(groups={"b": ["rl"], "a": ["sft", "own"]}).listed() == [("sft", "a"), ("own", "a"), ("rl", "b")]
 
 
 def test_the_order_of_arms_survives_their_rule():
