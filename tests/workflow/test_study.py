@@ -222,7 +222,7 @@ def test_models_and_dictionaries_load_without_our_code_and_encode_alike(finished
         members = Crosscoder.load(path.parent).members
         shards[str(path.parent)] = [str(results / f"activations/seed0/{m}/shard003.safetensors") for m in members]
     checkpoints = sorted({str(path.parent) for path in results.glob("models/*/seed0/*/model.safetensors")})
-    assert len(checkpoints) == 14 and len(shards) == 8
+    assert len(checkpoints) == 18 and len(shards) == 8
     prompt = json.loads((results / "data/tasks/max.jsonl").read_text().splitlines()[0])["prompt"]
     asked = {"checkpoints": checkpoints, "dictionaries": shards, "prompt": prompt, "codes": str(tmp_path / "codes")}
     clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"HF_HOME": str(tmp_path / "hf")}

@@ -282,6 +282,7 @@ class Paths:
         files = [path for model in study.models for seed in seeds for path in self.checkpoints(model, seed)]
         if study.trained():  # where a teacher writes, RL has problems of its own
             files += [path for seed in seeds for path in dict.fromkeys([self.training(seed), self.prompts(seed)])]
+        files += [self.solutions(name, seed) for name in study.solutions for seed in seeds]
         files += [self.stream(seed) for seed in seeds]
         for model in study.models:
             files += [path for seed in seeds for path in self.activations(self.harvested(model), seed)]
