@@ -62,7 +62,7 @@ def test_the_lint_finds_nothing(study):
         (
             "dictionaries",
             {"base-ppo": {"members": ["base", "ppo"], "recipes": ["l1-own"]}},
-            "dictionaries.base-ppo.members: unknown model 'ppo', expected one of base, distil, dpo, more, own, relearn-sft",
+            "dictionaries.base-ppo.members: unknown model 'ppo', expected one of base, distil, dpo, more, own",
         ),
         ("stream", {"layer": 9, "sampled_models": ["base"]}, "stream.layer: 9 is beyond the model, expected 0 to 3"),
         ("tasks", {"in_domain": ["add"], "selection": ["max"], "unseen": ["max"]}, "listed as selection and as unseen"),
