@@ -100,6 +100,7 @@ def study(on_cluster, small, tmp_path_factory) -> Run:
     content["dictionaries"]["base-rl"]["recipes"] = ["batchtopk"]
     content["procedures"] = {"contribution": content["procedures"]["contribution"]}
     content["models"] = {name: content["models"][name] for name in ("base", "sft", "rl", "more")}
+    del content["arms"], content["solutions"]
     for part in ("claims", "relearning", "extended"):
         content.pop(part, None)
     (folder / STUDY).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
