@@ -3,12 +3,14 @@
 The second page repeats the distances for the unseen tasks, and shows how far the arms share one shift.
 """
 
+from collections.abc import Callable
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlgen.figures import style, wording
-from rlgen.figures.page import Page, seeds_of
+from rlgen.figures.page import Page, final_checkpoints, seeds_of
 
 ARMS = ["model", "group", "seed", "checkpoint", "in_domain", "selection", "kl", "displacement", "norm", "cosine"]
 EXPLAINED = ["seed", "predictor", "role", "points", "value", "lo", "hi"]
@@ -47,38 +49,38 @@ class Settings(Page):
 
 def draw(page: Settings, arms: pd.DataFrame, explained: pd.DataFrame) -> Figure:
     """Who generalizes, and the selection tasks against two distances."""
-    figure, body = style.new_page(11.7, 5.9)
-    axes = body.subplots(1, 3, width_ratios=[1.15, 1, 1])
-    _rows(axes[0], page, last(arms))
-    for ax, distance in zip(axes[1:], DISTANCES, strict=True):
-        _against(ax, page, arms, explained, distance, "selection")
-    _legend(body, page)
     told = f"{named(page, arms)} {finding(page, explained)}"
-    style.head_and_foot(figure, answer(page, arms), told, page, note(page, arms))
-    return figure
+    return _page(page, arms, explained, _rows, "selection", (answer(page, arms), told))
 
 
 def appendix(page: Settings, arms: pd.DataFrame, explained: pd.DataFrame) -> Figure:
     """The unseen tasks against the same distances, and the direction of every arm's shift."""
+    title = f"Cosine of each arm's mean shift with that of {page.roles.target}, and the unseen tasks"
+    return _page(page, arms, explained, _cosines, "unseen", (title, finding(page, explained, "unseen")))
+
+
+def _page(
+    page: Settings,
+    arms: pd.DataFrame,
+    explained: pd.DataFrame,
+    left: Callable[[Axes, Settings, pd.DataFrame], None],
+    role: str,
+    head: tuple[str, str],
+) -> Figure:
+    """At the left a row per arm, at the right a role's tasks against every distance; `head`: title, and below it."""
     figure, body = style.new_page(11.7, 5.9)
     axes = body.subplots(1, 3, width_ratios=[1.15, 1, 1])
-    _cosines(axes[0], page, last(arms))
+    left(axes[0], page, final_checkpoints(arms))
     for ax, distance in zip(axes[1:], DISTANCES, strict=True):
-        _against(ax, page, arms, explained, distance, "unseen")
+        _against(ax, page, arms, explained, distance, role)
     _legend(body, page)
-    told = f"Cosine of each arm's mean shift with that of {page.roles.target}, and the unseen tasks"
-    style.head_and_foot(figure, told, finding(page, explained, "unseen"), page, note(page, arms))
+    style.head_and_foot(figure, *head, page, note(page, arms))
     return figure
-
-
-def last(arms: pd.DataFrame) -> pd.DataFrame:
-    """Rows of every model's last checkpoint."""
-    return arms[arms["checkpoint"] == arms.groupby(["model", "seed"])["checkpoint"].transform("max")]
 
 
 def sorts(page: Settings, arms: pd.DataFrame) -> dict[str, list[str]]:
     """Arms that have learnt their task, by what became of the selection tasks in the mean of all seeds."""
-    means = last(arms).groupby("model")[["in_domain", "selection"]].mean()
+    means = final_checkpoints(arms).groupby("model")[["in_domain", "selection"]].mean()
     if page.roles.reference not in means.index:
         return {}
     start = means.loc[page.roles.reference, "selection"]
@@ -187,10 +189,8 @@ def _against(ax: Axes, page: Settings, arms: pd.DataFrame, explained: pd.DataFra
     ax.set_xscale("log")
     ax.set_xlabel(DISTANCES[distance])
     ax.set_ylabel(f"change of accuracy, {ROLES[role]}")
-    wanted = (
-        (explained["predictor"] == distance) & (explained["role"] == role) & (explained["seed"].astype(str) == "all")
-    )
-    told = next((_number(row) for row in explained[wanted].itertuples()), "–")
+    whole = overall(explained, role)
+    told = next((_number(row) for row in whole[whole["predictor"] == distance].itertuples()), "–")
     ax.set_title(f"rank correlation {told}", loc="left", fontweight="bold")
 
 

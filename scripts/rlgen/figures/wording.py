@@ -13,17 +13,6 @@ def in_each(n: int) -> str:
     return f" in each of {n} seeds" if n > 1 else ""
 
 
-def ahead(names: tuple[str, str], does: str, neither: str, counts: tuple[int, int], n: int) -> str:
-    """Which of two is ahead over n seeds, in words; counts: seeds in which each of them is."""
-    for name, seeds in zip(names, counts, strict=True):
-        if n and seeds == n:
-            return f"{name} {does}{in_each(n)}"
-    if not any(counts):
-        return neither
-    one, other = (seeds or "none" for seeds in counts)
-    return f"{names[0]} {does} in {one} of {n} seeds, {names[1]} in {other}"
-
-
 def share(value: float) -> str:
     """A share as the pages print it: .26, 1.0, -.04; a dash where there is none."""
     if not np.isfinite(value):

@@ -40,11 +40,7 @@ def sft_rows(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, pa
     rows = [(prompt_of(e, cfg.chat), completion_of(e, cfg.chat, model.style)) for e in examples[:most]]
     if not cfg.chat and model.scale is None:
         return Dataset.from_list([{"prompt": prompt, "completion": completion} for prompt, completion in rows])
-    check_parent(tokenizer, parent, cfg.chat, model.scale)
-    _check_kept([prompt + completion for prompt, completion in rows] if cfg.chat else [], tokenizer, parent)
-    found = _tokens(rows, lambda row: sft_tokens(tokenizer, *row), f"{cfg.name}: tokens")
-    _check_boundaries(found, rows, tokenizer, parent)
-    _check_ends([ids[prompt:] for ids, prompt in found], tokenizer, parent)
+    found = _checked(rows, tokenizer, parent, cfg)
     kept = within(model, [len(ids) for ids, _ in found], model.batch_size, "training texts")
     labels = [np.where(np.arange(len(ids)) < prompt, UNSEEN, ids) for ids, prompt in (found[i] for i in kept)]
     return Dataset.from_dict({"input_ids": [found[i][0] for i in kept], "labels": labels})
@@ -66,14 +62,21 @@ def dpo_rows(pairs: Sequence[Pair], tokenizer: PreTrainedTokenizerFast, parent: 
     rows = [{"prompt": good[0], "chosen": good[1], "rejected": bad[1]} for good, bad in sides]
     if not cfg.chat and model.scale is None:
         return Dataset.from_list(rows)
-    check_parent(tokenizer, parent, cfg.chat, model.scale)
-    both = [side for pair in sides for side in pair]
-    _check_kept([prompt + completion for prompt, completion in both] if cfg.chat else [], tokenizer, parent)
-    found = _tokens(both, lambda row: sft_tokens(tokenizer, *row), f"{cfg.name}: tokens")
-    _check_boundaries(found, both, tokenizer, parent)
-    _check_ends([ids[prompt:] for ids, prompt in found], tokenizer, parent)
+    found = _checked([side for pair in sides for side in pair], tokenizer, parent, cfg)
     lengths = [max(len(found[i][0]), len(found[i + 1][0])) for i in range(0, len(found), 2)]
     return Dataset.from_list([rows[i] for i in within(model, lengths, model.batch_size, "pairs")])
+
+
+def _checked(
+    rows: Sequence[tuple], tokenizer: PreTrainedTokenizerFast, parent: Path, cfg: TrainSFT | TrainDPO
+) -> list[Tokens]:
+    """Tokens of (prompt, completion), after all that would make the model learn another text than the one meant."""
+    check_parent(tokenizer, parent, cfg.chat, cfg.model.scale)
+    _check_kept([prompt + completion for prompt, completion in rows] if cfg.chat else [], tokenizer, parent)
+    found = _tokens(rows, lambda row: sft_tokens(tokenizer, *row), f"{cfg.name}: tokens")
+    _check_boundaries(found, rows, tokenizer, parent)
+    _check_ends([ids[prompt:] for ids, prompt in found], tokenizer, parent)
+    return found
 
 
 def prompt_rows(
