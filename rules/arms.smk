@@ -1,11 +1,14 @@
 # Arms: models trained from one parent in other ways, how far each has moved, and who generalizes.
 
+WATCHED = study.arms.watch  # the procedure whose set is read in every arm
+
 
 rule measure_arm:
     input:
         reference=at.checkpoint(study.roles.reference, "{seed}"),
         checkpoints=lambda w: at.checkpoints(w.model, w.seed),
         tasks=at.samples([*study.tasks.in_domain, *study.tasks.selection]),
+        dictionary=at.of_procedure(WATCHED, "{seed}") if WATCHED else [],
     output:
         at.drift("{model}", "{seed}"),
     log:
@@ -17,11 +20,13 @@ rule measure_arm:
         **asks("measure_arm", gpu=GPU, mem_mb=2000, runtime=60),
     params:
         **job("measure_arm", "training"),
+        dictionary=lambda w, input: "--dictionary $(dirname {} | uniq)".format(input.dictionary) if WATCHED else "",
     message:
         "How far {wildcards.model} has moved, seed {wildcards.seed}"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --reference $(dirname {input.reference} | uniq)"
-        " --checkpoints $(dirname {input.checkpoints} | uniq) --tasks {input.tasks} --output {output}"
+        " --checkpoints $(dirname {input.checkpoints} | uniq) --tasks {input.tasks} {params.dictionary}"
+        " --output {output}"
 
 
 rule summarise_arms:
@@ -45,3 +50,31 @@ rule summarise_arms:
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --accuracy {input.accuracy} --drifts {input.drifts}"
         " --arms {output.arms} --explained {output.explained}"
+
+
+if WATCHED:
+
+    rule foretell_arms:
+        input:
+            arms=rules.summarise_arms.output.arms,
+            drifts=rules.summarise_arms.input.drifts,
+            dictionaries=[p for seed in SEEDS for p in at.of_procedure(WATCHED, seed, "features.parquet")],
+            sets=expand(rules.score_features.output.chosen, procedure=WATCHED, seed=SEEDS),
+        output:
+            readings="<results>/arms/readings.csv",
+            foretold="<results>/arms/foretold.csv",
+        log:
+            "<logs>/foretell_arms.log",
+        conda:
+            "../envs/dictionaries.yaml"
+        threads: 1
+        resources:
+            **asks("foretell_arms", gpu=0, mem_mb=2000, runtime=20),
+        params:
+            **job("foretell_arms", "dictionaries"),
+        message:
+            "Whether a set's reading tells early who will generalize"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --arms {input.arms} --drifts {input.drifts}"
+            " --dictionaries $(dirname {input.dictionaries} | uniq) --sets {input.sets}"
+            " --readings {output.readings} --foretold {output.foretold}"

@@ -1,5 +1,12 @@
 # The models. One rule per entry of the study's `models`, because each keeps its own number of checkpoints.
 
+
+def edit_aimed_at(model):
+    """The edit that a model is distilled under or held to."""
+    aim = aim_of(study.models[model])
+    return at.fixed_edit(aim.procedure, aim.set, "{seed}") if aim else []
+
+
 if study.organism:
 
     for model in study.made_by("pretrain"):
@@ -113,6 +120,7 @@ for model in study.made_by("sft"):
         input:
             parent=at.checkpoint(study.models[model].parent, "{seed}"),
             training=at.examples(model, "{seed}"),
+            edit=edit_aimed_at(model),
         output:
             at.checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
@@ -125,11 +133,12 @@ for model in study.made_by("sft"):
             **asks("train_sft", gpu=gpus(model), mem_mb=2000, runtime=30),
         params:
             **job("train_sft", "training", model=model, resumable=True, processes=gpus(model)),
+            edit=lambda w, input: f"--edit {input.edit}" if input.edit else "",
         message:
             f"Supervised fine-tuning of {model}, seed {{wildcards.seed}}"
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
-            " --training {input.training} --output $(dirname {output.curves})"
+            " --training {input.training} {params.edit} --output $(dirname {output.curves})"
 
 
 for model in study.made_by("grpo", "rloo"):
@@ -197,6 +206,7 @@ for model in study.made_by("distil"):
             parent=at.checkpoint(study.models[model].parent, "{seed}"),
             teacher=at.checkpoint(study.models[model].teacher, "{seed}"),
             training=at.examples(model, "{seed}"),
+            edit=edit_aimed_at(model),
         output:
             at.checkpoints(model, "{seed}"),
             curves=f"<results>/models/{model}/seed{{seed}}/curves.csv",
@@ -209,9 +219,10 @@ for model in study.made_by("distil"):
             **asks("train_distil", gpu=GPU, mem_mb=2000, runtime=30),
         params:
             **job("train_distil", "training", model=model, resumable=True),
+            edit=lambda w, input: f"--edit {input.edit}" if input.edit else "",
         message:
             f"Distillation into {model}, seed {{wildcards.seed}}"
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --parent $(dirname {input.parent} | uniq)"
-            " --teacher $(dirname {input.teacher} | uniq) --training {input.training}"
+            " --teacher $(dirname {input.teacher} | uniq) --training {input.training} {params.edit}"
             " --output $(dirname {output.curves})"

@@ -6,10 +6,11 @@ from pathlib import Path
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cfg", required=True, help="JSON: seed, threads, states, layer, prompts, max_new_tokens")
+    parser.add_argument("--cfg", required=True, help="JSON: see rlgen.arms.settings.MeasureArm")
     parser.add_argument("--reference", required=True, type=Path, help="checkpoint folder of the reference")
     parser.add_argument("--checkpoints", required=True, nargs="+", type=Path, help="the arm's folders, one per state")
     parser.add_argument("--tasks", required=True, nargs="+", type=Path, help="evaluation samples (JSONL)")
+    parser.add_argument("--dictionary", type=Path, help="dictionary folder of the procedure that is watched")
     parser.add_argument("--output", required=True, type=Path, help="table to write (Parquet)")
     return parser.parse_args()
 
@@ -19,8 +20,10 @@ def main() -> None:
     import pandas as pd
 
     from rlgen.arms.drift import drift, reference_texts
+    from rlgen.arms.readouts import Reader
     from rlgen.arms.settings import MeasureArm
     from rlgen.compute import start
+    from rlgen.dictionaries.crosscoder import Crosscoder
     from rlgen.files import write_parquet
     from rlgen.models.checkpoints import load_model, load_tokenizer
     from rlgen.progress import Progress
@@ -31,9 +34,12 @@ def main() -> None:
     reference, tokenizer = load_model(args.reference, device), load_tokenizer(args.reference)
     samples = read_samples(args.tasks)
     texts = reference_texts(reference, tokenizer, samples, cfg.prompts, cfg.max_new_tokens, cfg.seed)
+    reader = None
+    if args.dictionary:
+        reader = Reader.of(Crosscoder.load(args.dictionary, cfg.readout), cfg.readout, cfg.states[-1])
     progress, parts = Progress("drift", len(cfg.states), "checkpoints"), []
     for number, (state, folder) in enumerate(zip(cfg.states, args.checkpoints, strict=True), start=1):
-        rows = drift(reference, load_model(folder, device), texts, cfg.layer)
+        rows = drift(reference, load_model(folder, device), texts, cfg.layer, reader)
         parts.append(rows.assign(state=state, checkpoint=number))
         progress.update(number)
     write_parquet(args.output, pd.concat(parts, ignore_index=True))

@@ -9,6 +9,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--cfg", required=True, help="JSON: seed, threads, name, model, chat")
     parser.add_argument("--parent", required=True, type=Path, help="checkpoint folder to start from")
     parser.add_argument("--teacher", required=True, type=Path, help="checkpoint folder that is distilled")
+    parser.add_argument("--edit", type=Path, help="edit that the teacher answers under (safetensors)")
     parser.add_argument("--training", required=True, type=Path, help="training examples (JSONL), for their prompts")
     parser.add_argument("--output", required=True, type=Path, help="folder for checkpoint1/ ... and curves.csv")
     parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
@@ -23,6 +24,7 @@ def main() -> None:
     from rlgen.compute import start
     from rlgen.files import write_csv
     from rlgen.models.checkpoints import load_model, load_tokenizer, weights_dtype
+    from rlgen.models.fixed_edits import FixedEdit
     from rlgen.tasks.samples import read_examples
     from rlgen.training.settings import TrainDistil
     from rlgen.training.texts import prompt_rows, set_end_token
@@ -34,11 +36,13 @@ def main() -> None:
     dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
     set_end_token(tokenizer, args.parent, cfg.model.scale)
     rows = prompt_rows(examples, tokenizer, args.parent, cfg)
+    edit = FixedEdit.load(args.edit) if args.edit else None
     model, teacher = (load_model(folder, dtype=torch.float32) for folder in (args.parent, args.teacher))
 
     from rlgen.training.distil import train  # TRL takes seconds to import: after everything that may refuse
 
-    curves = train(model, teacher, tokenizer, rows, cfg.model, Run(cfg.name, cfg.seed, args.output, args.state, dtype))
+    into = Run(cfg.name, cfg.seed, args.output, args.state, dtype)
+    curves = train(model, teacher, tokenizer, rows, cfg.model, into, edit)
     write_csv(args.output / "curves.csv", pd.DataFrame(curves))
 
 

@@ -11,6 +11,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--training", required=True, type=Path, help="training examples, or solutions that models wrote (JSONL)"
     )
+    parser.add_argument("--edit", type=Path, help="edit whose reading is held to the parent's (safetensors)")
     parser.add_argument("--output", required=True, type=Path, help="folder for checkpoint1/ ... and curves.csv")
     parser.add_argument("--state", type=Path, help="what a killed run continues from; nothing is kept without it")
     return parser.parse_args()
@@ -24,6 +25,7 @@ def main() -> None:
     from rlgen.compute import start
     from rlgen.files import write_csv
     from rlgen.models.checkpoints import load_model, load_tokenizer, weights_dtype
+    from rlgen.models.fixed_edits import FixedEdit
     from rlgen.tasks.samples import read_examples
     from rlgen.training import processes
     from rlgen.training.settings import TrainSFT
@@ -43,11 +45,14 @@ def main() -> None:
     dtype, tokenizer = weights_dtype(args.parent), load_tokenizer(args.parent)
     set_end_token(tokenizer, args.parent, cfg.model.scale)
     rows = sft_rows(examples, tokenizer, args.parent, cfg)
+    edit = FixedEdit.load(args.edit) if args.edit else None
     model = load_model(args.parent, dtype=torch.float32)
+    holding = (edit, load_model(args.parent, dtype=torch.float32)) if edit else None
 
     from rlgen.training.sft import train  # TRL takes seconds to import: after everything that may refuse
 
-    curves = train(model, tokenizer, rows, cfg.model, Run(cfg.name, cfg.seed, args.output, args.state, dtype))
+    into = Run(cfg.name, cfg.seed, args.output, args.state, dtype)
+    curves = train(model, tokenizer, rows, cfg.model, into, holding)
     if processes.first():
         write_csv(args.output / "curves.csv", pd.DataFrame(curves))
 

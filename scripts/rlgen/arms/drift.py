@@ -1,9 +1,10 @@
 """How far an arm has moved from the reference, on texts that the reference wrote.
 
 Forward KL, KL(reference || arm) per token, on the prompts of the trained task is what arXiv 2509.04259 says predicts
-forgetting. Beside it stands the displacement of the residual stream, and its mean: the arm's shift.
+forgetting. Beside it stands the displacement of the residual stream, and its mean: the arm's shift. Where the study
+watches a procedure's set, the change of every latent's mean readout, too.
 
-Shapes: B texts, T positions, d width.
+Shapes: B texts, T positions, d width, S latents.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.activations.forced import Forced
+from rlgen.arms.readouts import Reader
 from rlgen.behaviour.continuations import Ids, encode, prompts_of
 from rlgen.models.generation import Limits, generate
 from rlgen.models.head import output_head
@@ -64,20 +66,25 @@ def _until(ids: Ids, end: int) -> Ids:
     return ids[: ids.index(end) + 1] if end in ids else ids
 
 
-def drift(reference: PreTrainedModel, arm: PreTrainedModel, texts: Sequence[Text], layer: int) -> pd.DataFrame:
+def drift(
+    reference: PreTrainedModel, arm: PreTrainedModel, texts: Sequence[Text], layer: int, reader: Reader | None = None
+) -> pd.DataFrame:
     """One row per task: KL(reference || arm) per token, displacement and norm of the stream, and the mean shift.
 
     `kl`: nats, mean over texts of the mean over their tokens. `displacement`: mean over positions of
     ||h_arm - h_reference||_2 after block `layer`; `norm`: of ||h_reference||_2. `shift`: mean of h_arm - h_reference,
-    a list of d numbers. Positions are those that predict the text's tokens, the end of sequence among them.
+    a list of d numbers. `readout`, with a `reader`: mean change of every latent's readout, a list of S numbers.
+    Positions are those that predict the text's tokens, the end of sequence among them.
     """
     batches = _passes(texts, reference.device)
-    found = [part for places in batches for part in _read(reference, arm, texts, places, layer)]
+    found = [part for places in batches for part in _read(reference, arm, texts, places, layer, reader)]
     rows = []
     for task in dict.fromkeys(text.task for text in texts):
         mine = [part for part in found if part.task == task]
         shift_Nd = torch.cat([part.shift_Td for part in mine])
         norm_N = torch.cat([part.norm_T for part in mine])
+        changes = [part.readout_S for part in mine if part.readout_S is not None]
+        read = {"readout": (torch.stack(changes).sum(0) / len(norm_N)).tolist()} if changes else {}
         rows.append(
             {
                 "task": task,
@@ -89,6 +96,7 @@ def drift(reference: PreTrainedModel, arm: PreTrainedModel, texts: Sequence[Text
                 "norm": norm_N.mean().item(),
                 "shift": shift_Nd.mean(0).tolist(),
             }
+            | read
         )
     return pd.DataFrame(rows)
 
@@ -101,6 +109,7 @@ class _Part:
     kl: float
     shift_Td: torch.Tensor  # at its completion's positions
     norm_T: torch.Tensor
+    readout_S: torch.Tensor | None  # sum over these positions of each latent's change
 
 
 def _passes(texts: Sequence[Text], device: torch.device) -> Iterator[list[int]]:
@@ -113,7 +122,12 @@ def _passes(texts: Sequence[Text], device: torch.device) -> Iterator[list[int]]:
 
 
 def _read(
-    reference: PreTrainedModel, arm: PreTrainedModel, texts: Sequence[Text], places: list[int], layer: int
+    reference: PreTrainedModel,
+    arm: PreTrainedModel,
+    texts: Sequence[Text],
+    places: list[int],
+    layer: int,
+    reader: Reader | None,
 ) -> Iterator[_Part]:
     forced = Forced.of([(texts[i].prompt, texts[i].completion) for i in places])
     mask_BT = forced.predicting_BT
@@ -122,7 +136,8 @@ def _read(
     before_BTd, after_BTd = (residual_stream(model, forced.ids_BT, layer).float() for model in (reference, arm))
     for row, place in enumerate(places):
         before_Td, after_Td = (stream_BTd[row][mask_BT[row]] for stream_BTd in (before_BTd, after_BTd))
-        yield _Part(texts[place].task, kl_B[row].item(), after_Td - before_Td, before_Td.norm(dim=1))
+        change_S = reader.change(before_Td, after_Td) if reader else None
+        yield _Part(texts[place].task, kl_B[row].item(), after_Td - before_Td, before_Td.norm(dim=1), change_S)
 
 
 @torch.inference_mode()

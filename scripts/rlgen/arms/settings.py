@@ -2,6 +2,7 @@
 
 from pydantic import Field, field_validator
 
+from rlgen.names import Readout
 from rlgen.strict import Strict
 
 Member = tuple[str, str]  # an arm and its group
@@ -15,6 +16,9 @@ class Arms(Strict):
     )
     prompts: int = Field(
         64, ge=1, description="discovery prompts of each task on which the reference writes what all arms are read on"
+    )
+    watch: str | None = Field(
+        None, description="procedure whose set is read in every arm: does it tell early who will generalize?"
     )
 
     @field_validator("groups")
@@ -39,6 +43,18 @@ class MeasureArm(Strict):
     layer: int = Field(ge=0, description="block after which the displacement is read")
     prompts: int = Field(ge=1)
     max_new_tokens: int = Field(ge=1)
+    readout: Readout | None = Field(description="of the procedure that is watched, where one is")
+
+
+class ForetellArms(Strict):
+    """The slice that `scripts/arms/foretell_arms.py` receives."""
+
+    arms: list[Member] = Field(min_length=1, description="in the order of the tables of drift")
+    seeds: list[int] = Field(description="in the order of the dictionaries and sets")
+    reference: str
+    target: str
+    random_sets: int = Field(ge=1, description="sets as large as the procedure's, alike in what moves in the target")
+    bootstrap: int = Field(ge=1)
 
 
 class SummariseArms(Strict):

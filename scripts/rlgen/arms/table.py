@@ -92,7 +92,12 @@ def rank_correlation(a: NDArray, b: NDArray) -> float:
     >>> rank_correlation([1, 2, 3, 4], [10, 20, 20, 40])
     0.9486832980505138
     """
-    ranks = [rankdata(np.asarray(side, dtype=np.float64)) for side in (a, b)]
-    if min(np.ptp(side) for side in ranks) == 0:
-        return np.nan
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(rank_correlations(np.asarray(a)[None], np.asarray(b)[None])[0])
+
+
+def rank_correlations(a_DN: NDArray, b_DN: NDArray) -> NDArray[np.float64]:
+    """The same of every row (D,)."""
+    ranks = [rankdata(np.asarray(side, dtype=np.float64), axis=1) for side in (a_DN, b_DN)]
+    a_DN, b_DN = (side - side.mean(1, keepdims=True) for side in ranks)
+    length_D = np.sqrt((a_DN**2).sum(1) * (b_DN**2).sum(1))
+    return np.divide((a_DN * b_DN).sum(1), length_D, out=np.full(len(a_DN), np.nan), where=length_D > 0)

@@ -94,13 +94,10 @@ class ProcedureEffects:
         facts |= {"set_size": len(self.chosen.latents), "variance_explained": self.readout}
         if self.refused:
             return pd.DataFrame(), facts | {"refused_readout": self.refused}
-        mechanics, candidates = self._mechanics(kind), self._candidates(kind)
-        drawn = random_sets(
-            candidates.size_S, candidates.latents, candidates.able, self.cfg.random_sets, self._rng(kind, "random")
-        )
-        selected = Rival("selected", candidates.latents)
+        mechanics, candidates = self.mechanics(kind), self.candidates(kind)
+        drawn, selected = self.drawn(kind, candidates), Rival("selected", candidates.latents)
         [dose], [unit] = self._own_doses(mechanics, [selected]), mechanics.lengths([selected], self.stream_Nd)
-        rivals = self._rivals(kind, candidates, drawn, dose * unit)
+        rivals = self.rivals(kind, candidates, drawn, dose * unit)
         curve = self._curve(mechanics, selected, unit, dose)
         table = pd.concat([curve, *self._controls(mechanics, rivals, dose, dose * unit)], ignore_index=True)
         named = {"procedure": self.cfg.procedure, "state": self.state, "edit": kind}
@@ -109,7 +106,8 @@ class ProcedureEffects:
     def _rng(self, *names: str) -> np.random.Generator:
         return np.random.default_rng(stream_seed(self.cfg.seed, self.cfg.procedure, *names))
 
-    def _mechanics(self, kind: EditKind) -> Mechanics:
+    def mechanics(self, kind: EditKind) -> Mechanics:
+        """How sets become edits of this model."""
         mean_S = None
         if kind == "add":
             mean_S = mean_activation(self.completions, self.crosscoder, self.cfg.readout, "selection")
@@ -117,16 +115,22 @@ class ProcedureEffects:
         where = (self.member, self.cfg.readout, self.towards_tuned)
         return Mechanics(self.crosscoder, kind, *where, shift_d, mean_S)
 
-    def _candidates(self, kind: EditKind) -> Candidates:
+    def candidates(self, kind: EditKind) -> Candidates:
         """What the rivals of one kind of edit are made of; an exchange acts through latents whose decoders differ."""
         able_S = self.chosen.alive_S & self.crosscoder.free_S.numpy() if kind == "exchange" else self.chosen.alive_S
-        norm_S = self._mechanics(kind).directions().norm(dim=1)
+        norm_S = self.mechanics(kind).directions().norm(dim=1)
         size_S = (mean_readout(self.crosscoder, self.stream_Nd, self.member, self.cfg.readout) * norm_S).numpy()
         return Candidates(
             self.chosen.latents, np.flatnonzero(able_S), size_S, self.chosen.nrn_S, self.chosen.noncritical
         )
 
-    def _rivals(self, kind: EditKind, candidates: Candidates, drawn: RandomSets, length: float) -> list[Rival]:
+    def drawn(self, kind: EditKind, candidates: Candidates) -> RandomSets:
+        """Random sets, alike in size; the same in every job of this procedure and seed."""
+        wanted = (candidates.latents, candidates.able, self.cfg.random_sets)
+        return random_sets(candidates.size_S, *wanted, self._rng(kind, "random"))
+
+    def rivals(self, kind: EditKind, candidates: Candidates, drawn: RandomSets, length: float) -> list[Rival]:
+        """All that the set competes with; random directions have `length`."""
         rivals = feature_rivals(candidates, drawn.sets)
         if kind == "exchange":
             rng = self._rng(kind, "rotations")

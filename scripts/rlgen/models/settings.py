@@ -43,3 +43,20 @@ class Size(Strict):
     blocks: int = Field(ge=1, description="number of blocks")
     hidden_size: int = Field(ge=1, description="width of the residual stream")
     parameters: float = Field(gt=0, description="number of weights")
+
+
+class Aim(Strict):
+    """An edit that a training aims at: one set of a procedure, exchanged in the reference at its own dose."""
+
+    procedure: str
+    set: str = Field(
+        "selected",
+        description="the procedure's own set, or a rival by its name in the table of interventions: random-00, size, "
+        "alive, shift-in_domain, ...",
+    )
+
+
+class Hold(Aim):
+    """An edit whose reading of the stream must not change in training."""
+
+    weight: float = Field(1.0, gt=0, description="of ||c(h) - c(h_0)||^2 / ||c(h_0)||^2 beside the loss")

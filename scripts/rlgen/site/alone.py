@@ -40,7 +40,7 @@ class EffectsAlone(ProcedureEffects):
         samples = first_prompts(self.runner.evaluator.samples, "test", PROMPTS)
         conditions = [Condition(str(latent), dose) for latent in latents]
         rivals = [Rival(str(latent), np.array([latent])) for latent in latents]
-        edits = self._mechanics(kind).edits(rivals, [dose] * len(rivals))
+        edits = self.mechanics(kind).edits(rivals, [dose] * len(rivals))
         rows = self.runner.run(conditions, edits, samples, self.goal)
         plain = self.runner.run([Condition(UNEDITED, 0.0)], None, samples, self.goal)
         keys = ["role", "task"]
@@ -66,7 +66,7 @@ class EffectsAlone(ProcedureEffects):
         evaluator = self.runner.evaluator
         samples = first_prompts(evaluator.samples, "test", TEXTS)
         rows_R = torch.tensor(samples)
-        edits = self._mechanics(kind).edits([Rival("selected", self.chosen.latents)], [dose])
+        edits = self.mechanics(kind).edits([Rival("selected", self.chosen.latents)], [dose])
         hook = self.runner.hook(edits, 1, len(samples))
         before, after = (evaluator.score(self.runner.model, rows_R, given) for given in (None, hook))
         rows = [

@@ -33,6 +33,10 @@ def arms_problems(study: Study) -> Iterator[str]:
             yield f"arms.groups: {name} is the reference, expected models that are compared with it"
     if study.roles.target not in names:
         yield f"arms.groups: the target {study.roles.target} is missing, expected it among the arms"
+    if watch := study.arms.watch:
+        yield from told("arms.watch", check_known, watch, "procedure", study.procedures)
+        if watch in study.procedures and study.explained(watch) != study.label(study.roles.target):
+            yield f"arms.watch: {watch} explains {study.explained(watch)}, expected the target {study.roles.target}"
     if study.arms.prompts > study.evaluation.prompts_per_half:
         most = study.evaluation.prompts_per_half
         yield f"arms.prompts: {study.arms.prompts}, expected at most evaluation.prompts_per_half={most}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rlgen.organism.families import vocabulary
 from rlgen.organism.settings import Pretrain
+from rlgen.study.aims import aim_of, aim_problems
 from rlgen.study.config import check_known, told
 from rlgen.training.settings import DPO, SFT, Distil, Rewarded
 
@@ -41,6 +42,7 @@ def model_problems(study: "Study") -> Iterator[str]:
     unknown = [*_unknown_origins(study)]
     yield from unknown
     yield from _solution_problems(study)
+    yield from aim_problems(study)
     if not unknown and not any(True for _ in parent_problems(study)):
         yield from _circles(study)
 
@@ -82,9 +84,13 @@ def _circles(study: "Study") -> Iterator[str]:
 
 
 def origins(study: "Study", model: str) -> list[str]:
-    """Models that one is made from: its parent, its teacher, who wrote its solutions."""
+    """Models that one is made from: parent, teacher, who wrote its solutions, who shaped the edit it aims at."""
     settings = study.models[model]
     states = [getattr(settings, "parent", None), getattr(settings, "teacher", None)]
     solutions = getattr(settings, "solutions", None)
     states.append(study.solutions[solutions].of if solutions else None)
+    aim = aim_of(settings)
+    if aim and aim.procedure in study.procedures:  # chosen by its doses, and they by all that the procedure edits
+        procedure = study.procedures[aim.procedure]
+        states += [*procedure.edits, *study.dictionaries[procedure.dictionary].members]
     return [state.partition("@")[0] for state in states if state]

@@ -10,6 +10,7 @@ from typing import Any
 from rlgen.ledger.settings import states_of
 from rlgen.models.settings import Source
 from rlgen.organism.families import EOS, HEADERS
+from rlgen.study.aims import aimed_sets
 from rlgen.study.config import Study
 from rlgen.study.pages import leading
 from rlgen.training.settings import SFT, OnPolicy
@@ -427,6 +428,16 @@ def steer_benchmarks(study: Study, seed: str) -> Slice:
 edit_alone, edit_alone_benchmarks = intervene, intervene_benchmarks
 
 
+def export_edits(study: Study, procedure: str, seed: str) -> Slice:
+    """Of the reference alone, by exchange."""
+    whole = (intervene if study.organism else intervene_benchmarks)(study, procedure, seed)
+    return whole | {
+        "edits": {study.label(study.roles.reference): ["exchange"]},
+        "models": exchanged_models(study, procedure),
+        "sets": aimed_sets(study, procedure),
+    }
+
+
 def measure_recovery(study: Study, seed: str) -> Slice:
     return {
         "seed": int(seed),
@@ -513,7 +524,12 @@ def measure_arm(study: Study, model: str, seed: str) -> Slice:
         "layer": study.stream.layer,
         "prompts": study.arms.prompts,
         "max_new_tokens": evaluation.max_new_tokens if study.organism else evaluation.completion_tokens,
+        "readout": study.procedures[study.arms.watch].readout if study.arms.watch else None,
     }
+
+
+def foretell_arms(study: Study) -> Slice:
+    return summarise_arms(study) | {"random_sets": study.interventions.random_sets}
 
 
 def summarise_arms(study: Study) -> Slice:
@@ -559,7 +575,7 @@ def summarise_varied(study: Study) -> Slice:
 
 def varied_models(study: Study) -> list[str]:
     """Labels of the reference and of the model that the varied procedure explains: both are edited."""
-    return [study.label(study.roles.reference), study.explained(study.extended.procedure)]
+    return exchanged_models(study, study.extended.procedure)
 
 
 def summarise_seeds(study: Study) -> Slice:
@@ -587,6 +603,11 @@ def edited_models(study: Study, procedure: str) -> list[str]:
     settings = study.procedures[procedure]
     states = [study.roles.reference, study.tuned_state(settings.dictionary), *settings.edits]
     return list(dict.fromkeys(study.label(state) for state in states))
+
+
+def exchanged_models(study: Study, procedure: str) -> list[str]:
+    """Labels of the reference and of the model that a procedure explains."""
+    return [study.label(study.roles.reference), study.explained(procedure)]
 
 
 def course_states(study: Study) -> list[str]:

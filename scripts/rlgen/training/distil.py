@@ -1,18 +1,22 @@
 """On-policy distillation with TRL: on the student's own completions, towards the teacher's next-token distributions.
 
-The divergence is the reverse KL by default (arXiv 2306.13649), summed over the vocabulary at every token.
+The divergence is the reverse KL by default (arXiv 2306.13649), summed over the vocabulary at every token. The teacher
+may answer under an edit of its stream.
 """
 
 import tempfile
+from functools import partial
 
 import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from trl import DistillationConfig, DistillationTrainer
 
+from rlgen.models.fixed_edits import FixedEdit
 from rlgen.seeds import stream_seed
 from rlgen.training.settings import Distil
 from rlgen.training.trainer import KeepCheckpoints, Run, arguments, run
+from rlgen.training.under_edits import UnderEdit
 
 CURVES = {"loss": "loss", "completions/mean_length": "completion_length", "entropy": "entropy"}
 
@@ -24,13 +28,17 @@ def train(
     rows: Dataset,
     settings: Distil,
     into: Run,
+    edit: FixedEdit | None = None,
 ) -> list[dict]:
-    """Train one epoch on the prompts of `rows` in place; returns rows of (step, metric, value)."""
+    """Train one epoch on the prompts of `rows` in place; returns rows of (step, metric, value).
+
+    `edit` is what the teacher answers under.
+    """
     keep = KeepCheckpoints(
         len(rows) // settings.prompts_per_step, settings.checkpoints, tokenizer, into, "distillation"
     )
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = DistillationTrainer(
+        trainer = (partial(UnderEdit, edit=edit) if edit else DistillationTrainer)(
             model=model,
             teacher_model=teacher,
             processing_class=tokenizer,

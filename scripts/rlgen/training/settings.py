@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from rlgen.models.settings import Aim, Hold
 from rlgen.strict import Strict
 
 Style = Literal["teacher", "plain", "source"]  # whose solutions SFT learns
@@ -112,6 +113,7 @@ class SFT(Strict):
     keep: Literal["right", "all"] = Field(
         "right", exclude_if=_right, description="of `solutions`: those that are right, or all that end by themselves"
     )
+    holds: Hold | None = Field(None, exclude_if=_unset, description="what an edit would add stays as in the parent")
     checkpoints: int = Field(5, ge=1, description=CHECKPOINTS)
     scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained")
 
@@ -242,9 +244,8 @@ class Distil(OnPolicy):
 
     method: Literal["distil"] = "distil"
     teacher: str = Field(description="the model state that is distilled")
-    beta: float = Field(
-        1.0, ge=0, le=1, description="divergence between the two: 0 forward KL, 1 reverse KL, between them JSD"
-    )
+    under: Aim | None = Field(None, exclude_if=_unset, description="the teacher answers under this edit")
+    beta: float = Field(1.0, ge=0, le=1, description="0: forward KL to the teacher; 1: reverse KL; between them JSD")
     scale: Scale | None = Field(None, exclude_if=_unset, description="how a real model is trained; on one GPU")
 
     @model_validator(mode="after")
@@ -267,30 +268,32 @@ class Training(Strict):
     name: str = Field(description="the model's name in the study")
 
 
-class TrainSFT(Training):
+class Turns(Training):
+    """What is told besides where texts may be turns of a conversation."""
+
+    chat: bool = Field(False, description="whether prompts and completions are turns of the tokenizer's chat template")
+
+
+class TrainSFT(Turns):
     """The slice that `scripts/models/train_sft.py` receives."""
 
     model: SFT
-    chat: bool = Field(False, description="whether prompts and completions are turns of the tokenizer's chat template")
 
 
-class TrainDPO(Training):
+class TrainDPO(Turns):
     """The slice that `scripts/models/train_dpo.py` receives."""
 
     model: DPO
-    chat: bool = Field(False, description="whether prompts and completions are turns of the tokenizer's chat template")
 
 
-class TrainDistil(Training):
+class TrainDistil(Turns):
     """The slice that `scripts/models/train_distil.py` receives."""
 
     model: Distil
-    chat: bool = Field(False, description="whether a prompt is a turn of the tokenizer's chat template")
 
 
-class TrainGRPO(Training):
+class TrainGRPO(Turns):
     """The slice that `scripts/models/train_grpo.py` receives."""
 
     model: GRPO | RLOO = Field(discriminator="method")
-    chat: bool = Field(False, description="whether a prompt is a turn of the tokenizer's chat template")
     answer_marker: str | None = Field(description="word before the answer; none: math-verify compares final answers")

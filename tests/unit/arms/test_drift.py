@@ -1,15 +1,18 @@
 """How far an arm has moved: against plain logits and hidden states, for itself, for any batch."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from crosscoders import random_crosscoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlgen.arms import drift as module
 from rlgen.arms.drift import Text, drift, reference_texts
+from rlgen.arms.readouts import Reader
 from rlgen.tasks.samples import Sample
 
 LAYER = 1
@@ -103,3 +106,27 @@ def test_how_texts_are_batched_changes_nothing(tiny_model, arm, most, lengths):
         module.TEXTS_PER_PASS = before
     for name in ("kl", "displacement", "norm"):
         np.testing.assert_allclose(parts[name], whole[name], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["rl", "own"])
+def test_readouts_are_the_mean_change_of_every_latents_code(tiny_model, arm, texts, model):
+    crosscoder = replace(random_crosscoder(0, d=tiny_model.config.hidden_size), members=["base@1", "rl@5"])
+    reader = Reader.of(crosscoder, "swap", model)
+    assert reader.member == (1 if model == "rl" else 0)  # what no dictionary knows is read as the reference
+    found = drift(tiny_model, arm, texts, LAYER, reader)
+    for row in found.itertuples():
+        total_S, tokens = 0, 0
+        for text in [text for text in texts if text.task == row.task]:
+            ids = torch.tensor([text.prompt + text.completion])
+            places = slice(len(text.prompt) - 1, -1)
+            with torch.no_grad():
+                before, after = (
+                    m(ids, output_hidden_states=True).hidden_states[LAYER + 1][0, places] for m in (tiny_model, arm)
+                )
+            total_S = total_S + (
+                crosscoder.encode_one(after, reader.member) - crosscoder.encode_one(before, 0)
+            ).double().sum(0)
+            tokens += len(text.completion)
+        np.testing.assert_allclose(row.readout, total_S / tokens, rtol=1e-3, atol=1e-5)
+        assert np.abs(row.readout).max() > 0
+    assert "readout" not in drift(tiny_model, arm, texts, LAYER)

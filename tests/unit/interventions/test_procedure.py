@@ -178,7 +178,7 @@ def test_one_kind_of_edit(effects_of, state, kind):
 
 def test_the_sets_dose_is_least_far_from_the_goal_on_discovery_prompts_of_selection_tasks(effects_of):
     effects = effects_of("base")
-    mechanics = effects._mechanics("exchange")
+    mechanics = effects.mechanics("exchange")
     selected = Rival("selected", LATENTS)
     edits = mechanics.edits([selected] * len(DOSES), DOSES)
     choosing = [i for i, s in enumerate(samples()) if (s.half, s.task) == ("discovery", "max")]
@@ -188,7 +188,7 @@ def test_the_sets_dose_is_least_far_from_the_goal_on_discovery_prompts_of_select
 
 def test_a_family_shares_the_dose_that_suits_its_mean(effects_of):
     effects = effects_of("base")
-    mechanics = effects._mechanics("exchange")
+    mechanics = effects.mechanics("exchange")
     members = [Rival("random-00", LATENTS), Rival("random-01", np.array([1, 2, 4])), Rival("size", LATENTS)]
     first, second, own = effects._own_doses(mechanics, members)
     assert first == second and own == effects._own_doses(mechanics, [Rival("selected", LATENTS)])[0]
@@ -207,7 +207,7 @@ def test_mean_shift_rivals_point_where_the_edit_points(effects_of, state, sign):
 
 
 def test_the_two_parts_of_a_change_add_up_to_it_and_one_lies_along_the_shift(effects_of, crosscoder):
-    mechanics = effects_of("base")._mechanics("exchange")
+    mechanics = effects_of("base").mechanics("exchange")
     parts = [mechanics.edits([Rival(part, LATENTS, part=part)], [1.0]) for part in ("along", "rest")]
     whole = mechanics.edits([Rival("selected", LATENTS)], [1.0])
     h_BTd = torch.randn(1, 5, crosscoder.d, generator=torch.Generator().manual_seed(1))
@@ -221,7 +221,7 @@ def test_the_two_parts_of_a_change_add_up_to_it_and_one_lies_along_the_shift(eff
 
 def test_size_is_what_a_latent_adds_on_task_text_and_names_the_size_only_rival(effects_of, crosscoder):
     effects = effects_of("base")
-    candidates = effects._candidates("exchange")
+    candidates = effects.candidates("exchange")
     f_S = crosscoder.encode_one(effects.stream_Nd, 0).mean(0)
     expected_S = f_S * directions(crosscoder, "exchange", True).norm(dim=1)
     np.testing.assert_allclose(candidates.size_S, expected_S, rtol=1e-4, atol=1e-6)
@@ -233,7 +233,7 @@ def test_size_is_what_a_latent_adds_on_task_text_and_names_the_size_only_rival(e
 def test_an_exchange_points_to_the_goal_and_reads_with_the_running_models_statistics(
     effects_of, crosscoder, state, sign, member
 ):
-    edits = effects_of(state)._mechanics("exchange").edits([Rival("selected", LATENTS)], [2.0])
+    edits = effects_of(state).mechanics("exchange").edits([Rival("selected", LATENTS)], [2.0])
     assert isinstance(edits, FeatureEdits) and edits.member == member
     torch.testing.assert_close(edits.direction_Sd, sign * directions(crosscoder, "exchange", True))
     assert edits.mask_CS[0].nonzero().flatten().tolist() == LATENTS.tolist()
@@ -241,7 +241,7 @@ def test_an_exchange_points_to_the_goal_and_reads_with_the_running_models_statis
 
 def test_add_is_the_mean_activation_in_the_tuned_model_times_the_references_decoder(effects_of, crosscoder):
     effects = effects_of("base")
-    edits = effects._mechanics("add").edits([Rival("a", LATENTS), Rival("b", np.array([5]))], [2.0, 1.0])
+    edits = effects.mechanics("add").edits([Rival("a", LATENTS), Rival("b", np.array([5]))], [2.0, 1.0])
     assert isinstance(edits, VectorEdits)
     mean_S = mean_activation(effects.completions, crosscoder, "swap", "selection")
     reference_Sd = crosscoder.decoder_raw_SMd[:, 0]
@@ -256,7 +256,7 @@ def test_lengths_are_measured_on_discovery_prompts_of_selection_tasks(effects_of
     assert torch.equal(effects.stream_Nd, effects.runner.stream_on_goal(choosing, effects.goal))
     kept[torch.from_numpy(LATENTS)] = 1
     added_Nd = (crosscoder.encode_one(effects.stream_Nd, 0) * kept) @ directions(crosscoder, "exchange", True)
-    (length,) = effects._mechanics("exchange").lengths([Rival("selected", LATENTS)], effects.stream_Nd)
+    (length,) = effects.mechanics("exchange").lengths([Rival("selected", LATENTS)], effects.stream_Nd)
     assert length == pytest.approx(float(added_Nd.norm(dim=1).mean()), rel=1e-5)
 
 
