@@ -11,6 +11,7 @@
 # make plan STUDY=config/qwen3-4b.yaml GPUS=8   what a study takes before it runs: hours, memory, disk, what will not fit
 # make why TARGET=figures/fig3.pdf   in words, why each job of a target would run
 # make smollm2             the study of a real language model, SmolLM2-135M, on this machine (docs/smollm2.md); may be killed and resumed
+# make monitor STUDY=config/arms.yaml SEED=3 CHECKPOINTS=folder   what the watched set of a study reads in a run in progress
 # make pass-rates STUDY=config/smollm2.yaml   how often the base solves the generated tasks at temperature 1
 # make pin STUDY=config/qwen3-4b.yaml    write the commits of all that a study takes from the hub into its file
 # make pin-check STUDY=...   say what has no commit in that file; asks nobody
@@ -46,7 +47,7 @@ TESTS = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --di
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures replication smollm2 pass-rates help plan why pin pin-check accept-packages site test test-all real-weights test-cluster test-browser check format speed benchmark timings benchmarks-summary describe lock readme
+.PHONY: figures replication smollm2 monitor pass-rates help plan why pin pin-check accept-packages site test test-all real-weights test-cluster test-browser check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
 	$(SNAKEMAKE) figures --configfile $(CONFIG) --cores $(CORES)
@@ -75,6 +76,9 @@ smollm2: $(INSTALLED) $(SMOLLM2)
 pass-rates: $(INSTALLED) $(SMOLLM2)
 	$(SNAKEMAKE) --configfile $(CONFIG) --cores $(CORES) --quiet all -- $$($(VENV)/bin/python scripts/tools/pass_rates.py --configfile $(CONFIG) --needs)
 	$(VENV)/bin/python scripts/tools/pass_rates.py --configfile $(CONFIG)
+
+monitor: $(INSTALLED)
+	$(VENV)/bin/python scripts/tools/monitor.py --configfile $(CONFIG) --seed $(SEED) $(CHECKPOINTS)
 
 why: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/why.py --configfile $(CONFIG) $(TARGET)

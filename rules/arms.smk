@@ -1,7 +1,5 @@
 # Arms: models trained from one parent in other ways, how far each has moved, and who generalizes.
 
-WATCHED = study.arms.watch  # the procedure whose set is read in every arm
-
 
 rule measure_arm:
     input:

@@ -31,6 +31,7 @@ except ConfigError as error:
 
 at = Paths(study)
 SEEDS = study.seeds
+WATCHED = study.arms.watch if study.arms else None  # the procedure whose set is read in every arm
 GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job that can use one
 # Before the paths of scripts: nothing, or the project's folder where `-d` or `-s` make results elsewhere.
 PROJECT = "" if os.path.samefile(workflow.basedir, ".") else f"{shlex.quote(str(workflow.basedir))}/"
@@ -244,4 +245,5 @@ def every_artifact():
         files += [] if study.organism else expand(rules.steer_benchmarks.output.agreement, seed=SEEDS)
     summaries += [rules.summarise_sensitivity] if study.variants else []
     summaries += [rules.summarise_arms] if study.arms else []
+    summaries += [rules.foretell_arms] if WATCHED else []
     return files + [path for rule in summaries for path in [*rule.input, *rule.output]]

@@ -110,7 +110,7 @@ rule score_features:
         joint=lambda w: at.joint(w.procedure, w.seed),
     output:
         scores="<results>/features/mediation/{procedure}/seed{seed}/scores.parquet",
-        chosen="<results>/features/mediation/{procedure}/seed{seed}/set.json",
+        chosen=at.chosen("{procedure}", "{seed}"),
         overlap="<results>/features/mediation/{procedure}/seed{seed}/overlap.csv",
     log:
         "<logs>/score_features/{procedure}_seed{seed}.log",

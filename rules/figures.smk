@@ -23,6 +23,10 @@ TABLES = {
     },
     "fig9_sensitivity": {"sensitivity": rules.summarise_sensitivity.output if study.variants else []},
     "fig10_arms": {name: rules.summarise_arms.output[name] if study.arms else [] for name in ("arms", "explained")},
+    "fig11_early": {
+        "foretold": rules.foretell_arms.output.foretold if WATCHED else [],
+        "accuracy": rules.summarise_behaviour.output.accuracy,
+    },
     "table4_features": {
         "sets": rules.summarise_mediation.output.sets,
         "scores": rules.summarise_mediation.output.scores,

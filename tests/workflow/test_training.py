@@ -13,10 +13,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from fixed_edits import random_edit
 from kills import contents, kill_after, moments, start
 from script_files import script_file
 
 from rlgen.models.checkpoints import load_model, save_checkpoint
+from rlgen.models.settings import Aim, Hold
 from rlgen.names import CHECKPOINT_FILES
 from rlgen.organism import tasks
 from rlgen.organism.settings import Architecture, ContinuePretraining, OrganismData, Pretrain, Split
@@ -38,7 +40,8 @@ RL = GRPO(
     max_new_tokens=12,
     beta=0.1,
 )
-SETTINGS = {
+AIM = Aim(procedure="p")
+SETTINGS = {  # by script, or by script and what is special
     "pretrain": DOCUMENTS | {"model": Pretrain(architecture=TINY, steps=60, batch_documents=4, warmup_steps=5)},
     "continue_pretraining": DOCUMENTS | {"model": ContinuePretraining(parent="base", steps=60, batch_documents=4)},
     "train_sft": COMMON | {"model": SFT(parent="base", examples=24, batch_size=2, checkpoints=3)},
@@ -46,12 +49,18 @@ SETTINGS = {
     "train_dpo": COMMON | {"model": DPO(parent="base", solutions="own", pairs=24, batch_size=2, checkpoints=3)},
     "train_distil": COMMON
     | {"model": Distil(parent="base", teacher="other", prompts=24, prompts_per_step=2, checkpoints=3)},
+    "train_distil:under": COMMON
+    | {"model": Distil(parent="base", teacher="other", prompts=24, prompts_per_step=2, checkpoints=3, under=AIM)},
+    "train_sft:held": COMMON
+    | {"model": SFT(parent="base", examples=24, batch_size=2, checkpoints=3, holds=Hold(procedure="p"))},
 }
 METRICS = {
     "train_sft": {"loss", "token_accuracy"},
     "train_grpo": {"loss", "reward", "completion_length", "share_without_spread"},
     "train_dpo": {"loss", "preferred_share", "margin", "logprob_chosen", "logprob_rejected"},
     "train_distil": {"loss", "completion_length", "entropy"},
+    "train_distil:under": {"loss", "completion_length", "entropy"},
+    "train_sft:held": {"loss", "token_accuracy", "held"},
 }
 PRETRAINING = ["pretrain", "continue_pretraining"]
 
@@ -73,6 +82,7 @@ def study(tiny_model, tokenizer, tmp_path_factory):
     with torch.no_grad():
         other.lm_head.weight.mul_(0.5)
     save_checkpoint(other, tokenizer, folder / "other")
+    random_edit(tiny_model.config.hidden_size, 0).save(folder / "edit.safetensors")
     return folder
 
 
@@ -80,12 +90,16 @@ def study(tiny_model, tokenizer, tmp_path_factory):
 def undisturbed(request, study):
     """(script, what it writes when nothing happens), by a real process of its own."""
     script = request.param
-    command = [sys.executable, str(script_file(script)), *arguments(script, f"{script}/undisturbed")]
+    command = [sys.executable, str(script_file(script_of(script))), *arguments(script, f"{script}/undisturbed")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HOME": str(study / "hf")}
     result = subprocess.run(command, cwd=study, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "Warning" not in result.stderr and "%|" not in result.stderr  # progress lines of our own only
     return script, contents(study / script / "undisturbed")
+
+
+def script_of(name: str) -> str:
+    return name.partition(":")[0]
 
 
 def arguments(script: str, output: str, state: str | None = None, parent: str = "parent") -> list[str]:
@@ -94,9 +108,11 @@ def arguments(script: str, output: str, state: str | None = None, parent: str = 
     given = {"--cfg": json.dumps(cfg), "--output": output} | ({"--state": state} if state else {})
     given["--tokenizer" if script == "pretrain" else "--parent"] = parent
     if script in METRICS:
-        given["--solutions" if script == "train_dpo" else "--training"] = f"{script}.jsonl"
-    if script == "train_distil":
+        given["--solutions" if script == "train_dpo" else "--training"] = f"{script_of(script)}.jsonl"
+    if script_of(script) == "train_distil":
         given["--teacher"] = "other"
+    if script != script_of(script):
+        given["--edit"] = "edit.safetensors"
     return [word for pair in given.items() for word in pair]
 
 
@@ -112,7 +128,7 @@ class Attempts:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.write_text("")
         words = arguments(self.script, str(self.output), str(self.state))
-        return start(self.script, words, self.study, self.log, largest_file, **{EVERY_S: "0"})
+        return start(script_of(self.script), words, self.study, self.log, largest_file, **{EVERY_S: "0"})
 
     def finish(self) -> dict[str, str]:
         """Outputs after an attempt that nobody kills."""

@@ -9,7 +9,7 @@ how much what latent k would add has changed. r* is that of the target's last ch
     shift      <s, s*> / ||s*||^2 of mean shifts of the stream
     own        sum of the |F| largest |r_k|, raw units: a set chosen at that checkpoint, which asks for no target
 
-beside what needs no dictionary: `kl`, `displacement` and, from no such texts, `in_domain`: accuracy on the trained task.
+beside what needs no dictionary: `kl`, `displacement` and, from other texts, `in_domain`: accuracy on the trained task.
 
 Shapes: R runs (an arm in a seed), D bootstrap draws, S latents, F those of the set, d width of the residual stream.
 """
@@ -41,18 +41,18 @@ def readings_table(drifts: Drifts, watched: Mapping[int, Watched], cfg: Foretell
     rows = []
     for seed in cfg.seeds:
         for texts in TEXTS:
-            end = _at_end(_role_means(drifts[cfg.target, seed], texts))
+            end = at_end(role_means(drifts[cfg.target, seed], texts))
             sets = _sets(watched[seed], end, texts, cfg.random_sets, seed)
             for model, group in cfg.arms:
-                for checkpoint, moved in _role_means(drifts[model, seed], texts).items():
-                    read = _read(moved, end, watched[seed], sets)
+                for checkpoint, moved in role_means(drifts[model, seed], texts).items():
                     named = (model, group, seed, checkpoint, texts)
-                    rows += [dict(zip(READINGS, (*named, *found), strict=True)) for found in read.items()]
+                    found = read(moved, end, watched[seed], sets).items()
+                    rows += [dict(zip(READINGS, (*named, *reading), strict=True)) for reading in found]
     return pd.DataFrame(rows, columns=READINGS)
 
 
 @dataclass(frozen=True)
-class _Moved:
+class Moved:
     """One checkpoint on the texts of one role, mean over tasks."""
 
     kl: float
@@ -61,20 +61,21 @@ class _Moved:
     readout_S: NDArray[np.float64]
 
 
-def _role_means(drift: pd.DataFrame, texts: str) -> dict[int, _Moved]:
+def role_means(drift: pd.DataFrame, texts: str) -> dict[int, Moved]:
     """Checkpoint -> what has moved there, in order."""
     found = {}
     for checkpoint, rows in drift[drift["role"] == texts].groupby("checkpoint"):
         shift_d, readout_S = (np.mean(np.stack(rows[c].to_list()).astype(float), axis=0) for c in ("shift", "readout"))
-        found[int(checkpoint)] = _Moved(rows["kl"].mean(), rows["displacement"].mean(), shift_d, readout_S)
+        found[int(checkpoint)] = Moved(rows["kl"].mean(), rows["displacement"].mean(), shift_d, readout_S)
     return found
 
 
-def _at_end(moved: dict[int, _Moved]) -> _Moved:
+def at_end(moved: dict[int, Moved]) -> Moved:
+    """The last checkpoint."""
     return moved[max(moved)]
 
 
-def _sets(watched: Watched, end: _Moved, texts: str, n: int, seed: int) -> dict[str, NDArray[np.intp]]:
+def _sets(watched: Watched, end: Moved, texts: str, n: int, seed: int) -> dict[str, NDArray[np.intp]]:
     """Name -> latents: the set, random ones that move as much in the target (none of a small pool), and all."""
     moves_S = np.abs(end.readout_S) * watched.length_S
     rng = np.random.default_rng(stream_seed(seed, "foretell", texts))
@@ -83,7 +84,7 @@ def _sets(watched: Watched, end: _Moved, texts: str, n: int, seed: int) -> dict[
     return {"set": watched.latents} | drawn | {"all": watched.able}
 
 
-def _read(moved: _Moved, end: _Moved, watched: Watched, sets: Mapping[str, NDArray[np.intp]]) -> dict[str, float]:
+def read(moved: Moved, end: Moved, watched: Watched, sets: Mapping[str, NDArray[np.intp]]) -> dict[str, float]:
     """Predictor -> its value at one checkpoint."""
     change_S, end_S = (m.readout_S * watched.length_S for m in (moved, end))
     found = {name: projected(change_S[latents], end_S[latents]) for name, latents in sets.items()}

@@ -22,6 +22,7 @@ TABLES = {  # option -> what the table holds
     "rotation": "effects under sets that a task had a say in, and none (CSV)",
     "arms": "all arms and checkpoints (CSV)",
     "explained": "rank correlations with who generalizes (CSV)",
+    "foretold": "how well readings at each checkpoint rank arms by their end (CSV)",
     "sensitivity": "all variants and seeds against the main procedure (CSV)",
 }
 

@@ -118,6 +118,19 @@ def beside(ax: Axes, x: float, y: float, text: str, **look: object) -> None:
     ax.text(x, y, text, transform=across, ha="right" if x < 0 else "left", va="center", **look)
 
 
+def names_at_ends(ax: Axes, x: float, ends: Sequence[tuple[float, str, str]], gap: float) -> None:
+    """Names of lines (height, name, colour) right of their ends at x, pushed apart to `gap` where they would touch."""
+    if not ends:
+        return
+    ends = sorted(ends)
+    heights = [ends[0][0]]
+    for y, _, _ in ends[1:]:
+        heights.append(max(y, heights[-1] + gap))
+    down = max(0.0, heights[-1] - ax.get_ylim()[1])  # what would leave the panel above
+    for height, (_, name, colour) in zip(heights, ends, strict=True):
+        ax.text(x, height - down, f"  {name}", color=colour, va="center", fontsize=8.5)
+
+
 def frame_rows(ax: Axes, bottom: float, *levels: float) -> None:
     """The frame of rows whose names are words: no edge at the left, upright lines at the levels."""
     ax.set_ylim(max(bottom, 1), -0.7)

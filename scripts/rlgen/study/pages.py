@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rlgen.ledger.settings import dictionaries_of, states_of, tables_of
+from rlgen.study.aims import aim_of, aims
 from rlgen.study.config import Study
 from rlgen.study.shown_dictionaries import compared, nulls, pairs, shared_recipes, titles
 from rlgen.study.shown_models import made
@@ -21,6 +22,7 @@ PAGES = {  # page -> what it shows; the script, the rule and the module of a pag
     "fig8_recovery": "Every procedure against the planted truth",
     "fig9_sensitivity": "Variants of the main procedure against it",
     "fig10_arms": "Other ways to post-train, and how far each moves",
+    "fig11_early": "What the set's reading foretells, and models that aim at it",
     "fig12_extended": "Sets of every size, by every score, from every choice of tasks",
     "claims": "Verdicts on the study's claims",
     "table1_accuracies": "Accuracies",
@@ -92,7 +94,9 @@ def _reasons(study: Study) -> dict[str, str]:
     if study.variants is None:
         reasons |= dict.fromkeys(["fig9", "table5"], "no variants are listed")
     if study.arms is None:
-        reasons["fig10"] = "no arms are listed"
+        reasons |= dict.fromkeys(["fig10", "fig11"], "no arms are listed")
+    elif study.arms.watch is None:
+        reasons["fig11"] = "no procedure's set is watched"
     if study.extended is None:
         reasons["fig12"] = "the config has no part `extended`"
     if not study.claims:
@@ -244,6 +248,25 @@ table5_sensitivity = fig9_sensitivity
 def fig10_arms(study: Study) -> Slice:
     """The arms and where their training texts come from."""
     return page(study) | {"arms": study.arms.listed(), "prompts": study.arms.prompts}
+
+
+def fig11_early(study: Study) -> Slice:
+    """The watched procedure; models that aim at a set, and the compared ones beside them."""
+    beside = [m for m in (study.roles.target, study.roles.contrast) if m in study.made_by("sft", "grpo", "rloo")]
+    return page(study) | {
+        "watch": study.arms.watch,
+        "models": {name: _aimed(study, name) for name in [*beside, *aims(study)]},
+        "prompts": study.arms.prompts,
+    }
+
+
+def _aimed(study: Study, name: str) -> Slice:
+    """What a model aims at, and how many completions it had been trained on at each checkpoint."""
+    model, aim = study.models[name], aim_of(study.models[name])
+    how = "" if aim is None else "under" if getattr(model, "under", None) else "holds"
+    each = getattr(model, "sequences", None) or model.batch_size
+    steps = [round(i * model.steps / model.checkpoints) for i in study.checkpoints(name)]
+    return {"set": aim.set if aim else "", "how": how, "spent": [each * step for step in steps]}
 
 
 def fig12_extended(study: Study) -> Slice:

@@ -86,6 +86,10 @@ class Paths(Material):
         folder = f"{self.results}/features/mediation/{procedure}/seed{seed}"
         return [f"{folder}/together.parquet"] * self.study.procedures[procedure].joint
 
+    def chosen(self, procedure: str, seed: int | str) -> str:
+        """The set that a procedure chooses."""
+        return f"{self.results}/features/mediation/{procedure}/seed{seed}/set.json"
+
     def of_mediation(self, name: str) -> list[str]:
         """One file of every procedure and seed, without those of variants."""
         pairs = [(procedure, seed) for procedure in self.study.own_procedures() for seed in self.study.seeds]

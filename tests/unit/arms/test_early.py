@@ -75,7 +75,7 @@ def test_the_set_is_read_as_a_share_of_what_the_target_reaches(readings):
 
 def test_random_sets_are_as_large_and_share_no_latent_with_the_set(readings):
     assert {f"random-{i:02d}" for i in range(3)} <= set(readings["predictor"])
-    end = early._at_end(early._role_means(drifts()["rl", 3], "selection"))
+    end = early.at_end(early.role_means(drifts()["rl", 3], "selection"))
     sets = early._sets(WATCHED, end, "selection", 3, 3)
     assert all(len(s) == 2 and not set(s) & {0, 1} for name, s in sets.items() if name.startswith("random"))
     small = Watched(np.ones(LATENTS), np.array([0, 1]), np.arange(5))

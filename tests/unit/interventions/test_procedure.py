@@ -15,9 +15,10 @@ from rlgen.activations.completions import Completions
 from rlgen.behaviour.evaluator import Evaluator
 from rlgen.behaviour.settings import Evaluation
 from rlgen.dictionaries.crosscoder import Crosscoder
-from rlgen.files import write_parquet
+from rlgen.files import ArtifactError, write_parquet
 from rlgen.interventions.controls import role_shift
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
+from rlgen.interventions.exports import fixed_edits
 from rlgen.interventions.procedure import (
     Chosen,
     ProcedureEffects,
@@ -33,6 +34,7 @@ from rlgen.interventions.runner import Condition
 from rlgen.interventions.runs import COLUMNS, FACTS, read_chosen, run_procedure, run_steering
 from rlgen.interventions.subjects import Intervene, OrganismBench, Steer
 from rlgen.models.checkpoints import save_checkpoint
+from rlgen.models.fixed_edits import FixedEdit
 
 S, DOSES, LATENTS = 40, [0.5, 1.0, 2.0], np.array([3, 8, 11, 17])
 INSIDE = {
@@ -361,3 +363,24 @@ def test_files_come_back_as_what_they_hold(tmp_path, crosscoder):
     again = Completions.load(tmp_path / "completions.safetensors")
     assert task_names(again) == task_names(data) and again.role_of == data.role_of
     assert torch.equal(role_shift(again, "selection"), role_shift(data, "selection"))
+
+
+def test_every_set_of_the_table_can_stand_alone_at_its_own_dose(effects_of, crosscoder, tmp_path):
+    effects = effects_of("base")
+    table, _ = effects.run("exchange")
+    table = table.assign(chosen=table["chosen"].astype(bool))
+    names = ["selected", "size", "random-01", "rotated-00", "along", "alive", "shift-in_domain", "direction-00"]
+    edits = fixed_edits(effects, table, names)
+    assert list(edits) == names
+    for name, edit in edits.items():
+        edit.save(tmp_path / "edit.safetensors")
+        again = FixedEdit.load(tmp_path / "edit.safetensors")
+        assert (again.layer, again.everywhere, again.set) == (effects.runner.layer, False, name)
+        own = table[(table["set"] == name) & (table["form"] == "own_dose") & table["chosen"]]
+        assert again.dose == own["dose"].unique().item()
+        added_Nd = again.change(effects.stream_Nd[None])[0]  # as long as the table says, and so the same set
+        assert float(added_Nd.norm(dim=1).mean()) == pytest.approx(own["delta_norm"].iloc[0], rel=1e-4)
+    with pytest.raises(ArtifactError, match="no set nowhere, expected one of selected"):
+        fixed_edits(effects, table, ["nowhere"])
+    with pytest.raises(ArtifactError, match="no set, so that no edit of base can be trained towards"):
+        fixed_edits(effects_of("base", ()), table, names)
