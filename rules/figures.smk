@@ -56,6 +56,7 @@ CLAIMED = {
     "recovery": rules.summarise_recovery.output if study.organism else [],
     "sensitivity": rules.summarise_sensitivity.output if study.variants else [],
     "explained": rules.summarise_arms.output.explained if study.arms else [],
+    "foretold": rules.foretell_arms.output.foretold if WATCHED else [],
 }
 TABLES["claims"] = {name: CLAIMED[name] for name in pages.tables_of_claims(study) if CLAIMED[name]}
 

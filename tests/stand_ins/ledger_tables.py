@@ -11,6 +11,7 @@ STUDY = Setting(reference="base", target="rl", top=50)
 RIVALS = ["random", "size", "shift-in_domain"]
 EDIT = {"procedure": "mine", "state": "base", "edit": "exchange"}
 SCORED = {"role": "selection", "task": "ALL", "half": "test", "metric": "accuracy"}
+FIRST = {"predictor": "set", "role": "selection", "texts": "selection", "checkpoint": 1}
 CLAIMS = {
     "contrast": {
         "statistic": "accuracy_difference", "model": "rl", "against": "sft", "role": "selection", "above": 0.2,
@@ -34,6 +35,7 @@ CLAIMS = {
         "of": "robustness",
     },
     "moves": {"statistic": "explains", "predictor": "kl", "role": "selection", "below": 0},
+    "foresees": {"statistic": "foretells", "predictor": "set", "role": "selection", "above": 0},
     "same": {"statistic": "unmeasured", "because": "nobody looked"},
     "nothing": {
         "statistic": "effect", "procedure": "mine", "state": "base", "role": "selection", "within": 0.05,
@@ -121,6 +123,15 @@ def tables(seeds: list[int] = SEEDS) -> dict[str, pd.DataFrame]:
             {"predictor": "kl", "role": "selection"} | number(-0.4),
             {"predictor": "kl", "role": "unseen"} | number(0.4),
             {"predictor": "displacement", "role": "selection"} | number(0.4),
+        ],
+        "foretold": [
+            read | {f"beyond{bound}": value for bound, value in (("", v), ("_lo", v - 0.02), ("_hi", v + 0.02))}
+            for read, v in (
+                (FIRST, 0.3),
+                (FIRST | {"checkpoint": 2}, -0.5),
+                (FIRST | {"texts": "in_domain"}, -0.5),
+                (FIRST | {"predictor": "own"}, -0.5),
+            )
         ],
     }
     return {name: per_seed(table, seeds) for name, table in rows.items()}

@@ -33,6 +33,7 @@ COLUMNS = {
     "controls": ["procedure", "state", "edit", "seed", "refused", "refused_readout"],
     "recovery": ["seed", "procedure", "quantity", "task", "value", "lo", "hi", "chance_hi"],
     "explained": ["seed", "predictor", "role", "value", "lo", "hi"],
+    "foretold": ["seed", "checkpoint", "texts", "predictor", "role", "beyond", "beyond_lo", "beyond_hi"],
     "sensitivity": ["factor", "variant", "seed", "quantity", "state", "role", "metric", "value", "lo", "hi", "note"],
 }  # fmt: skip
 Tables = dict[str, pd.DataFrame]
@@ -249,6 +250,14 @@ def _explains(claim: Claim, tables: Tables, study: Setting, seed: int) -> Eviden
     return Evidence(Interval(row["value"], row["lo"], row["hi"]))
 
 
+def _foretells(claim: Claim, tables: Tables, study: Setting, seed: int) -> Evidence:
+    """Arms are what was resampled; readings are those on prompts of the selection tasks."""
+    rows = _rows(tables["foretold"], predictor=claim.predictor, role=claim.role, texts="selection")
+    rows = rows[rows["seed"].astype(str) == str(seed)]
+    row = _one(rows[rows["checkpoint"] == rows["checkpoint"].min()], f"{claim.predictor} on {claim.role}")
+    return Evidence(Interval(row["beyond"], row["beyond_lo"], row["beyond_hi"]))
+
+
 OF_STATISTIC: dict[str, Callable[[Claim, Tables, Setting, int], Evidence]] = {
     "accuracy_difference": _accuracy,
     "norm_ratio_tail": _tail,
@@ -261,4 +270,5 @@ OF_STATISTIC: dict[str, Callable[[Claim, Tables, Setting, int], Evidence]] = {
     "truth_cosine": _cosine,
     "robustness": _robustness,
     "explains": _explains,
+    "foretells": _foretells,
 }

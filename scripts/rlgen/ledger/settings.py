@@ -43,9 +43,11 @@ STATISTICS = {
     ),
     "truth_cosine": Statistic(("procedure",), (), ("recovery", "sets"), "cosine"),
     "explains": Statistic(("predictor", "role"), (), ("explained",), "rank correlation"),
+    "foretells": Statistic(("predictor", "role"), (), ("foretold",), "rank correlation"),
     "robustness": Statistic(("factor", "state", "role"), (), ("sensitivity",), "accuracy"),
     "unmeasured": Statistic(("because",), (), (), ""),
 }
+READINGS = ("set", "all", "shift", "own")  # predictors that foretell alone
 FIELDS = sorted({field for s in STATISTICS.values() for field in (*s.needs, *s.may)})
 
 
@@ -55,13 +57,15 @@ class Claim(Strict):
     accuracy_difference: accuracy of `model` minus that of `against` on the tasks of a role. norm_ratio_tail: share of
     alive latents with NRN above `nrn_above` in `dictionary` minus that share in `against`. early_overlap: overlap of
     the top latents of the first and the last checkpoint of `model`, minus that of `against`. set_size: latents of a
-    procedure's set. task_overlap: Jaccard of all tasks' lists minus its mean by chance. effect: change of accuracy
-    that the set makes in `state` at its chosen dose. gap_share: that change in the reference, as a share of the
-    difference between target and reference. difference: the set's accuracy minus that of the strongest of `rivals`.
-    truth_cosine: cosine of the set's change with the planted direction minus what random sets reach. robustness:
-    accuracy under the set of the variant of `factor` that lies farthest towards or beyond the bound, minus that under
-    the main procedure's set. explains: rank correlation of `predictor`, over checkpoints of all arms, with the change
-    of accuracy on the tasks of a role. unmeasured: no table of the project can tell, `because` says why.
+    procedure's set. task_overlap: Jaccard of all tasks' lists minus its mean by chance. effect: change of accuracy that
+    the set makes in `state` at its chosen dose. gap_share: that change in the reference, as a share of the difference
+    between target and reference. difference: the set's accuracy minus that of the strongest of `rivals`. truth_cosine:
+    cosine of the set's change with the planted direction minus what random sets reach. robustness: accuracy under the
+    set of the variant of `factor` that lies farthest towards or beyond the bound, minus that under the main procedure's
+    set. explains: rank correlation of `predictor`, over checkpoints of all arms, with the change of accuracy on the
+    tasks of a role. foretells: rank correlation of `predictor` at the first checkpoint, over arms without the target,
+    with that change at their end, minus the rank correlation of in-domain accuracy. unmeasured: no table of the project
+    can tell, `because` says why.
     """
 
     says: str = Field(min_length=1, description="the claim, one sentence")
@@ -86,8 +90,10 @@ class Claim(Strict):
     dictionary: str | None = None
     recipe: str | None = None
     nrn_above: float | None = Field(None, gt=0.5, lt=1, description="latents with a larger NRN are counted")
-    predictor: Literal["kl", "displacement", "in_domain"] | None = Field(
-        None, description="of an arm's checkpoint: forward KL to the reference, displacement, in-domain accuracy"
+    predictor: Literal["kl", "displacement", "in_domain", "set", "all", "shift", "own"] | None = Field(
+        None,
+        description="of an arm's checkpoint: forward KL to the reference, displacement, in-domain accuracy; foretells "
+        "alone knows what the watched set reads, all latents, the mean shift, or a set chosen at that checkpoint",
     )
     factor: str | None = Field(None, description="factor of the study's variants")
     because: str | None = Field(None, min_length=1, description="why nothing can tell")
@@ -106,6 +112,10 @@ class Claim(Strict):
             found = " and ".join(bounds) or "no bound"
             wanted = "no bound" if self.statistic == "unmeasured" else "one of above, below, within"
             raise ValueError(f"states {found}, expected {wanted}")
+        told = {"explains": ("kl", "displacement", "in_domain"), "foretells": ("kl", "displacement", *READINGS)}
+        if self.predictor and self.predictor not in told[self.statistic]:
+            expected = ", ".join(told[self.statistic])
+            raise ValueError(f"statistic '{self.statistic}' knows no predictor {self.predictor}, expected {expected}")
         if self.rivals and self.within is not None and len(self.rivals) > 1:
             raise ValueError("within compares with several rivals, expected one")
         return self

@@ -20,6 +20,10 @@ def _problems_of(study: Study, field: str, claim: Claim) -> Iterator[str]:
     yield from unknown
     if claim.factor:
         yield from _factor_problems(study, field, claim)
+    if claim.statistic == "explains" and study.arms is None:
+        yield f"{field}.statistic: explains, but the study lists no arms"
+    if claim.statistic == "foretells" and (study.arms is None or study.arms.watch is None):
+        yield f"{field}.statistic: foretells, but arms.watch names no procedure"
     if claim.statistic == "early_overlap" and not unknown:
         yield from _course_problems(study, field, claim)
     for k in ("dictionary", "against") if claim.dictionary else ():

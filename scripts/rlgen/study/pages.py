@@ -299,6 +299,7 @@ def tables_of_claims(study: Study) -> list[str]:
         made |= {"recovery"} if study.organism else set()
     made |= {"sensitivity"} if study.variants else set()
     made |= {"explained"} if study.arms else set()
+    made |= {"foretold"} if study.arms and study.arms.watch else set()
     return [table for table in tables_of(study.claims) if table in made]
 
 

@@ -104,6 +104,14 @@ def test_a_role_without_tasks_is_refused():
     assert refused(content) == "claims.mine.role: unseen, but the study lists no such tasks"
 
 
+@pytest.mark.parametrize(
+    ("statistic", "told"), [("explains", "the study lists no arms"), ("foretells", "arms.watch names no procedure")]
+)
+def test_claims_on_arms_need_arms(statistic, told):
+    claim = {"says": "so", "of": "ours", "statistic": statistic, "predictor": "kl", "role": "selection", "below": 0}
+    assert refused(changed(DEFAULT, claims={"mine": claim})) == f"claims.mine.statistic: {statistic}, but {told}"
+
+
 def test_other_mistakes_of_a_study_do_not_break_its_claims():
     """Names that other fields get wrong are told there, once, and crash nothing."""
     message = refused(DEFAULT, procedures__published__edits={"dpo": ["add"]})
@@ -113,7 +121,7 @@ def test_other_mistakes_of_a_study_do_not_break_its_claims():
 
 def test_the_default_claims_use_every_statistic_but_leave_room_for_holm():
     claims = load(DEFAULT).claims
-    of_arms = {"explains"}  # of the study with arms, as robustness is of the one with variants
+    of_arms = {"explains", "foretells"}  # of the study with arms, as robustness is of the one with variants
     assert {claim.statistic for claim in claims.values()} == set(STATISTICS) - {"robustness"} - of_arms
     claims = load(content_of("sensitivity")).claims
     assert {claim.statistic for claim in claims.values()} == set(STATISTICS) - of_arms

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from scipy.stats import binomtest
 
 from rlgen.ledger.evidence import COLUMNS, Evidence, NoData, evidence
@@ -269,7 +270,7 @@ def test_half_of_the_seeds_failing_is_a_failure():
 def test_holm_corrects_within_a_heading_and_over_claims_with_data():
     ledger = judge("small", made.claims(), made.tables(EIGHT), made.STUDY, EIGHT)
     whole = ledger[ledger["seed"] == "ALL"].set_index("claim")
-    assert whole.loc["gains", "p_holm"] == pytest.approx(10 / 256)  # ten of ours have data, the unmeasured one has none
+    assert whole.loc["gains", "p_holm"] == pytest.approx(11 / 256)  # of ours eleven have data, one has none
     assert whole.loc["nothing", "p_holm"] == 1.0 and np.isnan(whole.loc["same", "p_holm"])
     assert list(ledger.columns) == LEDGER and len(ledger) == 9 * len(made.CLAIMS)
 
@@ -285,6 +286,17 @@ def test_what_explains_is_read_of_the_seeds_own_row():
     assert found("moves", tables).interval == pytest.approx((-0.4, -0.42, -0.38))
     with pytest.raises(NoData, match="no row for in_domain on selection"):
         found("moves", tables, predictor="in_domain")
+
+
+def test_what_foretells_is_read_at_the_first_checkpoint_without_what_in_domain_accuracy_tells():
+    tables = made.tables()
+    assert found("foresees", tables).interval == pytest.approx((0.3, 0.28, 0.32))
+    with pytest.raises(NoData, match="no row for shift on selection"):
+        found("foresees", tables, predictor="shift")
+    with pytest.raises(ValidationError, match="'explains' knows no predictor set, expected kl, displacement"):
+        made.claim("moves", predictor="set")
+    with pytest.raises(ValidationError, match="'foretells' knows no predictor in_domain, expected kl"):
+        made.claim("foresees", predictor="in_domain")
 
 
 def test_robustness_takes_the_variant_that_speaks_most_against_it():
