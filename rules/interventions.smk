@@ -122,6 +122,36 @@ if study.organism:
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"
 
+    for procedure in aimed_procedures(study):
+
+        rule:
+            name:
+                f"export_edits_{procedure}"
+            input:
+                dictionary=at.of_procedure(procedure, "{seed}", "features.parquet"),
+                chosen=expand(rules.score_features.output.chosen, procedure=procedure, allow_missing=True),
+                completions=at.completions_of(procedure, "{seed}"),
+                models=[p for s in slices.exchanged_models(study, procedure) for p in at.checkpoint(s, "{seed}")],
+                tasks=at.samples(slices.edited_tasks(study)),
+                edited=at.intervention(procedure, "{seed}"),
+            output:
+                [at.fixed_edit(procedure, name, "{seed}") for name in aimed_sets(study, procedure)],
+            log:
+                f"<logs>/export_edits/{procedure}_seed{{seed}}.log",
+            conda:
+                "../envs/training.yaml"
+            threads: study.threads
+            resources:
+                **asks("export_edits", gpu=0, mem_mb=2000, runtime=30),
+            params:
+                **job("export_edits", "training", procedure=procedure),
+            message:
+                f"Edits of {procedure} on their own, seed {{wildcards.seed}}"
+            shell:
+                "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+                " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+                " --tasks {input.tasks} --edited {input.edited} --outputs {output}"
+
 else:
 
     rule intervene_benchmarks:
@@ -173,39 +203,6 @@ else:
             " --models $(dirname {input.models} | uniq)"
             " --tasks {input.tasks} --docs {input.docs} --behaviour {input.behaviour} --output {output.table}"
             " --agreement {output.agreement}"
-
-
-for procedure in aimed_procedures(study):
-
-    rule:
-        name:
-            f"export_edits_{procedure}"
-        input:
-            dictionary=at.of_procedure(procedure, "{seed}", "features.parquet"),
-            chosen=expand(rules.score_features.output.chosen, procedure=procedure, allow_missing=True),
-            completions=at.completions_of(procedure, "{seed}"),
-            models=[p for s in slices.exchanged_models(study, procedure) for p in at.checkpoint(s, "{seed}")],
-            tasks=at.samples(slices.edited_tasks(study)),
-            docs=at.docs(slices.edited_tasks(study)),
-            edited=at.intervention(procedure, "{seed}"),
-        output:
-            [at.fixed_edit(procedure, name, "{seed}") for name in aimed_sets(study, procedure)],
-        log:
-            f"<logs>/export_edits/{procedure}_seed{{seed}}.log",
-        conda:
-            f"../envs/{'training' if study.organism else 'benchmarks'}.yaml"
-        threads: study.threads
-        resources:
-            **asks("export_edits", gpu=0 if study.organism else GPU, mem_mb=2000, runtime=30),
-        params:
-            **job("export_edits", "training" if study.organism else "benchmarks", procedure=procedure),
-            docs=lambda w, input: f"--docs {input.docs}" if input.docs else "",
-        message:
-            f"Edits of {procedure} on their own, seed {{wildcards.seed}}"
-        shell:
-            "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
-            " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
-            " --tasks {input.tasks} {params.docs} --edited {input.edited} --outputs {output}"
 
 
 rule summarise_interventions:

@@ -8,7 +8,6 @@ from rlgen.interventions.command import editing_options
 
 def arguments() -> argparse.Namespace:
     parser = editing_options(__doc__, "rlgen.interventions.exports.ExportEdits")
-    parser.add_argument("--docs", nargs="+", type=Path, help="documents of the tasks (JSONL), where lm-eval ships them")
     parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
     parser.add_argument("--edited", required=True, type=Path, help="the procedure's table of interventions (Parquet)")
     parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="edits to write, in the order of sets")
@@ -21,20 +20,15 @@ def main() -> None:
     from rlgen.compute import start
     from rlgen.dictionaries.crosscoder import Crosscoder
     from rlgen.files import read_parquet
-    from rlgen.interventions.benchmarks import BenchmarkBench
-    from rlgen.interventions.exports import ExportEdits, ExportEditsBenchmarks, fixed_edits
+    from rlgen.interventions.exports import ExportEdits, fixed_edits
     from rlgen.interventions.procedure import ProcedureEffects
     from rlgen.interventions.runs import read_chosen
     from rlgen.interventions.subjects import OrganismBench
     from rlgen.tasks.samples import read_samples
 
-    cfg = (ExportEditsBenchmarks if args.docs else ExportEdits).model_validate_json(args.cfg)
-    device, samples = start(cfg.threads), read_samples(args.tasks)
-    folders = dict(zip(cfg.models, args.models, strict=True))
-    if args.docs:
-        bench = BenchmarkBench(cfg, folders, samples, args.docs, device)
-    else:
-        bench = OrganismBench(cfg, folders, samples)
+    cfg = ExportEdits.model_validate_json(args.cfg)
+    start(cfg.threads)
+    bench = OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks))
     effects = ProcedureEffects(
         cfg,
         Crosscoder.load(args.dictionary, cfg.readout),
@@ -45,7 +39,7 @@ def main() -> None:
         bench.goal(cfg.tuned),
     )
     edits = fixed_edits(effects, read_parquet(args.edited), cfg.sets)
-    for path, name in zip(args.outputs, cfg.sets, strict=True):
+    for name, path in zip(cfg.sets, args.outputs, strict=True):
         edits[name].save(path)
 
 

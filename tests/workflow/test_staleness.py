@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 FIGURES = {f"fig{i}_{name}": 1 for i, name in enumerate(["behaviour", "nrn", "mas", "dynamics", "mediation"], start=1)}
 FIGURES |= {f"fig{i}_{name}": 1 for i, name in enumerate(["selection", "unseen", "recovery"], start=6)}
-FIGURES |= {"fig10_arms": 1}
+FIGURES |= {"fig10_arms": 1, "fig11_early": 1}
 JUDGED = {"judge_claims": 1, "build_site": 1}  # the site shows the verdicts
 TABLES = {"table1_accuracies": 1, "table2_interventions": 1, "table3_dictionaries": 1}
 TABLES |= {"table4_features": 1}
@@ -185,7 +185,7 @@ def test_one_more_seed_runs_its_own_jobs_the_aggregates_and_the_pages(tree, jobs
     edit(tree / STUDY, "seeds: [0]", "seeds: [0, 1]")
     per_seed = Counter({job for name, job in jobs.items() if "seed0" in job.shell or "/seed0" in name})
     once = {"summarise_behaviour": 1, "summarise_dictionary": 6, "summarise_dynamics": 1, "summarise_mediation": 1}
-    once |= {"summarise_interventions": 1, "summarise_recovery": 1, "summarise_arms": 1}
+    once |= {"summarise_interventions": 1, "summarise_recovery": 1, "summarise_arms": 1, "foretell_arms": 1}
     expected = Counter(job.rule for job in per_seed if "/seed0" in job.shell)
     expected = {
         rule: n for rule, n in expected.items() if rule not in once and not re.match("fig|table|copy|judge", rule)
@@ -196,8 +196,8 @@ def test_one_more_seed_runs_its_own_jobs_the_aggregates_and_the_pages(tree, jobs
 
 def test_one_more_unseen_task_runs_its_behaviour_and_the_interventions(tree):
     edit(tree / STUDY, "unseen: [par]", "unseen: [par, let]")
-    expected = {"make_task": 1, "evaluate_model": 10, "summarise_behaviour": 1, "fig1_behaviour": 1}
-    expected |= {"summarise_arms": 1, "fig10_arms": 1}
+    expected = {"make_task": 1, "evaluate_model": 12, "summarise_behaviour": 1, "fig1_behaviour": 1}
+    expected |= {"summarise_arms": 1, "foretell_arms": 1, "fig10_arms": 1, "fig11_early": 1}
     expected |= {"table1_accuracies": 1, "intervene": 4, "edit_alone": 4, "steer": 1} | EFFECTS
     assert stale(tree) == pages(expected)
 
@@ -206,7 +206,7 @@ def test_another_version_of_a_package_is_announced_and_can_be_accepted(tree):
     edit(tree / "requirements.lock", "matplotlib==3.11.2", "matplotlib==3.11.3")
     summaries = {"summarise_behaviour": 1, "summarise_dictionary": 6, "summarise_dynamics": 1}
     summaries |= {"summarise_mediation": 1, "summarise_interventions": 1, "summarise_recovery": 1}
-    summaries |= {"summarise_arms": 1}
+    summaries |= {"summarise_arms": 1, "foretell_arms": 1}
     expected = pages(summaries | FIGURES | TABLES | JUDGED)
     assert stale(tree) == expected
     said = snakemake(tree, "-n", "--configfile", STUDY, "--", "all").stdout

@@ -11,7 +11,6 @@ import torch
 from pydantic import Field
 
 from rlgen.files import ArtifactError
-from rlgen.interventions.benchmarks import InterveneBenchmarks
 from rlgen.interventions.edits import VectorEdits
 from rlgen.interventions.procedure import ProcedureEffects
 from rlgen.interventions.rivals import Mechanics, Rival
@@ -22,13 +21,7 @@ KIND = "exchange"
 
 
 class ExportEdits(Intervene):
-    """The slice that `scripts/interventions/export_edits.py` receives for the organism."""
-
-    sets: list[str] = Field(min_length=1, description="names in the procedure's table of interventions")
-
-
-class ExportEditsBenchmarks(InterveneBenchmarks):
-    """The same for studies of published models."""
+    """The slice that `scripts/interventions/export_edits.py` receives."""
 
     sets: list[str] = Field(min_length=1, description="names in the procedure's table of interventions")
 

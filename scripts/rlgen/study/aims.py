@@ -40,6 +40,8 @@ def aim_problems(study: "Study") -> Iterator[str]:
     """Aims at no edit of the reference, or of a model that is not the reference."""
     for name, aim in aims(study).items():
         model = study.models[name]
+        if not study.organism:
+            yield f"models.{name}: aims at {aim.set} of {aim.procedure}, expected an organism: others export no edits"
         key = "under" if isinstance(model, Distil) else "holds"
         field = f"models.{name}.{key}"
         yield from told(f"{field}.procedure", check_known, aim.procedure, "procedure", study.procedures)
@@ -65,7 +67,9 @@ def _check_set(study: "Study", name: str, reads: bool) -> None:
     family, _, number = name.rpartition("-")
     drawn = re.fullmatch(r"\d{2,}", number) is not None and family in DRAWN
     if drawn and int(number) >= (most := getattr(study.interventions, DRAWN[family])):
-        raise ValueError(f"{name}, but interventions.{DRAWN[family]}={most}, expected {family}-00 to {most - 1:02d}")
+        raise ValueError(
+            f"{name}, but interventions.{DRAWN[family]}={most}, expected {family}-00 to {family}-{most - 1:02d}"
+        )
     if not drawn and name not in (*SETS, *VECTORS):
         known = ", ".join((*SETS, *VECTORS, *(f"{family}-NN" for family in DRAWN)))
         raise ValueError(f"unknown set '{name}', expected one of {known}")

@@ -8,16 +8,19 @@ def made(study: Study, model: str) -> str:
     """How a model comes to be, in words; empty for the reference."""
     entry, parent = study.models[model], getattr(study.models[model], "parent", "")
     start = f" from {parent}" if parent and parent != study.roles.reference else ""
+    held = f", held to {entry.holds.set} of {entry.holds.procedure}" if getattr(entry, "holds", None) else ""
     if isinstance(entry, SFT) and entry.solutions:
         kept = "right " if entry.keep == "right" else ""
-        return f"SFT on {kept}solutions of {study.solutions[entry.solutions].of}{start}"
+        return f"SFT on {kept}solutions of {study.solutions[entry.solutions].of}{held}{start}"
     if isinstance(entry, SFT):
         styles = {"teacher": "a teacher's solutions", "plain": "right solutions in base's own format"}
-        return f"SFT on {styles.get(entry.style, 'the solutions of its source')}{start}"
+        return f"SFT on {styles.get(entry.style, 'the solutions of its source')}{held}{start}"
+    aim = getattr(entry, "under", None)
+    under = f" under {aim.set} of {aim.procedure}" if aim else ""
     words = {
         "continue_pretraining": "pretraining goes on",
         "dpo": "preferences (DPO)",
-        "distil": f"distilled from {getattr(entry, 'teacher', '')}",
+        "distil": f"distilled from {getattr(entry, 'teacher', '')}{under}",
         "grpo": "RL (GRPO)",
         "rloo": "RL (RLOO)",
     }

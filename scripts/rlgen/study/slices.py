@@ -430,8 +430,7 @@ edit_alone, edit_alone_benchmarks = intervene, intervene_benchmarks
 
 def export_edits(study: Study, procedure: str, seed: str) -> Slice:
     """Of the reference alone, by exchange."""
-    whole = (intervene if study.organism else intervene_benchmarks)(study, procedure, seed)
-    return whole | {
+    return intervene(study, procedure, seed) | {
         "edits": {study.label(study.roles.reference): ["exchange"]},
         "models": exchanged_models(study, procedure),
         "sets": aimed_sets(study, procedure),

@@ -31,7 +31,7 @@ JOB = {
 }
 MODELS = {"pretrain": "base", "continue_pretraining": "more", "train_sft": "sft"}
 MODELS |= {"train_dpo": "dpo", "train_distil": "distil"}
-PROCEDURES = {"choose_together": "elimination", "measure_sensitivity": "size-64"}
+PROCEDURES = {"choose_together": "elimination", "measure_sensitivity": "size-64", "export_edits": "elimination"}
 SOURCED = load(ROOT / "config/qwen3-4b.yaml")
 SOURCED_JOB = {
     "task": "openbookqa",
@@ -48,16 +48,18 @@ SOURCED_JOB = {
 }
 SETTINGS = re.compile(r"([\w.]+)\.model_validate_json\(args\.cfg\)")
 OF_SCRIPT = {rule.slice: rule.script for rule in all_rules()}  # settings -> the script that obeys them
-NOT_DRAWN = {"fig9_sensitivity", "table5_sensitivity", "fig10_arms"}  # of the default study
+NOT_DRAWN = {"fig9_sensitivity", "table5_sensitivity", "fig10_arms", "fig11_early"}  # of the default study
 OF_ORGANISM = {rule.slice for rule in rules_of(STUDIES[0]).values()} - NOT_DRAWN
 VARIED = load(ROOT / "config/sensitivity.yaml")
 EXTENDED = {"vary_sets_benchmarks": load(ROOT / "config/smollm2.yaml")}  # of sources, with an extended part
 COMPARED = load(ROOT / "config/arms.yaml")
-OF_ARMS = {rule.slice for rule in rules_of("config/arms.yaml").values()} - OF_ORGANISM - NOT_DRAWN | {"fig10_arms"}
+COMPARISONS = {"fig10_arms", "fig11_early"}
+OF_ARMS = {rule.slice for rule in rules_of("config/arms.yaml").values()} - OF_ORGANISM - NOT_DRAWN | COMPARISONS
 OF_VARIANTS = {rule.slice for rule in rules_of("config/sensitivity.yaml").values()} - OF_ORGANISM - OF_ARMS
 BY_STUDY = ((STUDY, OF_ORGANISM), (VARIED, OF_VARIANTS), (COMPARED, OF_ARMS))
 EDITED_PAGES = ("fig5", "fig6", "fig7", "fig8", "table2")  # that hold the settings of procedures
-NO_VARIANTS = dict.fromkeys(["fig9", "table5"], "no variants are listed") | {"fig10": "no arms are listed"}
+NO_VARIANTS = dict.fromkeys(["fig9", "table5"], "no variants are listed")
+NO_VARIANTS |= dict.fromkeys(["fig10", "fig11"], "no arms are listed")
 
 
 def slice_of(study, name: str) -> dict:
@@ -145,13 +147,17 @@ def test_what_pages_show_of_models_follows_the_config():
     assert fig1["relearning"]["relearn-sft"] == {"parent": "sft", "steps": 300}
     assert fig1["made"]["relearn-sft"] == "SFT on right solutions in base's own format from sft"
     assert fig1["made"]["rl"] == "RL (GRPO)" and "base" not in fig1["made"]
-    words = {name: made(COMPARED, name) for name in ("rft-2", "own", "distil", "rl-coin", "dpo")}
+    words = {
+        name: made(COMPARED, name) for name in ("rft-2", "own", "distil", "rl-coin", "dpo", "aim-set", "hold-alive")
+    }
     assert words == {
         "rft-2": "SFT on right solutions of rft-1 from rft-1",
         "own": "SFT on solutions of base",
         "distil": "distilled from rl",
         "rl-coin": "RL (GRPO), rewarded by a coin",
         "dpo": "preferences (DPO)",
+        "aim-set": "distilled from base under selected of elimination",
+        "hold-alive": "SFT on a teacher's solutions, held to alive of elimination",
     }
     content = copy.deepcopy(DEFAULT)
     content["dictionaries"]["a-plain"] = {"members": ["base", "sft-plain"], "recipes": ["l1"]}

@@ -1,0 +1,99 @@
+"""Models that aim at a set, and the set that is watched in arms: what they need, and what is refused."""
+
+import pytest
+from studies import content_of
+
+from rlgen.study import aims, model_checks, slices
+from rlgen.study.load import ConfigError, load
+
+
+def aimed(**models) -> dict:
+    """The study of arms with other models that aim at a set."""
+    content = content_of("arms")
+    kept = {name: model for name, model in content["models"].items() if "under" not in model and "holds" not in model}
+    claims = {name: claim for name, claim in content["claims"].items() if not name.startswith(("aim", "held"))}
+    return content | {"models": kept | models, "claims": claims}
+
+
+UNDER = {"method": "distil", "parent": "base", "teacher": "base", "under": {"procedure": "elimination"}}
+HELD = {"method": "sft", "parent": "base", "holds": {"procedure": "elimination"}}
+
+
+def test_models_that_aim_need_the_edits_they_aim_at():
+    study = load(aimed(towards=UNDER, held=HELD | {"holds": {"procedure": "elimination", "set": "random-01"}}))
+    assert aims.aimed_procedures(study) == ["elimination"]
+    assert aims.aimed_sets(study, "elimination") == ["random-01", "selected"]
+    assert set(model_checks.origins(study, "towards")) == {"base", "rl", "sft-plain", "rft-2", "distil"}
+    told = slices.export_edits(study, "elimination", "3")
+    assert told["edits"] == {"base": ["exchange"]} and told["models"] == ["base", "rl"]
+    assert told["sets"] == ["random-01", "selected"]
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        (UNDER | {"teacher": "rl"}, "models.x.teacher: rl, expected the reference base: edits are of that model"),
+        (HELD | {"parent": "sft"}, "models.x.parent: sft, expected the reference base: edits are of that model"),
+        (UNDER | {"under": {"procedure": "gates"}}, "models.x.under.procedure: unknown procedure 'gates'"),
+        (
+            UNDER | {"under": {"procedure": "elimination", "set": "biggest"}},
+            "models.x.under.set: unknown set 'biggest', expected one of selected, size",
+        ),
+        (
+            UNDER | {"under": {"procedure": "elimination", "set": "random-20"}},
+            "models.x.under.set: random-20, but interventions.random_sets=20, expected random-00 to random-19",
+        ),
+        (
+            HELD | {"holds": {"procedure": "elimination", "set": "shift-in_domain"}},
+            "models.x.holds.set: shift-in_domain is a vector and reads nothing, expected a set of latents",
+        ),
+        (
+            HELD | {"batch_size": 32, "scale": {"gpus": 2, "per_device_batch": 16}},
+            "models.x.scale.gpus: 2 with holds, expected 1",
+        ),
+    ],
+    ids=lambda value: value.partition(":")[0] if isinstance(value, str) else "",
+)
+def test_aims_at_nothing_are_refused_in_one_line(model, line):
+    with pytest.raises(ConfigError) as refused:
+        load(aimed(x=model))
+    assert line in str(refused.value)
+
+
+def test_a_procedure_that_does_not_edit_the_reference_cannot_be_aimed_at():
+    content = aimed(x=UNDER)
+    content["procedures"]["elimination"]["edits"] = {"rl": ["exchange"]}
+    content["claims"] = {}
+    with pytest.raises(ConfigError, match=r"procedures\.elimination.edits lacks exchange in base, expected it there"):
+        load(content)
+
+
+def test_a_model_cannot_aim_at_an_edit_that_it_shapes():
+    content = aimed(x=UNDER)
+    content["procedures"]["elimination"]["edits"] |= {"x": ["exchange"]}
+    with pytest.raises(ConfigError, match=r"models\.x: is made from itself"):
+        load(content)
+
+
+def test_published_models_export_no_edits():
+    content = content_of("smollm2")
+    procedure = next(iter(content["procedures"]))
+    content["models"]["x"] = HELD | {"holds": {"procedure": procedure}}
+    with pytest.raises(ConfigError, match=r"models\.x: aims at selected of .*, expected an organism"):
+        load(content)
+
+
+@pytest.mark.parametrize(
+    ("watch", "line"),
+    [
+        ("gates", "arms.watch: unknown procedure 'gates'"),
+        ("other", "arms.watch: other explains sft, expected the target"),
+    ],
+)
+def test_what_is_watched_explains_the_target(watch, line):
+    content = aimed()
+    content["dictionaries"]["base-sft"] = {"members": ["base", "sft"], "recipes": ["small"]}
+    content["procedures"]["other"] = {"dictionary": "base-sft", "recipe": "small", "edits": {"sft": ["exchange"]}}
+    content["arms"]["watch"] = watch
+    with pytest.raises(ConfigError, match=line):
+        load(content)
