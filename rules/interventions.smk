@@ -11,6 +11,12 @@ EDITING = {  # what a procedure's edits are made with
     "tasks": at.samples(slices.edited_tasks(study)),
 }
 
+
+def exchanged_checkpoints(procedure, seed):
+    """The reference and the model that a procedure explains."""
+    return [path for state in slices.exchanged_models(study, procedure) for path in at.checkpoint(state, seed)]
+
+
 if study.organism:
 
     rule measure_truth:
@@ -122,35 +128,27 @@ if study.organism:
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"
 
-    for procedure in aimed_procedures(study):
-
-        rule:
-            name:
-                f"export_edits_{procedure}"
-            input:
-                dictionary=at.of_procedure(procedure, "{seed}", "features.parquet"),
-                chosen=expand(rules.score_features.output.chosen, procedure=procedure, allow_missing=True),
-                completions=at.completions_of(procedure, "{seed}"),
-                models=[p for s in slices.exchanged_models(study, procedure) for p in at.checkpoint(s, "{seed}")],
-                tasks=at.samples(slices.edited_tasks(study)),
-                edited=at.intervention(procedure, "{seed}"),
-            output:
-                [at.fixed_edit(procedure, name, "{seed}") for name in aimed_sets(study, procedure)],
-            log:
-                f"<logs>/export_edits/{procedure}_seed{{seed}}.log",
-            conda:
-                "../envs/training.yaml"
-            threads: study.threads
-            resources:
-                **asks("export_edits", gpu=0, mem_mb=2000, runtime=30),
-            params:
-                **job("export_edits", "training", procedure=procedure),
-            message:
-                f"Edits of {procedure} on their own, seed {{wildcards.seed}}"
-            shell:
-                "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
-                " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
-                " --tasks {input.tasks} --edited {input.edited} --outputs {output}"
+    rule export_edit:
+        input:
+            **EDITING | {"models": lambda w: exchanged_checkpoints(w.procedure, w.seed)},
+            edited=at.intervention("{procedure}", "{seed}"),
+        output:
+            at.fixed_edit("{procedure}", "{set}", "{seed}"),
+        log:
+            "<logs>/export_edit/{procedure}_{set}_seed{seed}.log",
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            **asks("export_edit", gpu=0, mem_mb=2000, runtime=30),
+        params:
+            **job("export_edit", "training"),
+        message:
+            "The edit of {wildcards.procedure} by {wildcards.set} on its own, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+            " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+            " --tasks {input.tasks} --edited {input.edited} --output {output}"
 
 else:
 

@@ -7,7 +7,7 @@ from rlgen.figures.command import TABLES
 
 JUDGED_FROM = (
     "accuracy", "features", "dynamics", "sets", "overlap", "effects", "comparisons", "controls", "recovery",
-    "sensitivity", "explained",
+    "sensitivity", "explained", "foretold",
 )  # fmt: skip
 
 

@@ -1,10 +1,8 @@
-"""A procedure's sets and their rivals as edits that need no dictionary, each at its own dose (docs/method.md, 14).
+"""One of a procedure's sets, or a rival, as an edit that needs no dictionary, at its own dose (docs/method.md, 14).
 
-The sets are those of the procedure's job of interventions, drawn again from the same seeds; doses are the ones that it
+Sets are those of the procedure's job of interventions, drawn again from the same seeds; doses are the ones that it
 chose, by the same criterion for all, and its table says them.
 """
-
-from collections.abc import Sequence
 
 import pandas as pd
 import torch
@@ -20,16 +18,16 @@ from rlgen.models.fixed_edits import LATENTS, VECTOR, FixedEdit
 KIND = "exchange"
 
 
-class ExportEdits(Intervene):
-    """The slice that `scripts/interventions/export_edits.py` receives."""
+class ExportEdit(Intervene):
+    """The slice that `scripts/interventions/export_edit.py` receives."""
 
-    sets: list[str] = Field(min_length=1, description="names in the procedure's table of interventions")
+    set: str = Field(description="name in the procedure's table of interventions")
 
 
-def fixed_edits(effects: ProcedureEffects, table: pd.DataFrame, sets: Sequence[str]) -> dict[str, FixedEdit]:
-    """Set -> what exchanging it adds to the running model at its own dose.
+def fixed_edit(effects: ProcedureEffects, table: pd.DataFrame, name: str) -> FixedEdit:
+    """What exchanging a set, or adding a rival's vector, adds to the running model at its own dose.
 
-    `table` is the procedure's table of interventions. Raises ArtifactError for sets that were not edited.
+    `table` is the procedure's table of interventions. Raises ArtifactError for a set that was not edited.
     """
     if effects.refused:
         raise ArtifactError(
@@ -42,14 +40,10 @@ def fixed_edits(effects: ProcedureEffects, table: pd.DataFrame, sets: Sequence[s
     length = dose_of["selected"] * mechanics.lengths([selected], effects.stream_Nd)[0]
     rivals = [selected, *effects.rivals(KIND, candidates, effects.drawn(KIND, candidates), length)]
     named = {rival.name: rival for rival in rivals if rival.name in dose_of}
-    if missing := [name for name in sets if name not in named]:
-        known = ", ".join(named)
-        raise ArtifactError(f"{effects.cfg.procedure}: no set {', '.join(missing)}, expected one of {known}")
-    layer, everywhere = effects.runner.layer, effects.runner.everywhere
-    return {
-        name: FixedEdit(tensors_of(mechanics, named[name], dose_of[name]), layer, everywhere, dose_of[name], name)
-        for name in sets
-    }
+    if name not in named:
+        raise ArtifactError(f"{effects.cfg.procedure}: no set {name}, expected one of {', '.join(named)}")
+    tensors = tensors_of(mechanics, named[name], dose_of[name])
+    return FixedEdit(tensors, effects.runner.layer, effects.runner.everywhere, dose_of[name], name)
 
 
 def own_doses(table: pd.DataFrame, state: str) -> dict[str, float]:

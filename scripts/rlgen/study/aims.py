@@ -26,16 +26,6 @@ def aims(study: "Study") -> dict[str, Aim]:
     return {name: aim for name, model in study.models.items() if (aim := aim_of(model))}
 
 
-def aimed_procedures(study: "Study") -> list[str]:
-    """Procedures whose edits some model aims at."""
-    return list(dict.fromkeys(aim.procedure for aim in aims(study).values()))
-
-
-def aimed_sets(study: "Study", procedure: str) -> list[str]:
-    """Sets of a procedure that models aim at, by name."""
-    return sorted({aim.set for aim in aims(study).values() if aim.procedure == procedure})
-
-
 def aim_problems(study: "Study") -> Iterator[str]:
     """Aims at no edit of the reference, or of a model that is not the reference."""
     for name, aim in aims(study).items():

@@ -10,7 +10,6 @@ from typing import Any
 from rlgen.ledger.settings import states_of
 from rlgen.models.settings import Source
 from rlgen.organism.families import EOS, HEADERS
-from rlgen.study.aims import aimed_sets
 from rlgen.study.config import Study
 from rlgen.study.pages import leading
 from rlgen.training.settings import SFT, OnPolicy
@@ -428,12 +427,12 @@ def steer_benchmarks(study: Study, seed: str) -> Slice:
 edit_alone, edit_alone_benchmarks = intervene, intervene_benchmarks
 
 
-def export_edits(study: Study, procedure: str, seed: str) -> Slice:
+def export_edit(study: Study, procedure: str, set: str, seed: str) -> Slice:
     """Of the reference alone, by exchange."""
     return intervene(study, procedure, seed) | {
         "edits": {study.label(study.roles.reference): ["exchange"]},
         "models": exchanged_models(study, procedure),
-        "sets": aimed_sets(study, procedure),
+        "set": set,
     }
 
 

@@ -18,7 +18,7 @@ from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.files import ArtifactError, write_parquet
 from rlgen.interventions.controls import role_shift
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions
-from rlgen.interventions.exports import fixed_edits
+from rlgen.interventions.exports import fixed_edit
 from rlgen.interventions.procedure import (
     Chosen,
     ProcedureEffects,
@@ -370,10 +370,8 @@ def test_every_set_of_the_table_can_stand_alone_at_its_own_dose(effects_of, cros
     table, _ = effects.run("exchange")
     table = table.assign(chosen=table["chosen"].astype(bool))
     names = ["selected", "size", "random-01", "rotated-00", "along", "alive", "shift-in_domain", "direction-00"]
-    edits = fixed_edits(effects, table, names)
-    assert list(edits) == names
-    for name, edit in edits.items():
-        edit.save(tmp_path / "edit.safetensors")
+    for name in names:
+        fixed_edit(effects, table, name).save(tmp_path / "edit.safetensors")
         again = FixedEdit.load(tmp_path / "edit.safetensors")
         assert (again.layer, again.everywhere, again.set) == (effects.runner.layer, False, name)
         own = table[(table["set"] == name) & (table["form"] == "own_dose") & table["chosen"]]
@@ -381,6 +379,6 @@ def test_every_set_of_the_table_can_stand_alone_at_its_own_dose(effects_of, cros
         added_Nd = again.change(effects.stream_Nd[None])[0]  # as long as the table says, and so the same set
         assert float(added_Nd.norm(dim=1).mean()) == pytest.approx(own["delta_norm"].iloc[0], rel=1e-4)
     with pytest.raises(ArtifactError, match="no set nowhere, expected one of selected"):
-        fixed_edits(effects, table, ["nowhere"])
+        fixed_edit(effects, table, "nowhere")
     with pytest.raises(ArtifactError, match="no set, so that no edit of base can be trained towards"):
-        fixed_edits(effects_of("base", ()), table, names)
+        fixed_edit(effects_of("base", ()), table, "selected")

@@ -21,12 +21,11 @@ HELD = {"method": "sft", "parent": "base", "holds": {"procedure": "elimination"}
 
 def test_models_that_aim_need_the_edits_they_aim_at():
     study = load(aimed(towards=UNDER, held=HELD | {"holds": {"procedure": "elimination", "set": "random-01"}}))
-    assert aims.aimed_procedures(study) == ["elimination"]
-    assert aims.aimed_sets(study, "elimination") == ["random-01", "selected"]
+    assert {name: aim.set for name, aim in aims.aims(study).items()} == {"held": "random-01", "towards": "selected"}
     assert set(model_checks.origins(study, "towards")) == {"base", "rl", "sft-plain", "rft-2", "distil"}
-    told = slices.export_edits(study, "elimination", "3")
+    told = slices.export_edit(study, "elimination", "random-01", "3")
     assert told["edits"] == {"base": ["exchange"]} and told["models"] == ["base", "rl"]
-    assert told["sets"] == ["random-01", "selected"]
+    assert told["set"] == "random-01"
 
 
 @pytest.mark.parametrize(

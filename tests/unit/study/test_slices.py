@@ -28,10 +28,11 @@ JOB = {
     "procedure": "forgetting",
     "seed": "1",
     "solutions": "of-base",
+    "set": "selected",
 }
 MODELS = {"pretrain": "base", "continue_pretraining": "more", "train_sft": "sft"}
 MODELS |= {"train_dpo": "dpo", "train_distil": "distil"}
-PROCEDURES = {"choose_together": "elimination", "measure_sensitivity": "size-64", "export_edits": "elimination"}
+PROCEDURES = {"choose_together": "elimination", "measure_sensitivity": "size-64", "export_edit": "elimination"}
 SOURCED = load(ROOT / "config/qwen3-4b.yaml")
 SOURCED_JOB = {
     "task": "openbookqa",

@@ -1,4 +1,4 @@
-"""Write a procedure's edits of the reference as files that need no dictionary (docs/method.md, section 14)."""
+"""Write one of a procedure's edits of the reference as a file that needs no dictionary (docs/method.md, 14)."""
 
 import argparse
 from pathlib import Path
@@ -7,10 +7,10 @@ from rlgen.interventions.command import editing_options
 
 
 def arguments() -> argparse.Namespace:
-    parser = editing_options(__doc__, "rlgen.interventions.exports.ExportEdits")
+    parser = editing_options(__doc__, "rlgen.interventions.exports.ExportEdit")
     parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
     parser.add_argument("--edited", required=True, type=Path, help="the procedure's table of interventions (Parquet)")
-    parser.add_argument("--outputs", required=True, nargs="+", type=Path, help="edits to write, in the order of sets")
+    parser.add_argument("--output", required=True, type=Path, help="edit to write (safetensors)")
     return parser.parse_args()
 
 
@@ -20,13 +20,13 @@ def main() -> None:
     from rlgen.compute import start
     from rlgen.dictionaries.crosscoder import Crosscoder
     from rlgen.files import read_parquet
-    from rlgen.interventions.exports import ExportEdits, fixed_edits
+    from rlgen.interventions.exports import ExportEdit, fixed_edit
     from rlgen.interventions.procedure import ProcedureEffects
     from rlgen.interventions.runs import read_chosen
     from rlgen.interventions.subjects import OrganismBench
     from rlgen.tasks.samples import read_samples
 
-    cfg = ExportEdits.model_validate_json(args.cfg)
+    cfg = ExportEdit.model_validate_json(args.cfg)
     start(cfg.threads)
     bench = OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks))
     effects = ProcedureEffects(
@@ -38,9 +38,7 @@ def main() -> None:
         cfg.reference,
         bench.goal(cfg.tuned),
     )
-    edits = fixed_edits(effects, read_parquet(args.edited), cfg.sets)
-    for name, path in zip(cfg.sets, args.outputs, strict=True):
-        edits[name].save(path)
+    fixed_edit(effects, read_parquet(args.edited), cfg.set).save(args.output)
 
 
 if __name__ == "__main__":
