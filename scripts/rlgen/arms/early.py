@@ -110,16 +110,19 @@ def projected(change: NDArray, end: NDArray) -> float:
 def foretold_table(readings: pd.DataFrame, arms: pd.DataFrame, cfg: ForetellArms) -> pd.DataFrame:
     """How well every predictor at every checkpoint ranks arms by the change of accuracy at their end.
 
-    `arms` is the table of `summarise_arms`. The target is left out, as the set was chosen on it. `value`: Spearman's
-    correlation over runs; `beyond`: minus that of in-domain accuracy at the same checkpoint; intervals resample arms,
-    with all their seeds, as seeds of one arm are alike. `left_out_r2`: see there. One row per seed, and one over `all`.
+    `arms` is the table of `summarise_arms`. The target is left out, as the set was chosen on it, and so are arms with
+    fewer checkpoints than the target: their first is no early one. `value`: Spearman's correlation over runs; `beyond`:
+    minus that of in-domain accuracy at the same checkpoint; intervals resample arms, with all their seeds, as seeds of
+    one arm are alike. `left_out_r2`: see there. One row per seed, and one over `all`.
     """
-    scored = _scored(arms, cfg)
+    scored, last = _scored(arms, cfg), arms.groupby("model")["checkpoint"].max()
+    left_out = {cfg.target, *last.index[last < last[cfg.target]]}
+    readings = readings[~readings["model"].isin(left_out)]
     rows = []
     for (checkpoint, texts), part in _with_trivial(readings, arms).groupby(["checkpoint", "texts"]):
         wide = part.pivot_table(index=["model", "seed"], columns="predictor", values="value")
         for role in [role for role in ("selection", "unseen") if scored[role].notna().any()]:
-            joined = wide.join(scored[role].rename("change"), how="inner").drop(index=cfg.target, level="model")
+            joined = wide.join(scored[role].rename("change"), how="inner")
             for seed in ["all", *cfg.seeds]:
                 runs = joined if seed == "all" else joined.xs(seed, level="seed", drop_level=False)
                 for predictor in wide.columns:
@@ -138,6 +141,7 @@ def _scored(arms: pd.DataFrame, cfg: ForetellArms) -> pd.DataFrame:
 def _with_trivial(readings: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
     """Readings with in-domain accuracy beside them, for both kinds of texts."""
     plain = arms.rename(columns={TRIVIAL: "value"})[["model", "group", "seed", "checkpoint", "value"]]
+    plain = plain[plain["model"].isin(readings["model"])]
     both = [plain.assign(predictor=TRIVIAL, texts=texts) for texts in readings["texts"].unique()]
     return pd.concat([readings, *both], ignore_index=True)
 

@@ -31,7 +31,8 @@ def monitor_of(study: Study, seed: int, model: str | None = None, device: str = 
     folder = Path(at.checkpoint_folder(reference, seed))
     needed = [*at.of_procedure(watch, seed, "features.parquet"), chosen, drift, *tasks, *at.checkpoint(reference, seed)]
     if missing := [str(path) for path in needed if not Path(path).exists()]:
-        raise ArtifactError(missing[0], "is not made yet", f"run: snakemake {' '.join(missing)}")
+        remedy = f"run snakemake with this study and the target {at.results}/arms/foretold.csv"
+        raise ArtifactError(missing[0], "is not made yet", remedy)
     told = slices.measure_arm(study, study.roles.target, str(seed))
     before, tokenizer = load_model(folder, device), load_tokenizer(folder)
     texts = reference_texts(before, tokenizer, read_samples(tasks), told["prompts"], told["max_new_tokens"], seed)

@@ -92,6 +92,13 @@ def test_what_is_foretold_leaves_the_target_out(readings):
     pd.testing.assert_frame_equal(told, early.foretold_table(readings, arms(), CFG))
 
 
+def test_an_arm_with_fewer_checkpoints_is_left_out(readings):
+    """Its first checkpoint is its last, and so nothing early."""
+    short = readings[(readings["model"] != "coin") | (readings["checkpoint"] == 1)]
+    told = early.foretold_table(short, arms().query("model != 'coin' or checkpoint == 1"), CFG)
+    assert set(told.loc[told["seed"] == "all", "runs"]) == {4}
+
+
 def by_hand():
     names = [name for name, _ in ARMS if name != "rl" for _ in SEEDS]
     gain = np.array([END[name] - END["base"] for name in names])
