@@ -13,16 +13,17 @@ VARIANTS = {
     "procedure": "elimination",
     "factors": {
         "dictionary-seed": {"seed-1": {"recipe": {"replicate": 1}}},
+        "objective": {"parted": {"recipe": {"objective": "dedicated", "exclusive_latents": 4}}},
         "selector": {"by-size": {"procedure": {"score": "size"}}},
     },
 }
 JOBS = {
-    "train_dictionary": 1,
-    "measure_dictionary": 1,
-    "attribute_features": 1,
-    "choose_together": 1,
-}  # of seed-1 alone
-JOBS |= {"score_features": 2, "intervene": 2, "measure_sensitivity": 3, "summarise_sensitivity": 1}
+    "train_dictionary": 2,
+    "measure_dictionary": 2,
+    "attribute_features": 2,
+    "choose_together": 2,
+}  # of seed-1 and parted
+JOBS |= {"score_features": 3, "intervene": 3, "measure_sensitivity": 4, "summarise_sensitivity": 1}
 JOBS |= {"fig9_sensitivity": 1, "table5_sensitivity": 1, "copy_page": 2}
 
 
@@ -39,15 +40,16 @@ def test_variants_share_what_the_study_has_made_and_leave_it_as_it_is(tree):
     assert stale(tree) == {} and stale(tree, *PAGES, study=VARIED) == {}
 
     table = pd.read_csv(tree / RESULTS / "sensitivity/sensitivity.csv").fillna({"rival": "", "metric": ""})
-    assert set(table["variant"]) == {"elimination", "seed-1", "by-size"} and set(table["seed"]) == {0}
+    assert set(table["variant"]) == {"elimination", "seed-1", "parted", "by-size"} and set(table["seed"]) == {0}
     own = table[table["rival"] == ""].groupby(["variant", "quantity"])["value"].apply(list)
     for quantity in ("matched_share", "overlap", "direction", "carried_rank"):
         assert own["elimination", quantity] == pytest.approx([1]), quantity
     assert set(own["elimination", "against_main"]) == {0} and len(own["by-size", "against_main"]) == 6
     assert own["by-size", "set_size"] == [3] and own["by-size", "matched_share"] == [1]
     assert 0 <= own["seed-1", "matched_share"][0] <= 1
-    edited, refused = (("seed-1", quantity) in own.index for quantity in ("effect", "refused"))
-    assert edited != refused  # so small a dictionary may explain too little to edit through, and then says so
+    for variant in ("seed-1", "parted"):
+        edited, refused = ((variant, quantity) in own.index for quantity in ("effect", "refused"))
+        assert edited != refused  # so small a dictionary may explain too little to edit through, and then says so
 
     text = pdf_text(tree / "figures/fig9.pdf")
     assert "Study miniature." in text and "main: elimination" in text and "dictionary-seed" in text

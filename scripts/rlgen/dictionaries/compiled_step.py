@@ -73,7 +73,20 @@ class CompiledStep:
             self._dense(work, rows_BMd.flatten(1), pre_BS)
         else:
             self.library.sparse_step(ctypes.byref(work))
+        self._hold_exclusive()
         return Outcome(work.loss, work.reconstruction_loss, work.found, work.cut, fired_S)
+
+    @torch.no_grad()
+    def _hold_exclusive(self) -> None:
+        """Take back what the step did to weights that are held at zero.
+
+        They were zero in it, so nothing else has felt them, and Adam moves every value by itself.
+        """
+        mask_SM1 = self.parameters.mask_SM1
+        if mask_SM1 is not None:
+            for name in ("W_enc_SMd", "W_free_FMd"):
+                for tensor in (getattr(self.parameters, name), *self.moments[name]):
+                    tensor.mul_(mask_SM1)
 
     def _dense(self, work: Step, rows_BE: torch.Tensor, z_BS: torch.Tensor) -> None:
         """The L1 step where many values are positive. E = M*d."""

@@ -6,7 +6,7 @@ For members m = 1..M with normalised activations x_m = (h_m - mean_m) / scale_m:
     z     = act(pre)                          (S), z >= 0
     x^_m  = z W_dec[:, m] + b_dec[m]          h^_m = x^_m * scale_m + mean_m
 
-act is relu for the objective `l1`. For `batchtopk` and `shared_latents` it keeps z_k where
+act is relu for the objective `l1`. For all others it keeps z_k where
 z_k * sum_m ||W_dec[k, m]||_2 exceeds one learnt threshold, and is zero elsewhere. (docs/method.md, section 4.)
 
 Shapes: B rows, S latents, M members, d width of the residual stream. "Raw" means the units of the residual stream.
@@ -16,12 +16,12 @@ import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from rlgen.dictionaries.member_maps import MemberMaps
 from rlgen.dictionaries.objectives import latent_norms
+from rlgen.dictionaries.settings import Objective
 from rlgen.digests import digest_of
 from rlgen.files import ArtifactError, canonical_json, read_tensors, write_json, write_tensors
 from rlgen.names import DICTIONARY_FILES, MAPS, Readout
@@ -41,7 +41,7 @@ class Crosscoder:
     """A trained dictionary, in normalised units, float32."""
 
     members: list[str]  # model states, reference first
-    objective: Literal["batchtopk", "l1", "shared_latents"]
+    objective: Objective
     W_enc_MdS: torch.Tensor
     b_enc_S: torch.Tensor
     W_dec_SMd: torch.Tensor
@@ -52,6 +52,7 @@ class Crosscoder:
     free_latents: (
         int  # the first so many latents may differ between members; the rest are tied. S unless shared_latents
     )
+    exclusive_latents: int = 0  # the first so many belong to the first member alone, as many after them to the last
 
     maps: MemberMaps | None = None  # between members: what the readout `mapped` needs
 
@@ -93,15 +94,19 @@ class Crosscoder:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """W_dS and b_S that encode one member's normalised activations alone, in `dtype` or the dictionary's own.
 
-        `swap` puts the member into every slot: enc(x_m, ..., x_m). `own` uses the member's slot alone, times M.
+        `swap` puts the member into every slot: enc(x_m, ..., x_m). `own` uses the member's slot alone, times M (a
+        latent that belongs to one member has one slot to begin with).
         `mapped` puts into every other slot what the member's stream predicts of it. Training hardly determines the
         difference between two slots' encoders of models that are alike, only their sum, hence the default.
         """
         W_enc_MdS, b_enc_S = (x if dtype is None else x.to(dtype) for x in (self.W_enc_MdS, self.b_enc_S))
         if readout == "mapped":
             return tuple(x.to(W_enc_MdS.dtype) for x in self._mapped[member])
-        own = readout == "own"
-        return W_enc_MdS[member] * len(self.members) if own else W_enc_MdS.sum(0), b_enc_S
+        if readout == "swap":
+            return W_enc_MdS.sum(0), b_enc_S
+        slots_S = torch.full_like(b_enc_S, len(self.members))
+        slots_S[: 2 * self.exclusive_latents] = 1
+        return W_enc_MdS[member] * slots_S, b_enc_S
 
     @cached_property
     def _mapped(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -175,6 +180,8 @@ class Crosscoder:
         folder = Path(folder)
         write_tensors(folder / WEIGHTS, fold(self), {"format": "pt"})
         facts = {"members": self.members, "objective": self.objective, "free_latents": self.free_latents}
+        if self.exclusive_latents:
+            facts["exclusive_latents"] = self.exclusive_latents
         write_json(folder / CONFIG, sae_lens_config(self, facts | (metadata or {})))
         tensors = {"mean": self.mean_Md, "scale": self.scale_M}
         if self.threshold is not None:
@@ -231,7 +238,7 @@ def _threshold_on_pre(crosscoder: Crosscoder) -> torch.Tensor:
 
 
 def unfold(weights: dict[str, torch.Tensor], normalisation: dict[str, torch.Tensor], facts: dict) -> Crosscoder:
-    """Undo `fold`: back to normalised units. `facts` holds members, objective and free_latents."""
+    """Undo `fold`: back to normalised units. `facts`: members, objective, free_latents, perhaps exclusive_latents."""
     mean_Md, scale_M1 = normalisation["mean"].double(), normalisation["scale"].double()[:, None]
     M, d = mean_Md.shape
     W_enc = weights["W_enc"].double()

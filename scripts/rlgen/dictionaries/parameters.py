@@ -17,10 +17,13 @@ class Parameters(torch.nn.Module):
 
     Tied values are stored once and have one gradient. Decoder rows start with norm `init_norm` in a random direction,
     the same in every member, so that a latent's index means the same in all of them; the encoder starts as the decoder
-    transposed, biases at 0.
+    transposed, biases at 0. Of the first `exclusive` latents only the first member has weights, of as many after them
+    only the last; those of the other members are zero and stay so.
     """
 
-    def __init__(self, S: int, M: int, d: int, free: int, tied_bias: bool, init_norm: float, seed: int) -> None:
+    def __init__(
+        self, S: int, M: int, d: int, free: int, tied_bias: bool, init_norm: float, seed: int, exclusive: int = 0
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(stream_seed(seed, "decoder_init"))
         W_Sd = torch.randn(S, d, generator=generator)
@@ -31,17 +34,38 @@ class Parameters(torch.nn.Module):
         self.W_free_FMd = torch.nn.Parameter(W_S1d[:free].repeat(1, M, 1))
         self.W_tied_T1d = torch.nn.Parameter(W_S1d[free:].clone())
         self.b_dec_Md = torch.nn.Parameter(torch.zeros(1 if tied_bias else M, d))
+        mask_SM1 = members_of_latents(S, M, exclusive)[..., None].float() if exclusive else None
+        self.register_buffer("mask_SM1", mask_SM1, persistent=False)
+        if exclusive:
+            self.W_enc_SMd.data *= mask_SM1
+            self.W_free_FMd.data *= mask_SM1[:free]
 
     @property
     def W_enc_MdS(self) -> torch.Tensor:
         """The encoder as a trained crosscoder holds it."""
-        return self.W_enc_SMd.permute(1, 2, 0).contiguous()
+        return self.encoder().permute(1, 2, 0).contiguous()
+
+    def encoder(self) -> torch.Tensor:
+        """W_enc_SMd, without what exclusive latents might read of other members."""
+        return self.W_enc_SMd if self.mask_SM1 is None else self.W_enc_SMd * self.mask_SM1
 
     def decoder(self) -> torch.Tensor:
         """W_dec_SMd: the free latents, then the tied ones repeated over members."""
         if len(self.W_tied_T1d) == 0:
-            return self.W_free_FMd
+            return self.W_free_FMd if self.mask_SM1 is None else self.W_free_FMd * self.mask_SM1
         return torch.cat([self.W_free_FMd, self.W_tied_T1d.expand(-1, self.members, -1)])
+
+
+def members_of_latents(S: int, M: int, exclusive: int) -> torch.Tensor:
+    """Which members each latent may read and write, (S, M) bool: the first's own, the last's own, then shared ones.
+
+    >>> members_of_latents(3, 2, 1).tolist()
+    [[True, False], [False, True], [True, True]]
+    """
+    mask_SM = torch.ones(S, M, dtype=torch.bool)
+    mask_SM[:exclusive, 1:] = False
+    mask_SM[exclusive : 2 * exclusive, :-1] = False
+    return mask_SM
 
 
 class Moments(dict[str, tuple[torch.Tensor, torch.Tensor]]):

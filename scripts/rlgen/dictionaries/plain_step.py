@@ -60,7 +60,7 @@ class PlainStep:
         recipe, parameters, W_dec_SMd = self.recipe, self.parameters, self.parameters.decoder()
         norms_S, own = latent_norms(W_dec_SMd), W_dec_SMd.dtype
         B = self.ranks.rows(len(rows_BMd), recipe.batch_rows)
-        pre_BS = rows_BMd.flatten(1) @ parameters.W_enc_SMd.flatten(1).T.to(rows_BMd.dtype)
+        pre_BS = rows_BMd.flatten(1) @ parameters.encoder().flatten(1).T.to(rows_BMd.dtype)
         pre_BS = pre_BS.to(own) + parameters.b_enc_S
         if recipe.objective == "l1":
             z_BS, cut = pre_BS.relu(), torch.zeros_like(norms_S[0])

@@ -8,17 +8,23 @@ from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
 
 # Fields that came after the first results. At these values they are not written: what was made before is not stale.
-LATER = {"replicate": 0, "alignment": "mse", "alignment_mse": 0.3, "alignment_temperature": 0.1}
+LATER = {"replicate": 0, "exclusive_latents": 0, "alignment": "mse", "alignment_mse": 0.3, "alignment_temperature": 0.1}
+
+
+Objective = Literal["batchtopk", "l1", "shared_latents", "dedicated"]
 
 
 class Recipe(Strict):
     """How a sparse crosscoder is trained (docs/method.md, section 4)."""
 
-    objective: Literal["batchtopk", "l1", "shared_latents"] = "batchtopk"
+    objective: Objective = "batchtopk"
     normalisation: Literal["shared", "per_model"] = "shared"
     latents: int = Field(256, ge=2, description="dictionary size S")
-    k: int = Field(8, ge=1, description="latents kept per row on average (batchtopk, shared_latents)")
+    k: int = Field(8, ge=1, description="latents kept per row on average (all but l1)")
     free_latents: int = Field(0, ge=0, description="latents that may differ between models (shared_latents)")
+    exclusive_latents: int = Field(
+        0, ge=0, description="latents of the reference alone, and as many of the tuned model alone (dedicated)"
+    )
     l1_coefficient: float = Field(2.0, ge=0, description="lambda (l1)")
     l1_ramp: float = Field(0.05, ge=0, le=1, description="share of the steps over which lambda rises from 0")
     steps: int = Field(1500, ge=1)
@@ -52,6 +58,11 @@ class Recipe(Strict):
             raise ValueError(f"k={self.k} exceeds latents={self.latents}")
         if self.objective == "shared_latents" and not 0 < self.free_latents < self.latents:
             raise ValueError(f"free_latents={self.free_latents}, expected 1..{self.latents - 1} for shared_latents")
+        if self.objective == "dedicated" and not 0 < 2 * self.exclusive_latents < self.latents:
+            most = (self.latents - 1) // 2
+            raise ValueError(f"exclusive_latents={self.exclusive_latents}, expected 1..{most} for dedicated")
+        if self.objective != "dedicated" and self.exclusive_latents:
+            raise ValueError(f"exclusive_latents={self.exclusive_latents}, expected 0 for {self.objective}")
         if self.alignment == "contrastive" and self.batch_rows < 2:
             raise ValueError(f"batch_rows={self.batch_rows}, expected 2 or more for contrastive, rows to tell apart")
         return self

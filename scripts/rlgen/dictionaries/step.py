@@ -44,7 +44,7 @@ class Training:
     moments: Moments
     method: PlainStep | CompiledStep
     idle_rows_S: torch.Tensor  # rows since the latent last fired
-    threshold: torch.Tensor  # running mean of the smallest kept value (batchtopk, shared_latents)
+    threshold: torch.Tensor  # running mean of the smallest kept value (all but l1)
     dead_D: torch.Tensor  # indices of latents dead at the last look
     mean_Md: torch.Tensor  # of raw rows; with the scale part of the run, because computing them reads the harvest
     scale_M: torch.Tensor
@@ -65,7 +65,8 @@ class Training:
         S, made_by = recipe.latents, step_made_by(device, ranks, recipe.alignment)
         free = recipe.free_latents if recipe.objective == "shared_latents" else S
         tied_bias = recipe.normalisation == "shared"
-        parameters = Parameters(S, members, d, free, tied_bias, recipe.decoder_init_norm, seed).to(device)
+        weights = Parameters(S, members, d, free, tied_bias, recipe.decoder_init_norm, seed, recipe.exclusive_latents)
+        parameters = weights.to(device)
         moments = Moments.zero(parameters)
         step = (recipe, parameters, moments)
         return cls(

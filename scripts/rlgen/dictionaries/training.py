@@ -218,4 +218,5 @@ def finished(training: Training, members: list[str]) -> Crosscoder:
         scale_M=training.scale_M.cpu(),
         threshold=None if training.recipe.objective == "l1" else training.threshold.item(),
         free_latents=len(parameters.W_free_FMd),
+        exclusive_latents=training.recipe.exclusive_latents,
     )

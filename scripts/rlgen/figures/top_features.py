@@ -110,7 +110,9 @@ def _lines(tidy: pd.DataFrame) -> list[dict[str, str]]:
         feature = cells.iloc[0]
         numbers = {"seed": f"{seed:d}", "place": f"{place:.0f}", "latent": f"{feature['latent']:.0f}"}
         numbers |= {"share": f"{feature['share']:.3f}", "frequency": f"{feature['frequency']:.2g}"}
-        numbers |= {"NRN": f"{feature['nrn_l1']:.2f}", "cosine": f"{feature['cosine']:.2f}"}
+        numbers |= {"NRN": f"{feature['nrn_l1']:.2f}"}
+        # a latent of one model alone has no second decoder to have a cosine with
+        numbers["cosine"] = "–" if pd.isna(feature["cosine"]) else f"{feature['cosine']:.2f}"
         fired = cells.dropna(subset="rank").drop_duplicates("text").head(TEXTS)
         for r in fired.itertuples():
             said = {"model": r.member, "activation": f"{r.activation:.1f}", "text": marked(r.text, r.token)}

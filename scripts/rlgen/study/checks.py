@@ -231,6 +231,8 @@ def _dictionary_problems(study: "Study", field: str, entry: Dictionary) -> Itera
         yield f"{field}.is_null: reads {len(entry.members)} states, expected a pair"
     for recipe in entry.recipes:
         yield from _unknown(f"{field}.recipes", recipe, "recipe", study.recipes)
+        if recipe in study.recipes and study.recipes[recipe].objective == "dedicated" and len(entry.members) != 2:
+            yield f"{field}.recipes: {recipe} is dedicated, of {len(entry.members)} states, expected a pair"
     yield from _distinct(f"{field}.recipes", entry.recipes, "a recipe")
 
 

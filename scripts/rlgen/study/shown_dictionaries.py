@@ -3,7 +3,12 @@
 from rlgen.dictionaries.settings import Recipe
 from rlgen.study.config import Study
 
-OBJECTIVES = {"batchtopk": "BatchTopK", "l1": "L1", "shared_latents": "BatchTopK, shared latents"}
+OBJECTIVES = {
+    "batchtopk": "BatchTopK",
+    "l1": "L1",
+    "shared_latents": "BatchTopK, shared latents",
+    "dedicated": "BatchTopK, dedicated latents",
+}
 
 
 def pairs(study: Study) -> dict[str, str]:

@@ -25,13 +25,17 @@ NONE = torch.zeros(0, dtype=torch.int64)
 def both(recipe, M, d, seed, change=None):
     """(compiled in float32, plain in float64) with the same random parameters; `change` edits them first."""
     free = recipe.free_latents if recipe.objective == "shared_latents" else recipe.latents
+    shape = (recipe.latents, M, d, free, recipe.normalisation == "shared", 0.3, seed, recipe.exclusive_latents)
     g = torch.Generator().manual_seed(seed)
-    single = Parameters(recipe.latents, M, d, free, recipe.normalisation == "shared", 0.3, seed)
+    single = Parameters(*shape)
     for parameter in single.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=g)
+    if recipe.exclusive_latents:  # zero before the first step, as training holds them
+        single.W_enc_SMd.data *= single.mask_SM1
+        single.W_free_FMd.data *= single.mask_SM1
     if change:
         change(single)
-    double = Parameters(recipe.latents, M, d, free, recipe.normalisation == "shared", 0.3, seed).double()
+    double = Parameters(*shape).double()
     double.load_state_dict(single.state_dict())
     return CompiledStep(recipe, single, Moments.zero(single)), PlainStep(recipe, double, Moments.zero(double))
 
@@ -105,6 +109,28 @@ def test_a_step_is_that_of_the_plain_one(seed, objective, normalisation, B, S, M
     dead_D = torch.randperm(S, generator=torch.Generator().manual_seed(seed))[:dead].sort().values
     l1 = 0.7 if objective == "l1" else 0.0
     assert_same(*both(recipe, M, d, seed), randn(seed, B, M, d), l1=l1, dead_D=NONE if objective == "l1" else dead_D)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 2**31),
+    B=st.integers(1, 40),
+    S=st.integers(3, 60),
+    d=st.integers(1, 21),
+    dead=st.integers(0, 12),
+    data=st.data(),
+)
+def test_what_belongs_to_one_model_stays_so_in_both_steps(seed, B, S, d, dead, data):
+    exclusive = data.draw(st.integers(1, (S - 1) // 2), "exclusive")
+    k = data.draw(st.integers(1, min(S, 9)), "k")
+    recipe = Recipe(objective="dedicated", latents=S, k=k, exclusive_latents=exclusive)
+    dead_D = torch.randperm(S, generator=torch.Generator().manual_seed(seed))[:dead].sort().values
+    compiled, plain = both(recipe, 2, d, seed)
+    assert_same(compiled, plain, randn(seed, B, 2, d), dead_D=dead_D)
+    for made in (compiled, plain):
+        for name in ("W_enc_SMd", "W_free_FMd"):
+            for tensor in (getattr(made.parameters, name), *made.moments[name]):
+                assert not tensor[:exclusive, 1].any() and not tensor[exclusive : 2 * exclusive, 0].any()
 
 
 def test_a_cut_whose_sum_cancels():

@@ -13,7 +13,9 @@ from safetensors.torch import load_file
 
 from rlgen.dictionaries.crosscoder import Crosscoder, fold, unfold
 from rlgen.dictionaries.objectives import latent_norms
+from rlgen.features.statistics import latent_table, sum_latents
 from rlgen.files import ArtifactError
+from rlgen.interventions.edits import directions
 
 shapes = st.tuples(st.integers(2, 4), st.integers(1, 6), st.integers(1, 9))  # M, d, S
 seeds = st.integers(0, 2**31)
@@ -87,6 +89,35 @@ def test_encode_and_decode_match_plain_loops(seed, objective, shape):
                 x += sum(z_BS[b, k].item() * crosscoder.W_dec_SMd[k, m, i].item() for k in range(shape[2]))
                 expected = x * crosscoder.scale_M[m].item() + crosscoder.mean_Md[m, i].item()
                 assert got_BMd[b, m, i].item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_latents_of_one_member_are_read_from_it_alone_by_hand():
+    """Three latents: the first member's, the second's, a shared one; width 1, unit scale, l1 (no threshold)."""
+    crosscoder = Crosscoder(
+        members=["base@1", "rl@5"],
+        objective="dedicated",
+        W_enc_MdS=torch.tensor([[[2.0, 0.0, 1.0]], [[0.0, 3.0, 4.0]]]),
+        b_enc_S=torch.zeros(3),
+        W_dec_SMd=torch.tensor([[[1.0], [0.0]], [[0.0], [1.0]], [[1.0], [1.0]]]),
+        b_dec_Md=torch.zeros(2, 1),
+        mean_Md=torch.zeros(2, 1),
+        scale_M=torch.ones(2),
+        threshold=None,
+        free_latents=3,
+        exclusive_latents=1,
+    )
+    base_Bd, tuned_Bd = torch.tensor([[1.0]]), torch.tensor([[10.0]])
+    assert crosscoder.encode(torch.stack([base_Bd, tuned_Bd], 1)).tolist() == [[2, 30, 41]]
+    assert crosscoder.encode_one(base_Bd, 0, "swap").tolist() == [[2, 3, 5]]  # what the other's direction reads here
+    assert crosscoder.encode_one(base_Bd, 0, "own").tolist() == [[2, 0, 2]]  # one slot; no slot; one slot for two
+    assert crosscoder.encode_one(tuned_Bd, 1, "own").tolist() == [[0, 30, 80]]
+    W_dS, _, _ = crosscoder.readout_raw(1, "own")
+    assert W_dS.tolist() == [[0, 3, 8]]
+    exchange_Sd = directions(crosscoder, "exchange", towards_tuned=True)
+    assert exchange_Sd.flatten().tolist() == [-1, 1, 0]  # the base's leaves, the tuned one's comes
+    table = latent_table(crosscoder, sum_latents(crosscoder, [torch.ones(4, 2, 1)]), 1)
+    assert table["nrn_l1"].tolist() == [0, 1, 0.5] and table["free"].all()
+    assert table["cosine"].isna().tolist() == [True, True, False]
 
 
 def test_one_latent_by_hand():
@@ -180,6 +211,20 @@ def test_load_gives_back_what_was_saved(tmp_path, objective):
     assert back.free_S.tolist() == [True] * 5 + [False] * 2
     torch.testing.assert_close(back.encode(h_BMd), crosscoder.encode(h_BMd), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(back.reconstruct(h_BMd), crosscoder.reconstruct(h_BMd), rtol=1e-4, atol=1e-4)
+
+
+def test_latents_of_one_member_are_known_after_loading(tmp_path):
+    crosscoder, h_BMd = make(4)
+    crosscoder.W_enc_MdS[1, :, :2], crosscoder.W_enc_MdS[0, :, 2:4] = 0, 0
+    crosscoder.W_dec_SMd[:2, 1], crosscoder.W_dec_SMd[2:4, 0] = 0, 0
+    crosscoder.objective, crosscoder.exclusive_latents = "dedicated", 2
+    crosscoder.save(tmp_path)
+    back = Crosscoder.load(tmp_path)
+    assert (back.objective, back.exclusive_latents) == ("dedicated", 2)
+    assert not back.W_dec_SMd[:2, 1].any() and not back.W_enc_MdS[0, :, 2:4].any()
+    one_BS = [c.encode_one(h_BMd[:, 1], 1, "own") for c in (back, crosscoder)]
+    torch.testing.assert_close(*one_BS, rtol=1e-4, atol=1e-4)
+    assert not (one_BS[0][:, :2] > crosscoder.b_enc_S[:2].abs() + 1e-6).any()  # nothing of the row is in them
 
 
 def test_a_latent_without_a_decoder_never_fires(tmp_path):

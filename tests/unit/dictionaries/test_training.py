@@ -20,7 +20,7 @@ from rlgen.dictionaries.parameters import Moments, Parameters
 from rlgen.dictionaries.plain_step import PlainStep
 from rlgen.dictionaries.settings import Recipe
 from rlgen.dictionaries.step import DEAD_EVERY, Training, l1_coefficient, learning_rate_factor
-from rlgen.dictionaries.training import TrainDictionary, train
+from rlgen.dictionaries.training import TrainDictionary, finished, train
 from rlgen.names import shard_name
 from rlgen.resume import Resume
 
@@ -163,9 +163,10 @@ def test_the_first_step_matches_float64_loops(objective, normalisation):
             assert gradient.view(-1)[i].item() == pytest.approx(expected, rel=1e-4, abs=1e-6), (name, i)
 
 
-@pytest.mark.parametrize("objective", ["batchtopk", "l1", "shared_latents"])
+@pytest.mark.parametrize("objective", ["batchtopk", "l1", "shared_latents", "dedicated"])
 def test_it_learns_the_planted_dictionary(folders, objective):
-    recipe = Recipe(**SMALL, objective=objective, free_latents=6 * (objective == "shared_latents"), l1_coefficient=0.3)
+    parts = {"free_latents": 6 * (objective == "shared_latents"), "exclusive_latents": 4 * (objective == "dedicated")}
+    recipe = Recipe(**SMALL, **parts, objective=objective, l1_coefficient=0.3)
     crosscoder, curves = train(Shards.open(folders, MEMBERS), recipe, seed=0, held_out_shards=1)
     assert (share_explained(crosscoder, folders) > 0.75).all()
     table = pd.DataFrame(curves).pivot(index="step", columns="metric", values="value")
@@ -183,6 +184,30 @@ def test_shared_latents_are_tied_and_free_ones_are_not(folders):
     difference_S = (crosscoder.W_dec_SMd[:, 0] - crosscoder.W_dec_SMd[:, 1]).norm(dim=1)
     assert crosscoder.free_S.tolist() == [True] * 6 + [False] * 18
     assert (difference_S[~crosscoder.free_S] == 0).all() and (difference_S[crosscoder.free_S] > 0).any()
+
+
+def test_what_one_model_alone_has_lies_in_its_own_latents():
+    """Six directions in both models and one in each alone, in a dictionary that has no latent to spare.
+
+    With latents to spare a shared one may take what one model alone has: the objective does not forbid that.
+    """
+    g = torch.Generator().manual_seed(3)
+    both_K1d = torch.nn.functional.normalize(torch.randn(6, 1, 16, generator=g), dim=2)
+    alone_K1d = torch.nn.functional.normalize(torch.randn(2, 1, 16, generator=g), dim=2)
+    mask_KM1 = torch.tensor([[1.0, 0.0], [0.0, 1.0]])[..., None]
+    planted_KMd = torch.cat([alone_K1d * mask_KM1, both_K1d.expand(-1, 2, -1)])
+    sizes = {"exclusive_latents": 1, "latents": 8, "k": 2, "steps": 600, "batch_rows": 128}
+    recipe = Recipe(objective="dedicated", **sizes, learning_rate=1e-2, dead_after_rows=5000)
+    training = Training.start(recipe, 2, 16, 1, "cpu")
+    for _ in range(recipe.steps):
+        z_BK = (torch.rand(128, 8, generator=g) < 0.2) * (1 + torch.rand(128, 8, generator=g))
+        training.advance(torch.einsum("bk,kmd->bmd", z_BK, planted_KMd))
+    crosscoder = finished(training, MEMBERS)
+    assert crosscoder.exclusive_latents == 1 and crosscoder.free_S.all()
+    for weights_SM in (crosscoder.W_dec_SMd.norm(dim=2), crosscoder.W_enc_MdS.norm(dim=1).T):
+        assert not weights_SM[0, 1] and not weights_SM[1, 0] and weights_SM[2:].all()
+    for k in range(2):
+        assert torch.cosine_similarity(crosscoder.W_dec_SMd[k, k], alone_K1d[k, 0], dim=0) > 0.95
 
 
 def test_shared_normalisation_ties_mean_scale_and_bias(folders):

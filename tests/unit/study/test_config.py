@@ -61,6 +61,18 @@ def test_every_study_of_the_project_is_valid(path):
         ({"tasks__selection": []}, "tasks.selection: list should have at least 1 item"),
         ({"recipes__l1__batch_rows": 10**6}, "recipes.l1.batch_rows: 1000000 exceeds the"),
         ({"recipes__batchtopk__k": 300}, "recipes.batchtopk: k=300 exceeds latents=256"),
+        (
+            {"recipes__batchtopk": {"objective": "dedicated", "exclusive_latents": 128}},
+            "recipes.batchtopk: exclusive_latents=128, expected 1..127 for dedicated",
+        ),
+        (
+            {"recipes__batchtopk__exclusive_latents": 4},
+            "recipes.batchtopk: exclusive_latents=4, expected 0 for batchtopk",
+        ),
+        (
+            {"recipes__batchtopk": {"objective": "dedicated", "exclusive_latents": 8}},
+            "dictionaries.base-sft-rl.recipes: batchtopk is dedicated, of 3 states, expected a pair",
+        ),
         ({"dictionaries__base-rl__members": ["base", "dpo"]}, "dictionaries.base-rl.members: unknown model 'dpo'"),
         ({"dictionaries__base-rl__members": ["base", "rl@9"]}, "dictionaries.base-rl.members: 'rl@9' names no"),
         ({"dictionaries__base-rl__members": ["rl", "base"]}, "starts with rl@5, expected the reference base@1 first"),
