@@ -21,7 +21,10 @@ TABLES = {
         "recovery": rules.summarise_recovery.output if study.organism else [],
         "effects": rules.summarise_interventions.output.effects,
     },
-    "fig9_sensitivity": {"sensitivity": rules.summarise_sensitivity.output if study.variants else []},
+    "fig9_sensitivity": {
+        "sensitivity": rules.summarise_sensitivity.output if study.variants else [],
+        "equivalence": [at.equivalence(seed) for seed in SEEDS] if pages.equivalence(study) else [],
+    },
     "fig10_arms": {name: rules.summarise_arms.output[name] if study.arms else [] for name in ("arms", "explained")},
     "fig11_early": {
         "foretold": rules.foretell_arms.output.foretold if WATCHED else [],

@@ -56,3 +56,31 @@ rule summarise_sensitivity:
         "All variants and seeds in one table"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"
+
+
+if study.variants.equivalence:
+    MAIN = study.variants.procedure
+
+    rule measure_equivalence:
+        input:
+            dictionary=at.of_procedure(MAIN, "{seed}", "features.parquet"),
+            completions=at.completions_of(MAIN, "{seed}"),
+            models=[path for state in slices.equivalent_models(study) for path in at.checkpoint(state, "{seed}")],
+            tasks=at.samples(slices.edited_tasks(study)),
+        output:
+            at.equivalence("{seed}"),
+        log:
+            "<logs>/measure_equivalence/seed{seed}.log",
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            **asks("measure_equivalence", gpu=0, mem_mb=2000, runtime=30),
+        params:
+            **job("measure_equivalence", "training"),
+        message:
+            "Shared latents ablated in both models, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+            " --completions {input.completions} --models $(dirname {input.models} | uniq) --tasks {input.tasks}"
+            " --output {output}"

@@ -36,7 +36,7 @@ def main() -> None:
     if place.ranks.first:
         write_csv(args.output / "curves.csv", pd.DataFrame(curves))
         provenance = {"layer": shards.layer, "stream": shards.stream, "permute_shift": cfg.permute_shift}
-        provenance |= {"step": step_made_by(place.device, place.ranks, cfg.recipe.alignment)}
+        provenance |= {"step": step_made_by(place.device, place.ranks, cfg.recipe)}
         crosscoder.save(args.output, provenance | {"recipe": cfg.recipe.model_dump(), "seed": cfg.seed})
 
 

@@ -4,14 +4,16 @@ from rlgen.figures.command import page_arguments, read_page
 
 
 def main() -> None:
-    """Read one tidy table, write the page as PDF, with its details behind it, and as PNG."""
-    args = page_arguments(__doc__, "png", "sensitivity")
+    """Read tidy tables, write the page as PDF, with its details behind it, and as PNG."""
+    args = page_arguments(__doc__, "png", "sensitivity", "equivalence")
 
+    from rlgen.figures import equivalence, style
     from rlgen.figures import fig9_sensitivity as fig9
-    from rlgen.figures import style
 
-    settings, sensitivity = read_page(args, fig9.Settings, sensitivity=fig9.COLUMNS)
-    style.save(fig9.draw(settings, sensitivity), args.output, args.png, fig9.appendix(settings, sensitivity))
+    columns = {"sensitivity": fig9.COLUMNS, "equivalence": equivalence.COLUMNS}
+    settings, sensitivity, ablated = read_page(args, fig9.Settings, **columns)
+    more = (fig9.appendix(settings, sensitivity), equivalence.page_of(settings, ablated))
+    style.save(fig9.draw(settings, sensitivity), args.output, args.png, *more)
 
 
 if __name__ == "__main__":

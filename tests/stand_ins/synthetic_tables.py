@@ -337,6 +337,19 @@ def sensitivity() -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
+def equivalence() -> pd.DataFrame:
+    """Shared latents ablated: two thirds do the same in both models, whatever their decoders say."""
+    rng, rows = rng_of("equivalence"), []
+    for seed, latent in product(SEEDS, range(12)):
+        value, size = (0.8 if latent % 3 else 0.1) + 0.02 * rng.normal(), 10 ** rng.uniform(-4, -1)
+        tuned = size * 10 ** rng.normal(0, 0.2)
+        rows.append(
+            (seed, latent, 0.2, 0.2, 0.5, rng.uniform(0.5, 1), 200, size, tuned, value, value, 0.1, -0.2, 0.4, 0.02)
+        )
+    columns = "seed latent frequency_reference frequency_tuned nrn cosine prompts kl_reference kl_tuned"
+    return frame(columns + " pearson spearman chance chance_lo chance_hi p", rows)
+
+
 def curves() -> pd.DataFrame:
     """Effects that grow with the size, faster by the procedure's own score; all alive latents close .9 of the gap."""
     rng, rows = rng_of("curves"), []
@@ -443,7 +456,7 @@ def tables_of(name: str) -> dict[str, pd.DataFrame]:
         "fig6_selection": (effects, comparisons, controls),
         "fig7_unseen": (effects, comparisons, controls),
         "fig8_recovery": (recovery, effects),
-        "fig9_sensitivity": (sensitivity,),
+        "fig9_sensitivity": (sensitivity, equivalence),
         "table5_sensitivity": (sensitivity,),
         "fig10_arms": (arms, explained),
         "fig12_extended": (curves, areas, rotation),

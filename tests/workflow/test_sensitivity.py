@@ -11,20 +11,22 @@ VARIED = "config/varied.yaml"
 PAGES = ["figures/fig9.pdf", "figures/table5.csv"]
 VARIANTS = {
     "procedure": "elimination",
+    "equivalence": {"latents": 4, "prompts": 4},
     "factors": {
         "dictionary-seed": {"seed-1": {"recipe": {"replicate": 1}}},
         "objective": {"parted": {"recipe": {"objective": "dedicated", "exclusive_latents": 4}}},
+        "encoder": {"bent": {"recipe": {"encoder": "mlp", "encoder_units": 8}}},
         "selector": {"by-size": {"procedure": {"score": "size"}}},
     },
 }
 JOBS = {
-    "train_dictionary": 2,
-    "measure_dictionary": 2,
-    "attribute_features": 2,
-    "choose_together": 2,
-}  # of seed-1 and parted
-JOBS |= {"score_features": 3, "intervene": 3, "measure_sensitivity": 4, "summarise_sensitivity": 1}
-JOBS |= {"fig9_sensitivity": 1, "table5_sensitivity": 1, "copy_page": 2}
+    "train_dictionary": 3,
+    "measure_dictionary": 3,
+    "attribute_features": 3,
+    "choose_together": 3,
+}  # of seed-1, parted and bent
+JOBS |= {"score_features": 4, "intervene": 4, "measure_sensitivity": 5, "summarise_sensitivity": 1}
+JOBS |= {"measure_equivalence": 1, "fig9_sensitivity": 1, "table5_sensitivity": 1, "copy_page": 2}
 
 
 def write(tree, variants: dict) -> None:
@@ -40,16 +42,20 @@ def test_variants_share_what_the_study_has_made_and_leave_it_as_it_is(tree):
     assert stale(tree) == {} and stale(tree, *PAGES, study=VARIED) == {}
 
     table = pd.read_csv(tree / RESULTS / "sensitivity/sensitivity.csv").fillna({"rival": "", "metric": ""})
-    assert set(table["variant"]) == {"elimination", "seed-1", "parted", "by-size"} and set(table["seed"]) == {0}
+    assert set(table["variant"]) == {"elimination", "seed-1", "parted", "bent", "by-size"} and set(table["seed"]) == {0}
     own = table[table["rival"] == ""].groupby(["variant", "quantity"])["value"].apply(list)
     for quantity in ("matched_share", "overlap", "direction", "carried_rank"):
         assert own["elimination", quantity] == pytest.approx([1]), quantity
     assert set(own["elimination", "against_main"]) == {0} and len(own["by-size", "against_main"]) == 6
     assert own["by-size", "set_size"] == [3] and own["by-size", "matched_share"] == [1]
     assert 0 <= own["seed-1", "matched_share"][0] <= 1
-    for variant in ("seed-1", "parted"):
+    for variant in ("seed-1", "parted", "bent"):
         edited, refused = ((variant, quantity) in own.index for quantity in ("effect", "refused"))
         assert edited != refused  # so small a dictionary may explain too little to edit through, and then says so
+
+    twins = pd.read_csv(tree / RESULTS / "sensitivity/equivalence/seed0.csv")
+    assert len(twins) in (0, 3, 4) and set(twins["prompts"]) <= {12}
+    assert (twins[["kl_reference", "kl_tuned"]] >= 0).all(axis=None)
 
     text = pdf_text(tree / "figures/fig9.pdf")
     assert "Study miniature." in text and "main: elimination" in text and "dictionary-seed" in text

@@ -2,7 +2,7 @@
 
 For members m = 1..M with normalised activations x_m = (h_m - mean_m) / scale_m:
 
-    pre   = sum_m x_m W_enc[m] + b_enc        (S)
+    pre   = sum_m x_m W_enc[m] + b_enc        (S)    and what an encoder that is not linear adds (encoders.py)
     z     = act(pre)                          (S), z >= 0
     x^_m  = z W_dec[:, m] + b_dec[m]          h^_m = x^_m * scale_m + mean_m
 
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from rlgen.dictionaries.encoders import Bend, OneSided
 from rlgen.dictionaries.member_maps import MemberMaps
 from rlgen.dictionaries.objectives import latent_norms
 from rlgen.dictionaries.settings import Objective
@@ -49,10 +50,9 @@ class Crosscoder:
     mean_Md: torch.Tensor  # raw units
     scale_M: torch.Tensor  # raw units per normalised unit
     threshold: float | None  # on z_k * sum_m ||W_dec[k, m]||; None for l1
-    free_latents: (
-        int  # the first so many latents may differ between members; the rest are tied. S unless shared_latents
-    )
+    free_latents: int  # the first so many may differ between members; the rest are tied. S unless shared_latents
     exclusive_latents: int = 0  # the first so many belong to the first member alone, as many after them to the last
+    bend: Bend | None = None  # what the encoder adds that is not linear, in normalised units
 
     maps: MemberMaps | None = None  # between members: what the readout `mapped` needs
 
@@ -82,48 +82,61 @@ class Crosscoder:
 
     def encode(self, h_BMd: torch.Tensor) -> torch.Tensor:
         """Raw activations of all members on the same tokens -> joint code z_BS."""
-        return self._activate(self.normalise(h_BMd).flatten(-2) @ self.W_enc_MdS.flatten(0, 1) + self.b_enc_S)
+        x_BX = self.normalise(h_BMd).flatten(-2)
+        pre_BS = x_BX @ self.W_enc_MdS.flatten(0, 1) + self.b_enc_S
+        return self._activate(pre_BS if self.bend is None else pre_BS + self.bend.pre(x_BX))
 
     def encode_one(self, h_Bd: torch.Tensor, member: int, readout: Readout = "swap") -> torch.Tensor:
         """Raw activations of one member alone -> its code z_BS (docs/method.md, section 7)."""
-        W_dS, b_S = self.one_sided(member, readout)
-        return self._activate((h_Bd - self.mean_Md[member]) / self.scale_M[member] @ W_dS + b_S)
+        x_Bd = (h_Bd - self.mean_Md[member]) / self.scale_M[member]
+        return self._activate(self.one_sided(member, readout).pre(x_Bd))
 
-    def one_sided(
-        self, member: int, readout: Readout, dtype: torch.dtype | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """W_dS and b_S that encode one member's normalised activations alone, in `dtype` or the dictionary's own.
+    def one_sided(self, member: int, readout: Readout, dtype: torch.dtype | None = None) -> OneSided:
+        """What encodes one member's normalised activations alone, in `dtype` or the dictionary's own.
 
         `swap` puts the member into every slot: enc(x_m, ..., x_m). `own` uses the member's slot alone, times M (a
         latent that belongs to one member has one slot to begin with).
         `mapped` puts into every other slot what the member's stream predicts of it. Training hardly determines the
         difference between two slots' encoders of models that are alike, only their sum, hence the default.
         """
-        W_enc_MdS, b_enc_S = (x if dtype is None else x.to(dtype) for x in (self.W_enc_MdS, self.b_enc_S))
+        dtype = dtype or self.W_enc_MdS.dtype
         if readout == "mapped":
-            return tuple(x.to(W_enc_MdS.dtype) for x in self._mapped[member])
-        if readout == "swap":
-            return W_enc_MdS.sum(0), b_enc_S
-        slots_S = torch.full_like(b_enc_S, len(self.members))
+            return self._mapped[member].to(dtype)
+        slots_S = torch.full_like(self.b_enc_S, len(self.members))
         slots_S[: 2 * self.exclusive_latents] = 1
-        return W_enc_MdS[member] * slots_S, b_enc_S
+
+        def alone(W_MdX: torch.Tensor, slots_X: torch.Tensor | int) -> torch.Tensor:
+            W_MdX = W_MdX.to(dtype)
+            return W_MdX.sum(0) if readout == "swap" else W_MdX[member] * slots_X
+
+        bend = self.bend and self.bend.to(dtype)
+        if bend:
+            bend = replace(bend, V_XH=alone(bend.V_XH.unflatten(0, (-1, self.d)), len(self.members)))
+        return OneSided(alone(self.W_enc_MdS, slots_S), self.b_enc_S.to(dtype), bend)
 
     @cached_property
-    def _mapped(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """W_dS and b_S of the readout `mapped` for every member, computed in float64.
+    def _mapped(self) -> list[OneSided]:
+        """The readout `mapped` of every member, computed in float64.
 
         With h_o = h_m A_mo + a_mo in raw units, x_o = ((x_m scale_m + mean_m) A_mo + a_mo - mean_o) / scale_o.
         """
         if self.maps is None:
             raise ValueError("readout 'mapped' needs the maps between the dictionary's members, which were not loaded")
         mean_Md, scale_M = self.mean_Md.double(), self.scale_M.double()
-        W_raw_MdS, found = self.W_enc_MdS.double() / scale_M[:, None, None], []
-        for m, (map_Mdd, offset_Md) in enumerate(zip(self.maps.map_MMdd, self.maps.offset_MMd, strict=True)):
-            W_dS = torch.einsum("mde,mes->ds", map_Mdd, W_raw_MdS)
-            rest_Md = mean_Md[m] @ map_Mdd + offset_Md - mean_Md
-            b_S = self.b_enc_S.double() + torch.einsum("md,mds->s", rest_Md, W_raw_MdS)
-            found.append(((scale_M[m] * W_dS).to(self.b_enc_S), b_S.to(self.b_enc_S)))
-        return found
+
+        def predicted(m: int, W_MdX: torch.Tensor, b_X: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            map_Mdd, W_raw_MdX = self.maps.map_MMdd[m], W_MdX.double() / scale_M[:, None, None]
+            rest_Md = mean_Md[m] @ map_Mdd + self.maps.offset_MMd[m] - mean_Md
+            W_dX = scale_M[m] * torch.einsum("mde,mes->ds", map_Mdd, W_raw_MdX)
+            found_X = b_X.double() + torch.einsum("md,mds->s", rest_Md, W_raw_MdX)
+            return W_dX.to(self.b_enc_S), found_X.to(self.b_enc_S)
+
+        def bent(m: int, bend: Bend) -> Bend:
+            V_dH, c_H = predicted(m, bend.V_XH.unflatten(0, (-1, self.d)), bend.c_H)
+            return replace(bend, V_XH=V_dH, c_H=c_H)
+
+        ours = (self.W_enc_MdS, self.b_enc_S)
+        return [OneSided(*predicted(m, *ours), self.bend and bent(m, self.bend)) for m in range(len(self.members))]
 
     def complete(self, h_B2d: torch.Tensor, readout: Readout) -> torch.Tensor:
         """Raw activations of the first and the last member -> of all members (B, M, d).
@@ -143,16 +156,15 @@ class Crosscoder:
             slots.append(sum(said) / 2)
         return torch.stack([*slots, h_B2d[:, 1]], dim=1)
 
-    def readout_raw(self, member: int, readout: Readout) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """W_dS, bias_S and floor_S with f(h) = pre where pre = h W + bias > floor, else 0, for raw rows h of a member.
+    def readout_raw(self, member: int, readout: Readout) -> tuple[OneSided, torch.Tensor]:
+        """What reads raw rows h of a member, and floor_S: f(h) = pre where pre > floor, else 0.
 
         `encode_one`, folded as `fold` does: in float64, rounded once to float32, instead of for every token.
         """
-        W_dS, bias_S = self.one_sided(member, readout, torch.float64)
-        W_dS = W_dS / self.scale_M[member].double()
-        bias_S = bias_S - self.mean_Md[member].double() @ W_dS
-        floor_S = torch.zeros_like(bias_S) if self.threshold is None else _threshold_on_pre(self)
-        return W_dS.float(), bias_S.float(), floor_S.clamp(min=0).float()
+        one = self.one_sided(member, readout, torch.float64)
+        one = one.raw(self.mean_Md[member].double(), self.scale_M[member].double())
+        floor_S = torch.zeros_like(one.b_S) if self.threshold is None else _threshold_on_pre(self)
+        return one.to(torch.float32), floor_S.clamp(min=0).float()
 
     def decode(self, z_BS: torch.Tensor) -> torch.Tensor:
         """Code -> reconstruction of every member in raw units (B, M, d)."""
@@ -173,8 +185,9 @@ class Crosscoder:
         """Write `sae_weights.safetensors`, `cfg.json` (SAELens layout, raw units) and `normalisation.safetensors`.
 
         `SAE.load_from_disk(folder)` of SAELens reads the first two without this package: a dictionary over
-        concatenated raw activations (d_in = M*d), architecture `standard` for l1, else `jumprelu`. The third holds
-        what this package needs to return to normalised units; it is written last and names the weights it belongs to.
+        concatenated raw activations (d_in = M*d), architecture `standard` for l1, else `jumprelu`. It has none for an
+        encoder that is not linear, and refuses that one's name, `crosscoder-mlp` or `-kernel`. The third holds what
+        this package needs to return to normalised units; it is written last and names the weights it belongs to.
         `metadata` (JSON values) is added to that of `cfg.json`.
         """
         folder = Path(folder)
@@ -182,6 +195,8 @@ class Crosscoder:
         facts = {"members": self.members, "objective": self.objective, "free_latents": self.free_latents}
         if self.exclusive_latents:
             facts["exclusive_latents"] = self.exclusive_latents
+        if self.bend:
+            facts["encoder"] = self.bend.kind
         write_json(folder / CONFIG, sae_lens_config(self, facts | (metadata or {})))
         tensors = {"mean": self.mean_Md, "scale": self.scale_M}
         if self.threshold is not None:
@@ -227,6 +242,10 @@ def fold(crosscoder: Crosscoder) -> dict[str, torch.Tensor]:
     }
     if crosscoder.threshold is not None:
         folded["threshold"] = _threshold_on_pre(crosscoder)
+    if crosscoder.bend:
+        scale_X = scale_M1.expand_as(mean_Md).flatten()
+        bend = crosscoder.bend.to(torch.float64).raw(mean_Md.flatten(), scale_X)
+        folded |= {"V_enc": bend.V_XH, "c_enc": bend.c_H, "U_enc": bend.U_HS}
     return {name: tensor.float() for name, tensor in folded.items()}
 
 
@@ -238,12 +257,18 @@ def _threshold_on_pre(crosscoder: Crosscoder) -> torch.Tensor:
 
 
 def unfold(weights: dict[str, torch.Tensor], normalisation: dict[str, torch.Tensor], facts: dict) -> Crosscoder:
-    """Undo `fold`: back to normalised units. `facts`: members, objective, free_latents, perhaps exclusive_latents."""
+    """Undo `fold`: back to normalised units. `facts`: what `save` says of it beside tensors."""
+    facts = dict(facts)
+    kind = facts.pop("encoder", None)
     mean_Md, scale_M1 = normalisation["mean"].double(), normalisation["scale"].double()[:, None]
     M, d = mean_Md.shape
     W_enc = weights["W_enc"].double()
     W_dec_SMd = weights["W_dec"].double().unflatten(1, (M, d)) / scale_M1
-    threshold = normalisation.get("threshold")
+    threshold, bend = normalisation.get("threshold"), None
+    if kind:
+        bend = Bend(kind, *(weights[name].double() for name in ("V_enc", "c_enc", "U_enc")))
+        scale_X = scale_M1.expand_as(mean_Md).flatten()
+        bend = bend.raw(-mean_Md.flatten() / scale_X, 1 / scale_X).to(torch.float32)
     return Crosscoder(
         **facts,
         W_enc_MdS=(W_enc.unflatten(0, (M, d)) * scale_M1[..., None]).float(),
@@ -253,13 +278,15 @@ def unfold(weights: dict[str, torch.Tensor], normalisation: dict[str, torch.Tens
         mean_Md=normalisation["mean"],
         scale_M=normalisation["scale"],
         threshold=None if threshold is None else threshold.item(),
+        bend=bend,
     )
 
 
 def sae_lens_config(crosscoder: Crosscoder, metadata: dict) -> dict:
     """The `cfg.json` of SAELens that makes its encoder and decoder compute what ours do on concatenated activations."""
+    known = "standard" if crosscoder.threshold is None else "jumprelu"
     return {
-        "architecture": "standard" if crosscoder.threshold is None else "jumprelu",
+        "architecture": f"crosscoder-{crosscoder.bend.kind}" if crosscoder.bend else known,
         "d_in": len(crosscoder.members) * crosscoder.d,
         "d_sae": crosscoder.n_latents,
         "dtype": "float32",

@@ -10,6 +10,7 @@ from rlgen.activations.batches import ahead
 from rlgen.activations.shards import Shards
 from rlgen.activations.stream import MIXED
 from rlgen.dictionaries.crosscoder import Crosscoder
+from rlgen.dictionaries.encoders import Bend
 from rlgen.dictionaries.member_maps import MemberMaps
 from rlgen.files import ArtifactError, read_tensors
 from rlgen.names import Readout
@@ -27,7 +28,7 @@ def batches(shards: Shards, indices: Sequence[int], device: torch.device) -> Ite
 def load_crosscoder(folder: Path, device: torch.device, readout: Readout = "swap") -> Crosscoder:
     """A trained dictionary with its tensors on the device, and what a readout needs beside it."""
     crosscoder = Crosscoder.load(folder, readout)
-    movable = (torch.Tensor, MemberMaps)
+    movable = (torch.Tensor, MemberMaps, Bend)
     tensors = {name: value.to(device) for name, value in vars(crosscoder).items() if isinstance(value, movable)}
     return replace(crosscoder, **tensors)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rlgen.dictionaries.encoders import TrainedBend
 from rlgen.seeds import stream_seed
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam
@@ -18,17 +19,26 @@ class Parameters(torch.nn.Module):
     Tied values are stored once and have one gradient. Decoder rows start with norm `init_norm` in a random direction,
     the same in every member, so that a latent's index means the same in all of them; the encoder starts as the decoder
     transposed, biases at 0. Of the first `exclusive` latents only the first member has weights, of as many after them
-    only the last; those of the other members are zero and stay so.
+    only the last; those of the other members are zero and stay so. `bend` is what an encoder adds that is not linear.
     """
 
     def __init__(
-        self, S: int, M: int, d: int, free: int, tied_bias: bool, init_norm: float, seed: int, exclusive: int = 0
+        self,
+        S: int,
+        M: int,
+        d: int,
+        free: int,
+        tied_bias: bool,
+        init_norm: float,
+        seed: int,
+        exclusive: int = 0,
+        bend: TrainedBend | None = None,
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(stream_seed(seed, "decoder_init"))
         W_Sd = torch.randn(S, d, generator=generator)
         W_S1d = (W_Sd / W_Sd.norm(dim=1, keepdim=True) * init_norm)[:, None]
-        self.members = M
+        self.members, self.bend = M, bend
         self.W_enc_SMd = torch.nn.Parameter(W_S1d.repeat(1, M, 1))  # copies: nothing is shared, not even with M = 1
         self.b_enc_S = torch.nn.Parameter(torch.zeros(S))
         self.W_free_FMd = torch.nn.Parameter(W_S1d[:free].repeat(1, M, 1))

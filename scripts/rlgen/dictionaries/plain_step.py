@@ -62,6 +62,8 @@ class PlainStep:
         B = self.ranks.rows(len(rows_BMd), recipe.batch_rows)
         pre_BS = rows_BMd.flatten(1) @ parameters.encoder().flatten(1).T.to(rows_BMd.dtype)
         pre_BS = pre_BS.to(own) + parameters.b_enc_S
+        if parameters.bend is not None:
+            pre_BS = pre_BS + parameters.bend(rows_BMd.flatten(1))
         if recipe.objective == "l1":
             z_BS, cut = pre_BS.relu(), torch.zeros_like(norms_S[0])
         else:

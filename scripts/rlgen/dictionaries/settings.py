@@ -9,6 +9,7 @@ from rlgen.strict import Strict
 
 # Fields that came after the first results. At these values they are not written: what was made before is not stale.
 LATER = {"replicate": 0, "exclusive_latents": 0, "alignment": "mse", "alignment_mse": 0.3, "alignment_temperature": 0.1}
+LATER |= {"encoder": "linear", "encoder_units": 256, "kernel_width": 1.0}
 
 
 Objective = Literal["batchtopk", "l1", "shared_latents", "dedicated"]
@@ -51,6 +52,11 @@ class Recipe(Strict):
         0.3, gt=0, description="weight of the squared error beside cosine and contrastive, which know no lengths"
     )
     alignment_temperature: float = Field(0.1, gt=0, description="contrastive: what cosines are divided by")
+    encoder: Literal["linear", "mlp", "kernel"] = Field(
+        "linear", description="the map from activations to codes; decoders are linear (docs/method.md, section 4)"
+    )
+    encoder_units: int = Field(256, ge=1, description="hidden units of mlp, random Fourier features of kernel")
+    kernel_width: float = Field(1.0, gt=0, description="of the Gaussian kernel, in lengths of a row of all members")
 
     @model_validator(mode="after")
     def _fits(self):
@@ -63,6 +69,8 @@ class Recipe(Strict):
             raise ValueError(f"exclusive_latents={self.exclusive_latents}, expected 1..{most} for dedicated")
         if self.objective != "dedicated" and self.exclusive_latents:
             raise ValueError(f"exclusive_latents={self.exclusive_latents}, expected 0 for {self.objective}")
+        if self.objective == "dedicated" and self.encoder != "linear":
+            raise ValueError(f"encoder={self.encoder}, expected linear for dedicated, whose latents read one model")
         if self.alignment == "contrastive" and self.batch_rows < 2:
             raise ValueError(f"batch_rows={self.batch_rows}, expected 2 or more for contrastive, rows to tell apart")
         return self
@@ -70,6 +78,11 @@ class Recipe(Strict):
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in serialise(self).items() if name not in LATER or value != LATER[name]}
+
+    @property
+    def hidden_units(self) -> int:
+        """What the encoder has beside a matrix."""
+        return 0 if self.encoder == "linear" else self.encoder_units
 
     def seed(self, seed: int) -> int:
         """What start and order of rows are drawn from, in a study's seed."""

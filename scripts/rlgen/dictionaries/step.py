@@ -16,6 +16,7 @@ import torch
 
 from rlgen.dictionaries import compiled_step
 from rlgen.dictionaries.compiled_step import CompiledStep
+from rlgen.dictionaries.encoders import TrainedBend
 from rlgen.dictionaries.parameters import Moments, Outcome, Parameters
 from rlgen.dictionaries.plain_step import PlainStep
 from rlgen.dictionaries.ranks import ALONE, Ranks
@@ -27,10 +28,14 @@ STATISTICS = ("idle_rows_S", "threshold", "dead_D", "mean_Md", "scale_M")  # wha
 
 
 def step_made_by(
-    device: torch.device | str, ranks: Ranks = ALONE, alignment: str = "mse"
+    device: torch.device | str, ranks: Ranks = ALONE, recipe: Recipe | None = None
 ) -> Literal["compiled", "torch"]:
-    """Which code makes the steps here: results of the two differ by rounding. The compiled one knows `mse` alone."""
-    compiles = torch.device(device).type == "cpu" and ranks.size == 1 and alignment == "mse"
+    """Which code makes the steps here: results of the two differ by rounding.
+
+    The compiled one knows no alignment but `mse` and no encoder but the linear one.
+    """
+    known = recipe is None or (recipe.alignment == "mse" and recipe.encoder == "linear")
+    compiles = torch.device(device).type == "cpu" and ranks.size == 1 and known
     compiles = compiles and compiled_step.available()
     return "compiled" if compiles else "torch"
 
@@ -62,11 +67,11 @@ class Training:
         """
         if recipe.alignment == "contrastive" and ranks.size > 1:
             raise ValueError(f"alignment contrastive: rows lie with {ranks.size} processes, expected one")
-        S, made_by = recipe.latents, step_made_by(device, ranks, recipe.alignment)
+        S, made_by = recipe.latents, step_made_by(device, ranks, recipe)
         free = recipe.free_latents if recipe.objective == "shared_latents" else S
         tied_bias = recipe.normalisation == "shared"
-        weights = Parameters(S, members, d, free, tied_bias, recipe.decoder_init_norm, seed, recipe.exclusive_latents)
-        parameters = weights.to(device)
+        held = (recipe.exclusive_latents, bend_of(recipe, members, d, seed))
+        parameters = Parameters(S, members, d, free, tied_bias, recipe.decoder_init_norm, seed, *held).to(device)
         moments = Moments.zero(parameters)
         step = (recipe, parameters, moments)
         return cls(
@@ -131,7 +136,7 @@ class Training:
         tensors["points"] = torch.tensor(values, dtype=torch.float64)  # not JSON: it cannot hold what is not finite
         metrics = list(self.points[0][1]) if self.points else []
         facts = {"step": self.step, "metrics": metrics, "points_at": [step for step, _ in self.points]}
-        return tensors, facts | {"step_made_by": step_made_by(self.threshold.device, self.ranks, self.recipe.alignment)}
+        return tensors, facts | {"step_made_by": step_made_by(self.threshold.device, self.ranks, self.recipe)}
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, torch.Tensor], facts: dict) -> None:
@@ -154,6 +159,14 @@ class Training:
             for step, measures in self.points
             for metric, value in measures.items()
         ]
+
+
+def bend_of(recipe: Recipe, members: int, d: int, seed: int) -> TrainedBend | None:
+    """What the recipe's encoder adds that is not linear, as training begins."""
+    if recipe.encoder == "linear":
+        return None
+    sizes = (recipe.encoder_units, recipe.latents, members, d)
+    return TrainedBend(recipe.encoder, *sizes, recipe.kernel_width, seed)
 
 
 def learning_rate_factor(step: int, recipe: Recipe) -> float:

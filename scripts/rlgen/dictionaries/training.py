@@ -219,4 +219,5 @@ def finished(training: Training, members: list[str]) -> Crosscoder:
         threshold=None if training.recipe.objective == "l1" else training.threshold.item(),
         free_latents=len(parameters.W_free_FMd),
         exclusive_latents=training.recipe.exclusive_latents,
+        bend=None if parameters.bend is None else parameters.bend.trained(),
     )

@@ -23,6 +23,7 @@ TABLES = {  # option -> what the table holds
     "arms": "all arms and checkpoints (CSV)",
     "explained": "rank correlations with who generalizes (CSV)",
     "foretold": "how well readings at each checkpoint rank arms by their end (CSV)",
+    "equivalence": "shared latents ablated in both models, a table per seed (CSV)",
     "sensitivity": "all variants and seeds against the main procedure (CSV)",
 }
 

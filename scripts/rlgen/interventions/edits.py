@@ -24,6 +24,7 @@ from rlgen.names import Readout
 
 if TYPE_CHECKING:
     from rlgen.dictionaries.crosscoder import Crosscoder
+    from rlgen.dictionaries.encoders import OneSided
 
 
 EditKind = Literal["exchange", "disable", "scale", "add"]
@@ -61,16 +62,17 @@ class FeatureEdits:
     def on(self, device: torch.device | str) -> "LatentEdits":
         """The same edits on a device, where only the latents that any condition has are held."""
         used_F = self.mask_CS.any(0).nonzero().squeeze(1)
-        read = (x[..., used_F] for x in self._readout)
+        readout, floor_S = self._readout
         acting = (self.direction_Sd[used_F], self.mask_CS[:, used_F], self.dose_C, self.order_Cd, self.sign_Cd)
-        return LatentEdits(*(None if x is None else x.to(device) for x in (*read, *acting)))
+        moved = (None if x is None else x.to(device) for x in (floor_S[used_F], *acting))
+        return LatentEdits(readout.of(used_F).to(device), *moved)
 
     @cached_property
-    def _readout(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _readout(self) -> tuple["OneSided", torch.Tensor]:
         return self.crosscoder.readout_raw(self.member, self.readout)
 
 
-class _PerRow(ABC):
+class PerRowEdits(ABC):
     """Edits of C conditions on one device: every row of a batch names its own."""
 
     @abstractmethod
@@ -84,11 +86,10 @@ class _PerRow(ABC):
 
 
 @dataclass(frozen=True)
-class LatentEdits(_PerRow):
+class LatentEdits(PerRowEdits):
     """FeatureEdits of F latents: their readout for raw rows, then what they add. float32 whatever the model's type."""
 
-    W_dF: torch.Tensor
-    bias_F: torch.Tensor
+    readout: "OneSided"
     floor_F: torch.Tensor
     direction_Fd: torch.Tensor
     mask_CF: torch.Tensor
@@ -99,7 +100,7 @@ class LatentEdits(_PerRow):
     def delta(self, condition_B: torch.Tensor) -> Delta:
         """Only latents of the batch's conditions are read."""
         used_U = self.mask_CF[condition_B.unique()].any(0).nonzero().squeeze(1)
-        W_dU, bias_U, floor_U = (x[..., used_U] for x in (self.W_dF, self.bias_F, self.floor_F))
+        (W_dU, bias_U, bend), floor_U = self.readout.of(used_U), self.floor_F[used_U]
         weight_BU = self.mask_CF[condition_B][:, used_U] * self.dose_C[condition_B, None]
         direction_Ud = self.direction_Fd[used_U]
         order_Bd = None if self.order_Cd is None else self.order_Cd[condition_B]
@@ -107,6 +108,8 @@ class LatentEdits(_PerRow):
 
         def delta(h_BTd: torch.Tensor) -> torch.Tensor:
             pre_BTU = torch.nn.functional.linear(h_BTd.float(), W_dU.T, bias_U)
+            if bend is not None:
+                pre_BTU = pre_BTU + bend.pre(h_BTd.float())
             change_BTd = (pre_BTU * (pre_BTU > floor_U) * weight_BU[:, None]) @ direction_Ud
             if order_Bd is None:
                 return change_BTd
@@ -116,7 +119,7 @@ class LatentEdits(_PerRow):
 
 
 @dataclass(frozen=True)
-class VectorEdits(_PerRow):
+class VectorEdits(PerRowEdits):
     """C conditions that add a constant vector each, raw units (C, d)."""
 
     vector_Cd: torch.Tensor

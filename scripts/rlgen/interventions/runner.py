@@ -74,9 +74,9 @@ class Runner(Running):
         text_NL = torch.cat([pad(t, (0, longest - t.shape[1]), value=limits.pad_id) for t in texts])
         return self._draft(text_NL, (text_NL != limits.pad_id).sum(1))
 
-    def goal(self) -> Goal:
-        """This model's own behaviour, as a goal for edits of others."""
-        draft, e = self.unedited, self.evaluator
+    def goal(self, text: Goal | None = None) -> Goal:
+        """This model's own behaviour, as a goal for edits of others: on its own text or on another model's."""
+        draft, e = self.unedited if text is None else self.on_goal(text), self.evaluator
         mask_NT = torch.arange(draft.text_NL.shape[1]) < draft.length_N[:, None]
         logprobs = []
         for rows_B in torch.arange(len(e.samples)).split(e.batch_size):

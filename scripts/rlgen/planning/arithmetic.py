@@ -118,17 +118,18 @@ class ModelSize:
         return TRAINED * self.parameters / gpus + copies + batch_tokens * (kept + logits)
 
 
-def dictionary_weights(members: int, d: int, latents: int) -> int:
-    """Numbers in encoder (M, d, S) and decoder (S, M, d) and their biases (S) and (M, d)."""
-    return 2 * members * d * latents + latents + members * d
+def dictionary_weights(members: int, d: int, latents: int, hidden: int = 0) -> int:
+    """Numbers in encoder (M, d, S) and decoder (S, M, d) and their biases (S) and (M, d), and in hidden units."""
+    return 2 * members * d * latents + latents + members * d + hidden * (members * d + 1 + latents)
 
 
-def dictionary_flops(rows: float, members: int, d: int, latents: int) -> float:
+def dictionary_flops(rows: float, members: int, d: int, latents: int, hidden: int = 0) -> float:
     """FLOPs of training on rows: the five dense products of a step on a GPU, 2*M*d*S each per row.
 
-    Sparse codes need fewer (rlgen.dictionaries.compiled_step), dead latents' auxiliary loss a few more.
+    Sparse codes need fewer (rlgen.dictionaries.compiled_step), dead latents' auxiliary loss a few more. Of hidden units
+    the two products, each thrice: forward, and by either factor.
     """
-    return rows * PRODUCTS * 2 * members * d * latents
+    return rows * (PRODUCTS * 2 * members * d * latents + 3 * 2 * hidden * (members * d + latents))
 
 
 def dictionary_moved(rows: float, members: int, d: int, recipe: Recipe) -> float:
@@ -139,7 +140,10 @@ def dictionary_moved(rows: float, members: int, d: int, recipe: Recipe) -> float
     and after the activation, weighted, selected, and their gradients.
     """
     steps = rows / recipe.batch_rows
-    return 40 * steps * dictionary_weights(members, d, recipe.latents) + 12 * 4 * rows * recipe.latents
+    return (
+        40 * steps * dictionary_weights(members, d, recipe.latents, recipe.hidden_units)
+        + 12 * 4 * rows * recipe.latents
+    )
 
 
 def dictionary_bytes(members: int, d: int, recipe: Recipe, gpus: int = 1) -> float:
@@ -147,7 +151,7 @@ def dictionary_bytes(members: int, d: int, recipe: Recipe, gpus: int = 1) -> flo
     error, the code before and after its activation with a gradient each. Batches are shared, weights are not."""
     rows = recipe.batch_rows / gpus
     batch = rows * (members * d * (BYTES[recipe.precision] + 2 * 4) + 4 * 4 * recipe.latents)
-    return TRAINED * dictionary_weights(members, d, recipe.latents) + batch
+    return TRAINED * dictionary_weights(members, d, recipe.latents, recipe.hidden_units) + batch
 
 
 def hours(flops: float, rate: float, gpus: int = 1, moved: float = 0, disk_gb_s: float = 1) -> float:

@@ -112,5 +112,6 @@ def _dictionary_numbers(estimator: Estimator) -> float:
     for dictionary, recipe in study.trained_dictionaries():
         members = study.dictionaries[dictionary].members
         d = estimator.size(members[0].partition("@")[0]).hidden_size
-        total += dictionary_weights(len(members), d, study.recipes[recipe].latents)
+        sizes = (study.recipes[recipe].latents, study.recipes[recipe].hidden_units)
+        total += dictionary_weights(len(members), d, *sizes)
     return total * len(study.seeds)

@@ -128,7 +128,7 @@ class Estimator(Causes):
     def _trained(self, cfg: Settings, steps: float, shards: int) -> Work:
         recipe, M, d = Recipe.model_validate(cfg["recipe"]), len(cfg["members"]), self._width(cfg)
         rows, row = steps * recipe.batch_rows, M * d * BYTES[self.study.stream.precision]
-        flops = dictionary_flops(rows, M, d, recipe.latents)
+        flops = dictionary_flops(rows, M, d, recipe.latents, recipe.hidden_units)
         moved = rows * row
         busy = hours(flops, self._dense(recipe.precision)) + self.assumed.moved(dictionary_moved(rows, M, d, recipe))
         time = max(busy, hours(0, 1, 1, moved, self.assumed.disk_gb_s))

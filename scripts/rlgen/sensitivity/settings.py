@@ -35,6 +35,13 @@ class Variant(Strict):
         return ", ".join(f"{name} {'none' if value is None else value}" for name, value in fields.items())
 
 
+class Equivalence(Strict):
+    """Do latents that look shared do the same in both models? Each is ablated in either (the organism)."""
+
+    latents: int = Field(40, ge=3, description="shared latents, the most frequent on task text first")
+    prompts: int = Field(40, ge=2, description="first test prompts of every selection task")
+
+
 class Variants(Strict):
     """A sensitivity study: what is varied, and from when on a difference counts."""
 
@@ -45,6 +52,9 @@ class Variants(Strict):
     )
     same_cosine: float = Field(
         0.7, gt=0, le=1, description="cosine of decoder rows from which two latents can be the same one"
+    )
+    equivalence: Equivalence | None = Field(
+        None, description="what ablating frequent shared latents of the main dictionary does in either model"
     )
     margin: float = Field(
         0.1, gt=0, lt=1, description="change of accuracy from which the page says that a factor matters"

@@ -22,6 +22,12 @@ def extended_problems(study: Study) -> Iterator[str]:
         yield f"extended.left_out: {left_out} of {tasks} tasks out of domain, expected fewer than there are"
 
 
+def variants_problems(study: Study) -> Iterator[str]:
+    """What is asked of the main procedure beside its variants."""
+    if study.variants and study.variants.equivalence and not study.organism:
+        yield "variants.equivalence: given, but it reads the organism's answers alone, expected none over sources"
+
+
 def arms_problems(study: Study) -> Iterator[str]:
     """Problems of `arms`: models that the study trains, the target among them, several of which are compared."""
     if study.arms is None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from rlgen.study.checks import problems
 from rlgen.study.claim_checks import claim_problems
 from rlgen.study.config import Study, nearest
-from rlgen.study.extended_checks import arms_problems, extended_problems
+from rlgen.study.extended_checks import arms_problems, extended_problems, variants_problems
 from rlgen.study.variants import Refusal, expand
 
 
@@ -32,7 +32,8 @@ def load(source: dict | str | Path) -> Study:
         raise ConfigError("\n".join(line for e in error.errors() for line in _explain(e))) from None
     study, refusals = expand(study)
     found = [line for refusal in refusals for line in _refused(refusal)]
-    told = [*problems(study), *claim_problems(study), *extended_problems(study), *arms_problems(study)]
+    told = [*problems(study), *claim_problems(study), *extended_problems(study)]
+    told += [*variants_problems(study), *arms_problems(study)]
     if found := [*found, *(_as_written(study, line) for line in told)]:
         raise ConfigError("\n".join(found))
     return study

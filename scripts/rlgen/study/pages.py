@@ -225,6 +225,11 @@ def fig7_unseen(study: Study) -> Slice:
     return edits(study) | _published_effects(study, study.tasks.unseen)
 
 
+def equivalence(study: Study) -> bool:
+    """Whether the study asks what ablating shared latents does."""
+    return bool(study.variants and study.variants.equivalence)
+
+
 def fig9_sensitivity(study: Study) -> Slice:
     """Variants by factor, and what each changes, in words."""
     variants, named = study.variants, study.factor_of()

@@ -123,6 +123,10 @@ class Paths(Material):
         """What a variant finds and does in one seed, against the main procedure."""
         return f"{self.results}/sensitivity/{procedure}/seed{seed}.csv"
 
+    def equivalence(self, seed: int | str) -> str:
+        """What ablating shared latents does in either model."""
+        return f"{self.results}/sensitivity/equivalence/seed{seed}.csv"
+
     def drift(self, model: str, seed: int | str) -> str:
         """How far an arm has moved from the reference."""
         return f"{self.results}/arms/{model}/seed{seed}.parquet"

@@ -44,4 +44,5 @@ def titles(study: Study, recipes: list[str]) -> dict[str, str]:
 
 def _title(recipe: Recipe) -> str:
     own = ", own normalisation" if recipe.normalisation == "per_model" else ""
-    return OBJECTIVES[recipe.objective] + own + ("" if recipe.alignment == "mse" else f", {recipe.alignment} alignment")
+    aligned = "" if recipe.alignment == "mse" else f", {recipe.alignment} alignment"
+    return OBJECTIVES[recipe.objective] + own + aligned + ("" if recipe.encoder == "linear" else f", {recipe.encoder}")

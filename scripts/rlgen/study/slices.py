@@ -509,6 +509,23 @@ def _retold(study: Study) -> Slice:
     }
 
 
+def measure_equivalence(study: Study, seed: str) -> Slice:
+    main, asked = study.procedures[study.variants.procedure], study.variants.equivalence
+    inside = _inside_generation(study, seed)
+    kept = ("seed", "threads", "layer", "positions", "evaluation", "reference", "selection")
+    return {name: inside[name] for name in kept} | {
+        "models": equivalent_models(study),
+        "readout": main.readout,
+        "latents": asked.latents,
+        "prompts": asked.prompts,
+    }
+
+
+def equivalent_models(study: Study) -> list[str]:
+    """Labels of the reference and of the model that the main procedure explains."""
+    return [study.label(study.roles.reference), study.explained(study.variants.procedure)]
+
+
 def summarise_sensitivity(study: Study) -> Slice:
     return {"variants": study.compared_procedures(), "seeds": study.seeds}
 

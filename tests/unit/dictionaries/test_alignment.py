@@ -80,7 +80,7 @@ def test_a_dictionary_learns_by_every_loss(kind):
 
 
 def test_the_compiled_step_and_several_processes_are_for_losses_that_they_know():
-    assert {step_made_by("cpu", ALONE, kind) for kind in KINDS[1:]} == {"torch"}
+    assert {step_made_by("cpu", ALONE, Recipe(alignment=kind)) for kind in KINDS[1:]} == {"torch"}
     several = type("Several", (), {"size": 2})()
     with pytest.raises(ValueError, match="alignment contrastive: rows lie with 2 processes, expected one"):
         Training.start(Recipe(alignment="contrastive"), 2, 4, 0, "cpu", several)

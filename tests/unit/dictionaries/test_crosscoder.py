@@ -111,8 +111,7 @@ def test_latents_of_one_member_are_read_from_it_alone_by_hand():
     assert crosscoder.encode_one(base_Bd, 0, "swap").tolist() == [[2, 3, 5]]  # what the other's direction reads here
     assert crosscoder.encode_one(base_Bd, 0, "own").tolist() == [[2, 0, 2]]  # one slot; no slot; one slot for two
     assert crosscoder.encode_one(tuned_Bd, 1, "own").tolist() == [[0, 30, 80]]
-    W_dS, _, _ = crosscoder.readout_raw(1, "own")
-    assert W_dS.tolist() == [[0, 3, 8]]
+    assert crosscoder.readout_raw(1, "own")[0].W_dS.tolist() == [[0, 3, 8]]
     exchange_Sd = directions(crosscoder, "exchange", towards_tuned=True)
     assert exchange_Sd.flatten().tolist() == [-1, 1, 0]  # the base's leaves, the tuned one's comes
     table = latent_table(crosscoder, sum_latents(crosscoder, [torch.ones(4, 2, 1)]), 1)

@@ -154,6 +154,8 @@ def test_a_dictionary_by_hand():
     # M=3, d=2, S=5: encoder and decoder of 30 numbers, 5 and 6 biases
     assert dictionary_weights(3, 2, 5) == 30 + 30 + 5 + 6
     assert dictionary_flops(7, 3, 2, 5) == 7 * 5 * 60
+    assert dictionary_weights(3, 2, 5, 4) == 71 + 4 * 6 + 4 + 4 * 5  # V, c, U of four hidden units
+    assert dictionary_flops(7, 3, 2, 5, 4) == 7 * (5 * 60 + 3 * (2 * 4 * 6 + 2 * 4 * 5))
     recipe = Recipe(latents=5, k=2, batch_rows=4, precision="bfloat16")
     assert dictionary_bytes(3, 2, recipe) == 16 * 71 + 4 * (6 * (2 + 8) + 16 * 5)
     assert dictionary_bytes(3, 2, recipe, gpus=2) == 16 * 71 + 2 * (6 * 10 + 80)

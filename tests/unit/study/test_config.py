@@ -73,6 +73,10 @@ def test_every_study_of_the_project_is_valid(path):
             {"recipes__batchtopk": {"objective": "dedicated", "exclusive_latents": 8}},
             "dictionaries.base-sft-rl.recipes: batchtopk is dedicated, of 3 states, expected a pair",
         ),
+        (
+            {"recipes__batchtopk": {"objective": "dedicated", "exclusive_latents": 8, "encoder": "mlp"}},
+            "recipes.batchtopk: encoder=mlp, expected linear for dedicated, whose latents read one model",
+        ),
         ({"dictionaries__base-rl__members": ["base", "dpo"]}, "dictionaries.base-rl.members: unknown model 'dpo'"),
         ({"dictionaries__base-rl__members": ["base", "rl@9"]}, "dictionaries.base-rl.members: 'rl@9' names no"),
         ({"dictionaries__base-rl__members": ["rl", "base"]}, "starts with rl@5, expected the reference base@1 first"),
