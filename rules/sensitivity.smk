@@ -58,8 +58,9 @@ rule summarise_sensitivity:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"
 
 
+MAIN = study.variants.procedure
+
 if study.variants.equivalence:
-    MAIN = study.variants.procedure
 
     rule measure_equivalence:
         input:
@@ -68,7 +69,7 @@ if study.variants.equivalence:
             models=[path for state in slices.equivalent_models(study) for path in at.checkpoint(state, "{seed}")],
             tasks=at.samples(slices.edited_tasks(study)),
         output:
-            at.equivalence("{seed}"),
+            at.sensitivity("equivalence", "{seed}"),
         log:
             "<logs>/measure_equivalence/seed{seed}.log",
         conda:
@@ -82,5 +83,35 @@ if study.variants.equivalence:
             "Shared latents ablated in both models, seed {wildcards.seed}"
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+            " --completions {input.completions} --models $(dirname {input.models} | uniq) --tasks {input.tasks}"
+            " --output {output}"
+
+
+if study.variants.maps:
+
+    rule measure_maps:
+        input:
+            shards=at.activations(slices.mapped_states(study), "{seed}"),
+            dictionary=at.of_procedure(MAIN, "{seed}", "features.parquet"),
+            chosen=expand(rules.score_features.output.chosen, procedure=MAIN, allow_missing=True),
+            completions=at.completions_of(MAIN, "{seed}"),
+            models=[path for state in slices.equivalent_models(study) for path in at.checkpoint(state, "{seed}")],
+            tasks=at.samples(slices.edited_tasks(study)),
+        output:
+            at.sensitivity("maps", "{seed}"),
+        log:
+            "<logs>/measure_maps/seed{seed}.log",
+        conda:
+            "../envs/training.yaml"
+        threads: study.threads
+        resources:
+            **asks("measure_maps", gpu=0, mem_mb=4000, runtime=60),
+        params:
+            **job("measure_maps", "training"),
+        message:
+            "Maps of the stream without a dictionary, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --shards $(dirname {input.shards} | uniq)"
+            " --dictionary $(dirname {input.dictionary} | uniq) --set {input.chosen}"
             " --completions {input.completions} --models $(dirname {input.models} | uniq) --tasks {input.tasks}"
             " --output {output}"

@@ -12,6 +12,7 @@ PAGES = ["figures/fig9.pdf", "figures/table5.csv"]
 VARIANTS = {
     "procedure": "elimination",
     "equivalence": {"latents": 4, "prompts": 4},
+    "maps": {"units": 8, "steps": 20},
     "factors": {
         "dictionary-seed": {"seed-1": {"recipe": {"replicate": 1}}},
         "objective": {"parted": {"recipe": {"objective": "dedicated", "exclusive_latents": 4}}},
@@ -26,7 +27,7 @@ JOBS = {
     "choose_together": 3,
 }  # of seed-1, parted and bent
 JOBS |= {"score_features": 4, "intervene": 4, "measure_sensitivity": 5, "summarise_sensitivity": 1}
-JOBS |= {"measure_equivalence": 1, "fig9_sensitivity": 1, "table5_sensitivity": 1, "copy_page": 2}
+JOBS |= {"measure_equivalence": 1, "measure_maps": 1, "fig9_sensitivity": 1, "table5_sensitivity": 1, "copy_page": 2}
 
 
 def write(tree, variants: dict) -> None:
@@ -56,6 +57,10 @@ def test_variants_share_what_the_study_has_made_and_leave_it_as_it_is(tree):
     twins = pd.read_csv(tree / RESULTS / "sensitivity/equivalence/seed0.csv")
     assert len(twins) in (0, 3, 4) and set(twins["prompts"]) <= {12}
     assert (twins[["kl_reference", "kl_tuned"]] >= 0).all(axis=None)
+
+    maps = pd.read_csv(tree / RESULTS / "sensitivity/maps/seed0.csv")
+    done = maps[maps["quantity"] == "effect"].groupby("map")["part"].unique().map(set)
+    assert set(done.index) == {"ridge", "mlp", "kernel"} and all(parts >= {"whole", "on", "without"} for parts in done)
 
     text = pdf_text(tree / "figures/fig9.pdf")
     assert "Study miniature." in text and "main: elimination" in text and "dictionary-seed" in text

@@ -24,6 +24,7 @@ TABLES = {  # option -> what the table holds
     "explained": "rank correlations with who generalizes (CSV)",
     "foretold": "how well readings at each checkpoint rank arms by their end (CSV)",
     "equivalence": "shared latents ablated in both models, a table per seed (CSV)",
+    "maps": "maps of the stream without a dictionary, a table per seed (CSV)",
     "sensitivity": "all variants and seeds against the main procedure (CSV)",
 }
 

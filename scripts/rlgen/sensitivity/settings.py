@@ -1,5 +1,7 @@
 """Variants of a study's main procedure, one factor at a time. (docs/method.md, section 11.)"""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from rlgen.strict import Strict
@@ -42,6 +44,14 @@ class Equivalence(Strict):
     prompts: int = Field(40, ge=2, description="first test prompts of every selection task")
 
 
+class Maps(Strict):
+    """Maps from the reference's stream to the explained model's, without a dictionary (the organism)."""
+
+    kinds: list[Literal["ridge", "mlp", "kernel"]] = Field(["ridge", "mlp", "kernel"], min_length=1)
+    units: int = Field(512, ge=1, description="hidden units of the mlp, random Fourier features of the kernel")
+    steps: int = Field(1500, ge=1, description="of the mlp's Adam, 1,024 rows each")
+
+
 class Variants(Strict):
     """A sensitivity study: what is varied, and from when on a difference counts."""
 
@@ -56,6 +66,7 @@ class Variants(Strict):
     equivalence: Equivalence | None = Field(
         None, description="what ablating frequent shared latents of the main dictionary does in either model"
     )
+    maps: Maps | None = Field(None, description="what survives of the main set's edit under such maps")
     margin: float = Field(
         0.1, gt=0, lt=1, description="change of accuracy from which the page says that a factor matters"
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TAKEN = {  # names that a folder or a rule already has
     "models": ["completions", "teacher"],  # activations/seed0/completions, rule harvest_completions; models/teacher
-    "procedures": ["steering", "truth", "recovery"],  # interventions/steering
+    "procedures": ["steering", "truth", "recovery", "equivalence", "maps"],  # interventions/steering, sensitivity/maps
 }
 
 

@@ -24,8 +24,9 @@ def extended_problems(study: Study) -> Iterator[str]:
 
 def variants_problems(study: Study) -> Iterator[str]:
     """What is asked of the main procedure beside its variants."""
-    if study.variants and study.variants.equivalence and not study.organism:
-        yield "variants.equivalence: given, but it reads the organism's answers alone, expected none over sources"
+    for name in ("equivalence", "maps"):
+        if study.variants and getattr(study.variants, name) and not study.organism:
+            yield f"variants.{name}: given, but it reads the organism's answers alone, expected none over sources"
 
 
 def arms_problems(study: Study) -> Iterator[str]:

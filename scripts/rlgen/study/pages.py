@@ -230,6 +230,11 @@ def equivalence(study: Study) -> bool:
     return bool(study.variants and study.variants.equivalence)
 
 
+def maps(study: Study) -> bool:
+    """Whether the study asks what maps without a dictionary do."""
+    return bool(study.variants and study.variants.maps)
+
+
 def fig9_sensitivity(study: Study) -> Slice:
     """Variants by factor, and what each changes, in words."""
     variants, named = study.variants, study.factor_of()

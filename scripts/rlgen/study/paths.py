@@ -120,12 +120,8 @@ class Paths(Material):
         return f"{self.results}/interventions/steering/seed{seed}.parquet"
 
     def sensitivity(self, procedure: str, seed: int | str) -> str:
-        """What a variant finds and does in one seed, against the main procedure."""
+        """What a variant finds and does in one seed; `equivalence`, `maps`: what else is asked of the main one."""
         return f"{self.results}/sensitivity/{procedure}/seed{seed}.csv"
-
-    def equivalence(self, seed: int | str) -> str:
-        """What ablating shared latents does in either model."""
-        return f"{self.results}/sensitivity/equivalence/seed{seed}.csv"
 
     def drift(self, model: str, seed: int | str) -> str:
         """How far an arm has moved from the reference."""

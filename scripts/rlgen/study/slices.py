@@ -521,6 +521,26 @@ def measure_equivalence(study: Study, seed: str) -> Slice:
     }
 
 
+def measure_maps(study: Study, seed: str) -> Slice:
+    main, asked = study.procedures[study.variants.procedure], study.variants.maps
+    inside = _inside_generation(study, seed)
+    kept = ("seed", "threads", "layer", "positions", "evaluation", "reference", "selection", "doses")
+    return {name: inside[name] for name in kept} | {
+        "models": equivalent_models(study),
+        "members": mapped_states(study),
+        "readout": main.readout,
+        "held_out_shards": study.stream.held_out_shards,
+        "bootstrap": study.interventions.bootstrap,
+        **asked.model_dump(),
+    }
+
+
+def mapped_states(study: Study) -> list[str]:
+    """The reference and the model that the main procedure explains, with explicit checkpoints."""
+    main = study.procedures[study.variants.procedure]
+    return [study.state(study.roles.reference), study.tuned_state(main.dictionary)]
+
+
 def equivalent_models(study: Study) -> list[str]:
     """Labels of the reference and of the model that the main procedure explains."""
     return [study.label(study.roles.reference), study.explained(study.variants.procedure)]

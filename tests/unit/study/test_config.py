@@ -119,6 +119,7 @@ def test_every_study_of_the_project_is_valid(path):
         ({"models__base__architecture": {"head_dim": 5}}, "models.base.architecture.head_dim: 5 is odd, expected"),
         ({"models__completions": {"method": "sft", "parent": "base"}}, "models.completions: the name 'completions' is"),
         ({"procedures__steering": DEFAULT["procedures"]["published"]}, "procedures.steering: the name 'steering' is"),
+        ({"procedures__maps": DEFAULT["procedures"]["published"]}, "procedures.maps: the name 'maps' is taken"),
         ({"procedures__published__edits": {"rl": ["add", "add"]}}, "published.edits.rl: add, add names an edit twice"),
         ({"interventions__doses": [1, 1.0]}, "interventions.doses: [1.0, 1.0], expected distinct numbers above 0"),
         ({"interventions__truth_doses": [0, 1]}, "interventions.truth_doses: [0.0, 1.0], expected distinct numbers"),
