@@ -38,9 +38,18 @@ rule measure_sensitivity:
         " --steering {input.steering} --output {output}"
 
 
+for sibling in study.siblings():
+    if not Path(f"results/{sibling['study']}/sensitivity/sensitivity.csv").exists():
+        where = f"variants.siblings.{sibling['factor']}.{sibling['name']}"
+        logger.warning(
+            f"{where}: first run snakemake results/{sibling['study']}/sensitivity/sensitivity.csv of that study"
+        )
+
+
 rule summarise_sensitivity:
     input:
-        [at.sensitivity(name, seed) for name in study.compared_procedures() for seed in SEEDS],
+        tables=[at.sensitivity(name, seed) for name in study.compared_procedures() for seed in SEEDS],
+        siblings=[f"results/{sibling['study']}/sensitivity/sensitivity.csv" for sibling in study.siblings()],
     output:
         "<results>/sensitivity/sensitivity.csv",
     log:
@@ -52,10 +61,11 @@ rule summarise_sensitivity:
         **asks("summarise_sensitivity", gpu=0, mem_mb=1000, runtime=10),
     params:
         **job("summarise_sensitivity", "analysis"),
+        siblings=lambda w, input: f"--siblings {' '.join(input.siblings)}" if input.siblings else "",
     message:
         "All variants and seeds in one table"
     shell:
-        "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input.tables} {params.siblings} --output {output}"
 
 
 MAIN = study.variants.procedure

@@ -25,11 +25,20 @@ class SummariseSeeds(Strict):
     seeds: list[int] = Field(min_length=1)
 
 
+class Sibling(Strict):
+    """Another study beside the main procedure of this one."""
+
+    factor: str
+    name: str
+    study: str
+
+
 class SummariseVariants(Strict):
-    """One table per variant and seed."""
+    """One table per variant and seed, and one per sibling study."""
 
     variants: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
+    siblings: list[Sibling] = Field(default_factory=list)
 
 
 class SummariseDictionary(Strict):

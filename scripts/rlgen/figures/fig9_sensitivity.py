@@ -189,5 +189,6 @@ def note(page: Settings, seeds: list[int]) -> str:
         f"bootstrap intervals. Latents are the same where matched decoder rows have a cosine of {page.same_cosine:g} "
         "or more. Band: the main recipe under other seeds of the dictionary (left two panels), its seeds (others). "
         "Chance: random sets of as many of a variant's latents. Rivals: each variant's own, at their own dose. "
-        "Verdicts: claims told otherwise than of the main procedure, over claims and seeds. Purple: a null dictionary."
+        "Verdicts: claims told otherwise than of the main procedure, over claims and seeds. Purple: a null dictionary. "
+        "Variants that are other studies have effects alone, their differences from main are not paired."
     )

@@ -57,8 +57,14 @@ class Variants(Strict):
 
     procedure: str = Field(description="the main procedure, of which every variant changes one factor")
     factors: dict[str, dict[str, Variant]] = Field(
-        min_length=1,
-        description="factor -> name of a variant, in no other use as recipe or procedure -> what it changes",
+        default_factory=dict,
+        description="factor -> name of a variant, in no other use as recipe or procedure -> what it changes; none: the "
+        "main procedure alone, for another study whose sibling this is",
+    )
+    siblings: dict[str, dict[str, str]] = Field(
+        default_factory=dict,
+        description="what one study cannot vary, as layer, token stream, models: factor -> name of a variant -> another"
+        " study with variants, which has run, with the same roles; only effects and verdicts can be compared",
     )
     same_cosine: float = Field(
         0.7, gt=0, le=1, description="cosine of decoder rows from which two latents can be the same one"

@@ -40,7 +40,8 @@ def _factor_problems(study: Study, field: str, claim: Claim) -> Iterator[str]:
     if study.variants is None:
         yield f"{field}.factor: {claim.factor}, but the study lists no variants"
         return
-    yield from told(f"{field}.factor", check_known, claim.factor, "factor", study.variants.factors)
+    known = {**study.variants.factors, **study.variants.siblings}
+    yield from told(f"{field}.factor", check_known, claim.factor, "factor", known)
     name = next(iter(study.variants.factors.get(claim.factor, {})), None)
     edited = study.procedures[name].edits if name in study.procedures else []
     try:

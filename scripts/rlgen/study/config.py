@@ -120,8 +120,8 @@ class Study(Strict):
     @field_validator("variants")
     @classmethod
     def _have_names_of_variants(cls, variants: Variants | None) -> Variants | None:
-        for factor, entries in variants.factors.items() if variants else ():
-            for name in (factor, *entries):
+        for factor, entries in [*variants.factors.items(), *variants.siblings.items()] if variants else ():
+            for name in (factor, *entries, *(entry for entry in entries.values() if isinstance(entry, str))):
                 _check_name(name)
         return variants
 
@@ -211,6 +211,11 @@ class Study(Strict):
         """Recipes that the config lists for a dictionary, without those of variants."""
         added = self._added.get(dictionary, set())
         return [recipe for recipe in self.dictionaries[dictionary].recipes if recipe not in added]
+
+    def siblings(self) -> list[dict[str, str]]:
+        """Other studies that are set beside the main procedure: factor, name, study."""
+        factors = self.variants.siblings.items() if self.variants else ()
+        return [{"factor": f, "name": name, "study": other} for f, e in factors for name, other in e.items()]
 
     def factor_of(self) -> dict[str, str]:
         """Variant -> the factor it changes, in the order of the config."""

@@ -24,6 +24,16 @@ def extended_problems(study: Study) -> Iterator[str]:
 
 def variants_problems(study: Study) -> Iterator[str]:
     """What is asked of the main procedure beside its variants."""
+    taken = {"main", *(study.factor_of() if study.variants else ()), *study.procedures}
+    for factor, entries in study.variants.siblings.items() if study.variants else ():
+        if factor in study.variants.factors:
+            yield f"variants.siblings: '{factor}' is a factor of this study, expected another name"
+        for name, other in entries.items():
+            if name in taken:
+                yield f"variants.siblings.{factor}: the name '{name}' is taken, expected another one"
+            if other == study.study:
+                yield f"variants.siblings.{factor}.{name}: {other} is this study, expected another one"
+            taken.add(name)
     for name in ("equivalence", "maps"):
         if study.variants and getattr(study.variants, name) and not study.organism:
             yield f"variants.{name}: given, but it reads the organism's answers alone, expected none over sources"

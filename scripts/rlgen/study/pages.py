@@ -240,6 +240,8 @@ def fig9_sensitivity(study: Study) -> Slice:
     variants, named = study.variants, study.factor_of()
     factors = {f: {name: v.change for name, v in entries.items()} for f, entries in variants.factors.items()}
     changes = {name: variants.factors[factor][name] for name, factor in named.items()}
+    for s in study.siblings():
+        factors.setdefault(s["factor"], {})[s["name"]] = f"study {s['study']}"
     nulls = [name for name in named if study.dictionaries[study.procedures[name].dictionary].is_null]
     return page(study) | {
         "main": variants.procedure,

@@ -547,7 +547,8 @@ def equivalent_models(study: Study) -> list[str]:
 
 
 def summarise_sensitivity(study: Study) -> Slice:
-    return {"variants": study.compared_procedures(), "seeds": study.seeds}
+    sliced = {"variants": study.compared_procedures(), "seeds": study.seeds}
+    return sliced | ({"siblings": study.siblings()} if study.siblings() else {})
 
 
 def measure_arm(study: Study, model: str, seed: str) -> Slice:
