@@ -244,8 +244,8 @@ def every_artifact():
         summaries += [rules.summarise_recovery] if study.organism else []
         files += [] if study.organism else expand(rules.steer_benchmarks.output.agreement, seed=SEEDS)
     summaries += [rules.summarise_sensitivity] if study.variants else []
-    files += [at.sensitivity("equivalence", seed) for seed in SEEDS] if pages.equivalence(study) else []
-    files += [at.sensitivity("maps", seed) for seed in SEEDS] if pages.maps(study) else []
+    files += [at.sensitivity("equivalence", seed) for seed in SEEDS] if study.asks("equivalence") else []
+    files += [at.sensitivity("maps", seed) for seed in SEEDS] if study.asks("maps") else []
     summaries += [rules.summarise_arms] if study.arms else []
     summaries += [rules.foretell_arms] if WATCHED else []
     return files + [path for rule in summaries for path in [*rule.input, *rule.output]]

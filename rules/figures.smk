@@ -23,8 +23,8 @@ TABLES = {
     },
     "fig9_sensitivity": {
         "sensitivity": rules.summarise_sensitivity.output if study.variants else [],
-        "equivalence": [at.sensitivity("equivalence", seed) for seed in SEEDS] if pages.equivalence(study) else [],
-        "maps": [at.sensitivity("maps", seed) for seed in SEEDS] if pages.maps(study) else [],
+        "equivalence": [at.sensitivity("equivalence", seed) for seed in SEEDS] if study.asks("equivalence") else [],
+        "maps": [at.sensitivity("maps", seed) for seed in SEEDS] if study.asks("maps") else [],
     },
     "fig10_arms": {name: rules.summarise_arms.output[name] if study.arms else [] for name in ("arms", "explained")},
     "fig11_early": {

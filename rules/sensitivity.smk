@@ -70,7 +70,7 @@ rule summarise_sensitivity:
 
 MAIN = study.variants.procedure
 
-if study.variants.equivalence:
+if study.asks("equivalence"):
 
     rule measure_equivalence:
         input:
@@ -97,7 +97,7 @@ if study.variants.equivalence:
             " --output {output}"
 
 
-if study.variants.maps:
+if study.asks("maps"):
 
     rule measure_maps:
         input:

@@ -61,5 +61,5 @@ def tensors_of(mechanics: Mechanics, rival: Rival, dose: float) -> dict[str, tor
     direction_Fd = dose * there.direction_Fd
     if there.order_Cd is not None:
         direction_Fd = direction_Fd[:, there.order_Cd[0]] * there.sign_Cd[0]
-    parts = (there.W_dF, there.bias_F, there.floor_F, direction_Fd)
+    parts = (there.readout.W_dS, there.readout.b_S, there.floor_F, direction_Fd)
     return {name: tensor.float() for name, tensor in zip(LATENTS, parts, strict=True)}

@@ -76,3 +76,8 @@ class Variants(Strict):
     margin: float = Field(
         0.1, gt=0, lt=1, description="change of accuracy from which the page says that a factor matters"
     )
+
+    def changes(self) -> dict[str, dict[str, str]]:
+        """Factor -> variant -> what it changes, in words."""
+        own = {f: {name: v.change for name, v in entries.items()} for f, entries in self.factors.items()}
+        return own | {f: {name: f"study {other}" for name, other in e.items()} for f, e in self.siblings.items()}

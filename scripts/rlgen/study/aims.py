@@ -43,8 +43,16 @@ def aim_problems(study: "Study") -> Iterator[str]:
         if aim.procedure in study.procedures and not _edits_reference(study, aim.procedure):
             edits = f"procedures.{aim.procedure}.edits"
             yield f"{field}.procedure: {edits} lacks exchange in {study.roles.reference}, expected it there"
+        if _bent(study, aim.procedure):
+            yield f"{field}.procedure: {aim.procedure} reads by a bent encoder, expected a linear one to export"
         if isinstance(model, SFT) and model.scale and model.scale.gpus > 1:
             yield f"models.{name}.scale.gpus: {model.scale.gpus} with holds, expected 1: the parent lies beside it"
+
+
+def _bent(study: "Study", procedure: str) -> bool:
+    """Whether a procedure's dictionary has an encoder that an exported edit does not hold."""
+    recipe = study.recipes.get(study.procedures[procedure].recipe) if procedure in study.procedures else None
+    return recipe is not None and recipe.encoder != "linear"
 
 
 def _edits_reference(study: "Study", procedure: str) -> bool:

@@ -212,6 +212,10 @@ class Study(Strict):
         added = self._added.get(dictionary, set())
         return [recipe for recipe in self.dictionaries[dictionary].recipes if recipe not in added]
 
+    def asks(self, name: str) -> bool:
+        """Whether `variants` ask for more of the main procedure: `equivalence`, `maps`."""
+        return bool(self.variants and getattr(self.variants, name))
+
     def siblings(self) -> list[dict[str, str]]:
         """Other studies that are set beside the main procedure: factor, name, study."""
         factors = self.variants.siblings.items() if self.variants else ()

@@ -35,7 +35,7 @@ def variants_problems(study: Study) -> Iterator[str]:
                 yield f"variants.siblings.{factor}.{name}: {other} is this study, expected another one"
             taken.add(name)
     for name in ("equivalence", "maps"):
-        if study.variants and getattr(study.variants, name) and not study.organism:
+        if study.asks(name) and not study.organism:
             yield f"variants.{name}: given, but it reads the organism's answers alone, expected none over sources"
 
 

@@ -225,28 +225,15 @@ def fig7_unseen(study: Study) -> Slice:
     return edits(study) | _published_effects(study, study.tasks.unseen)
 
 
-def equivalence(study: Study) -> bool:
-    """Whether the study asks what ablating shared latents does."""
-    return bool(study.variants and study.variants.equivalence)
-
-
-def maps(study: Study) -> bool:
-    """Whether the study asks what maps without a dictionary do."""
-    return bool(study.variants and study.variants.maps)
-
-
 def fig9_sensitivity(study: Study) -> Slice:
     """Variants by factor, and what each changes, in words."""
     variants, named = study.variants, study.factor_of()
-    factors = {f: {name: v.change for name, v in entries.items()} for f, entries in variants.factors.items()}
     changes = {name: variants.factors[factor][name] for name, factor in named.items()}
-    for s in study.siblings():
-        factors.setdefault(s["factor"], {})[s["name"]] = f"study {s['study']}"
     nulls = [name for name in named if study.dictionaries[study.procedures[name].dictionary].is_null]
     return page(study) | {
         "main": variants.procedure,
         "target": study.explained(variants.procedure),
-        "factors": factors,
+        "factors": variants.changes(),
         "replicates": [name for name, variant in changes.items() if set(variant.recipe) == {"replicate"}],
         "nulls": nulls,
         "margin": variants.margin,

@@ -112,7 +112,7 @@ def test_edits_go_to_the_models_device_once_per_run(tiny_model, tokenizer, goal,
     few, placed, on = replace(edits, mask_CS=edits.mask_CS & (torch.arange(20) < 3)), [], FeatureEdits.on
     monkeypatch.setattr(FeatureEdits, "on", lambda self, device: placed.append(on(self, device)) or placed[-1])
     runner(tiny_model, tokenizer, 2).run(CONDITIONS, few, CHOSEN, goal)
-    assert [tuple(there.W_dF.shape) for there in placed] == [(tiny_model.config.hidden_size, 3)]
+    assert [tuple(there.readout.W_dS.shape) for there in placed] == [(tiny_model.config.hidden_size, 3)]
 
 
 def test_kl_equals_the_slow_loop(tiny_model, tuned_model, tokenizer, goal, edits):

@@ -59,6 +59,13 @@ def test_aims_at_nothing_are_refused_in_one_line(model, line):
     assert line in str(refused.value)
 
 
+def test_an_edit_that_reads_by_a_bent_encoder_is_not_exported():
+    content = aimed(x=UNDER)
+    bent = content["recipes"]["small"] | {"encoder": "mlp"}
+    with pytest.raises(ConfigError, match="x.under.procedure: elimination reads by a bent encoder, expected a linear"):
+        load(content | {"recipes": content["recipes"] | {"small": bent}})
+
+
 def test_a_procedure_that_does_not_edit_the_reference_cannot_be_aimed_at():
     content = aimed(x=UNDER)
     content["procedures"]["elimination"]["edits"] = {"rl": ["exchange"]}
