@@ -38,7 +38,7 @@ class SummariseVariants(Strict):
 
     variants: list[str] = Field(min_length=1)
     seeds: list[int] = Field(min_length=1)
-    siblings: list[Sibling] = Field(default_factory=list)
+    siblings: list[Sibling]
 
 
 class SummariseDictionary(Strict):

@@ -547,8 +547,7 @@ def equivalent_models(study: Study) -> list[str]:
 
 
 def summarise_sensitivity(study: Study) -> Slice:
-    sliced = {"variants": study.compared_procedures(), "seeds": study.seeds}
-    return sliced | ({"siblings": study.siblings()} if study.siblings() else {})
+    return {"variants": study.compared_procedures(), "seeds": study.seeds, "siblings": study.siblings()}
 
 
 def measure_arm(study: Study, model: str, seed: str) -> Slice:
