@@ -62,7 +62,7 @@ def test_aims_at_nothing_are_refused_in_one_line(model, line):
 def test_an_edit_that_reads_by_a_bent_encoder_is_not_exported():
     content = aimed(x=UNDER)
     bent = content["recipes"]["small"] | {"encoder": "mlp"}
-    with pytest.raises(ConfigError, match="x.under.procedure: elimination reads by a bent encoder, expected a linear"):
+    with pytest.raises(ConfigError, match="elimination reads by a bent encoder, expected a linear one to export"):
         load(content | {"recipes": content["recipes"] | {"small": bent}})
 
 
