@@ -13,7 +13,7 @@ from rlgen import digests
 from rlgen.files import ArtifactError, canonical_json
 from rlgen.jobs import engine_lock, environments, records
 from rlgen.jobs import packages as pinned
-from rlgen.jobs.code import code_digest
+from rlgen.jobs.code import Look, code_digest
 from rlgen.jobs.run import clear_states
 from rlgen.ledger.settings import dictionaries_of
 from rlgen.names import MAPS
@@ -36,6 +36,7 @@ GPU = 0 if study.machine.device == "cpu" else 1  # graphics processors for a job
 # Before the paths of scripts: nothing, or the project's folder where `-d` or `-s` make results elsewhere.
 PROJECT = "" if os.path.samefile(workflow.basedir, ".") else f"{shlex.quote(str(workflow.basedir))}/"
 SCRIPTS = {path.stem: path for path in Path(workflow.basedir, "scripts").glob("*/*.py")}
+LOOK = Look()  # code as it is when the rules are read
 
 for name in study.machine.requests:
     try:
@@ -98,7 +99,7 @@ def cfg(name, **fixed):
 @cache
 def code(script):
     """Digest of a script and of the library modules it imports: with it, an edit runs again what uses it."""
-    return code_digest(SCRIPTS[script])
+    return code_digest(SCRIPTS[script], LOOK)
 
 
 @cache

@@ -30,17 +30,15 @@ def main() -> None:
     cfg = SummariseInterventions.model_validate_json(args.cfg)
     steering = {seed: read_parquet(path) for seed, path in zip(cfg.seeds, args.steering, strict=True)}
     unedited = {seed: table[table["edit"] == UNEDITED] for seed, table in steering.items()}
-    jobs = [(tuned == cfg.target, seed) for tuned in cfg.tuned for seed in cfg.seeds]
-    edited = [(same, seed, read_parquet(p)) for (same, seed), p in zip(jobs, args.interventions, strict=True)]
-    roles = {"reference": cfg.reference, "target": cfg.target}
+    named = {"reference": cfg.reference, "target": cfg.target, "draws": cfg.bootstrap}
     effects = [
-        effects_table(table, unedited[seed], **roles, same_goal=same, seed=seed, draws=cfg.bootstrap)
-        for same, seed, table in [*((True, seed, table) for seed, table in steering.items()), *edited]
+        effects_table(table, unedited[seed], same_goal=True, seed=seed, **named) for seed, table in steering.items()
     ]
-    compared = [
-        comparisons(table, steering[seed], target=tuned, seed=seed, draws=cfg.bootstrap)
-        for tuned, (_, seed, table) in zip((t for t in cfg.tuned for _ in cfg.seeds), edited, strict=True)
-    ]
+    jobs, compared = [(tuned, seed) for tuned in cfg.tuned for seed in cfg.seeds], []
+    for (tuned, seed), path in zip(jobs, args.interventions, strict=True):
+        table = read_parquet(path)
+        effects.append(effects_table(table, unedited[seed], same_goal=tuned == cfg.target, seed=seed, **named))
+        compared.append(comparisons(table, steering[seed], target=tuned, seed=seed, draws=cfg.bootstrap))
     facts = [read_csv(path) for path in args.controls]
     write_csv(args.effects, pd.concat([table for table in effects if len(table)], ignore_index=True))
     write_csv(args.comparisons, stacked(compared, [{}] * len(compared)) if compared else pd.DataFrame())

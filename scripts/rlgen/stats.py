@@ -64,13 +64,29 @@ def task_mean_interval(
     """
     if len(values_by_task) != len(weights_by_task) or not values_by_task:
         raise ValueError(f"{len(values_by_task)} tasks with {len(weights_by_task)} weight matrices, expected one each")
-    pairs = [(_checked(v, w), w) for v, w in zip(values_by_task, weights_by_task, strict=True)]
-    if any(len(values) == 0 for values, _ in pairs):
-        missing = np.full(pairs[0][0].shape[1:], np.nan)
-        return Interval(missing, missing.copy(), missing.copy())
-    value = np.mean([values.mean(axis=0) for values, _ in pairs], axis=0)
-    resampled_DC = np.mean([weights @ values for values, weights in pairs], axis=0)
-    return Interval(value, *bounds(resampled_DC, level))
+    return mean_of_means([resampled_mean(v, w) for v, w in zip(values_by_task, weights_by_task, strict=True)], level)
+
+
+class Resampled(NamedTuple):
+    """Means of one task's prompts: as they are, and under every draw. C columns, or none."""
+
+    value_C: NDArray[np.float64]
+    drawn_DC: NDArray[np.float64]
+
+
+def resampled_mean(values_NC: ArrayLike, weights_DN: NDArray) -> Resampled:
+    """The means of one task, for `mean_of_means`: made once for the task's own interval and for that of its role."""
+    values_NC = _checked(values_NC, weights_DN)
+    if len(values_NC) == 0:
+        missing_C = np.full(values_NC.shape[1:], np.nan)
+        return Resampled(missing_C, np.broadcast_to(missing_C, (len(weights_DN), *missing_C.shape)))
+    return Resampled(values_NC.mean(axis=0), weights_DN @ values_NC)
+
+
+def mean_of_means(tasks: Sequence[Resampled], level: float = 0.95) -> Interval:
+    """Mean over tasks with its interval, column by column."""
+    drawn_DC = np.mean([task.drawn_DC for task in tasks], axis=0)
+    return Interval(np.mean([task.value_C for task in tasks], axis=0), *bounds(drawn_DC, level))
 
 
 def bounds(resampled_DC: NDArray, level: float = 0.95) -> NDArray[np.float64]:

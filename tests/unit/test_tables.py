@@ -12,7 +12,8 @@ from rlgen.behaviour.tables import accuracy_table
 from rlgen.features.tables import read_set
 from rlgen.files import ArtifactError
 from rlgen.interventions.tables import COLUMNS, effects_table
-from rlgen.tables import prompts_by_condition, stacked
+from rlgen.stats import task_resamples
+from rlgen.tables import METRICS, in_categories, numbered, prompts_by_condition, stacked
 
 TASKS = {"max": "selection", "cnt": "selection", "par": "unseen"}
 # Right answers per state and task on the samples p0, p1, p2, p3 of the test half.
@@ -126,6 +127,52 @@ def test_numerous_controls_keep_role_means_only():
         "answer_logprob",
         "kl",
     }
+
+
+def by_hand(rows: pd.DataFrame, before: pd.DataFrame, column: str, draws: int) -> dict[str, float]:
+    """Mean over tasks of one condition's prompts and of their change, with intervals: loops over prompts and draws."""
+    means, changes = [], []
+    for task, own in rows.groupby("task"):
+        before_of = before.set_index(["task", "sample"])[column].astype(float)
+        pairs = [(float(r[column]), before_of[task, r["sample"]]) for _, r in own.sort_values("sample").iterrows()]
+        weights_DN = task_resamples(len(pairs), draws, 0, task, "test", "half")
+        means.append([sum(w * a for w, (a, _) in zip(row, pairs, strict=True)) for row in weights_DN])
+        changes.append([sum(w * (a - b) for w, (a, b) in zip(row, pairs, strict=True)) for row in weights_DN])
+    (lo, hi), (change_lo, change_hi) = (
+        np.percentile([np.mean(by_task) for by_task in zip(*drawn, strict=True)], [2.5, 97.5])
+        for drawn in (means, changes)
+    )
+    return {"lo": lo, "hi": hi, "change_lo": change_lo, "change_hi": change_hi}
+
+
+def test_every_interval_is_that_of_a_loop_over_prompts_whatever_the_order_of_rows():
+    edited, unedited = interventions()
+    other = edited[edited["set"] == "random-00"].assign(set="random-01", correct=True)
+    edited = pd.concat([edited, other]).sample(frac=1, random_state=3)
+    table = effects_table(edited, unedited, reference="base", target="rl", same_goal=True, seed=0, draws=100)
+    table = table[table["subset"] == "half"]
+    assert len(table) == 2 * 2 + 2 * 2 + 4 * 3 + 4 * 2  # random sets: two metrics, two roles; the set: four, and tasks
+    for _, row in table.iterrows():
+        one = (edited["set"] == row["set"]) & (edited["role"] == row["role"])
+        own = edited[one & (edited["task"].eq(row["task"]) | (row["task"] == "ALL"))]
+        found = by_hand(own, unedited[unedited["state"] == "base"], METRICS[row["metric"]], 100)
+        assert row[list(found)].astype(float).to_dict() == pytest.approx(found, abs=1e-12)
+        assert row["n"] == len(own)
+
+
+def test_texts_become_the_same_sorted_categories_in_all_tables():
+    tables = [pd.DataFrame({"set": ["b", "a", None], "x": [1, 2, 3]}), pd.DataFrame({"set": ["c", "b", "c"]})]
+    coded = in_categories(tables, ["set"])
+    assert [list(table["set"].cat.categories) for table in coded] == [["a", "b", "c"]] * 2
+    assert [list(table["set"].cat.codes) for table in coded] == [[1, 0, -1], [2, 1, 2]]
+    assert list(tables[1]["set"]) == ["c", "b", "c"] and list(coded[0]["x"]) == [1, 2, 3]
+
+
+def test_combinations_are_numbered_as_they_appear():
+    table = pd.DataFrame({"set": ["b", "a", "b", "a", "b"], "dose": [2.0, 1.0, 2.0, 2.0, 1.0]}, index=list("vwxyz"))
+    number_R, first = numbered(table, ["set", "dose"])
+    assert number_R.tolist() == [0, 1, 0, 2, 3] and first.tolist() == [0, 1, 3, 4]
+    assert [len(x) for x in numbered(table[:0], ["set", "dose"])] == [0, 0]
 
 
 def test_the_unedited_model_changes_nothing():

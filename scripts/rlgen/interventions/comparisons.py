@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from rlgen.stats import bounds, task_resamples
-from rlgen.tables import ROLE_MEAN, UNEDITED, prompts_by_condition
+from rlgen.tables import ROLE_MEAN, UNEDITED, Grid, in_categories
 
 KEY = ["procedure", "state", "edit"]
 COLUMNS = [*KEY, "rival", "form", "role", "task", "half", "metric", "n", "members", "set_value", "rival_value"]
 COLUMNS += ["difference", "lo", "hi", "set_change", "rival_change", "share_exceeded", "seed"]
 COMPARED = {"accuracy": "correct", "answer_logprob": "answer_logprob"}
+NAMED = [*KEY, "set", "form", "role", "task", "sample"]
+READ = [*NAMED, *COMPARED.values()]  # what is read of tables that hold more
 STEERED = ("truth", "header")  # edits without a dictionary that only the steering runs, at their own doses
 SELECTED, HALF = "selected", "test"
 
@@ -31,17 +33,16 @@ def comparisons(rows: pd.DataFrame, steering: pd.DataFrame, *, target: str, seed
     """
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
-    chosen = rows[rows["chosen"].astype(bool) & (rows["half"] == HALF)]
-    steered = steering[steering["chosen"].astype(bool) & (steering["half"] == HALF)]
+    kept = [table[table["chosen"].astype(bool) & (table["half"] == HALF)][READ] for table in (rows, steering)]
+    chosen, steered = in_categories(kept, NAMED)
     found = []
-    for key, own in chosen.groupby(KEY, sort=False):
+    for key, own in chosen.groupby(KEY, sort=False, observed=True):
         state = key[1]
         others = steered[(steered["state"] == state) & steered["edit"].isin(STEERED)]
         unedited = steered[(steered["state"] == state) & (steered["edit"] == UNEDITED)]
         sign = -1 if state.partition("@")[0] == target.partition("@")[0] else 1
-        for role, group in own.groupby("role", sort=False):
-            parts = [group, others[others["role"] == role]]
-            everyone = pd.concat([part for part in parts if len(part)], ignore_index=True)
+        for role, group in own.groupby("role", sort=False, observed=True):
+            everyone = pd.concat([group, others[others["role"] == role]], ignore_index=True)
             base = unedited[unedited["role"] == role]
             for row in _of_role(everyone, base, sign, seed, draws):
                 found.append(dict(zip(KEY, key, strict=True)) | {"role": role, "half": HALF, "seed": seed} | row)
@@ -50,18 +51,15 @@ def comparisons(rows: pd.DataFrame, steering: pd.DataFrame, *, target: str, seed
 
 def _of_role(rows: pd.DataFrame, unedited: pd.DataFrame, sign: int, seed: int, draws: int) -> Iterator[dict]:
     """Rows of every rival, form and metric: every task of a role, then their mean."""
-    tasks = list(dict.fromkeys(rows["task"]))
     rows = rows.assign(condition=_conditions(rows))
-    own = {task: rows[rows["task"] == task] for task in tasks}
-    weights = {}
+    own = {task: group for task, group in rows.groupby("task", sort=False, observed=True)}
+    tasks, grids = list(own), {task: Grid.of(group, "condition") for task, group in own.items()}
+    weights = {task: task_resamples(len(grid.prompts), draws, seed, task, HALF, "half") for task, grid in grids.items()}
     for metric, column in COMPARED.items():
         cells = {}
-        for task in tasks:
+        for task, grid in grids.items():
             before = unedited[unedited["task"] == task].set_index("sample")[column].astype(float)
-            wide = prompts_by_condition(own[task], "condition", column)
-            cells[task] = _cells(wide, before)
-            if task not in weights:
-                weights[task] = task_resamples(len(wide), draws, seed, task, HALF, "half")
+            cells[task] = _cells(grid, grid.values(own[task][column]), before)
         keys = list(cells[tasks[0]])
         drawn_RTD = [[weights[task] @ cells[task][key].difference_N for task in tasks] for key in keys]
         columns = [column_D for drawn_TD in drawn_RTD for column_D in (*drawn_TD, np.mean(drawn_TD, axis=0))]
@@ -73,12 +71,13 @@ def _of_role(rows: pd.DataFrame, unedited: pd.DataFrame, sign: int, seed: int, d
             yield named | _compared([cells[task][key] for task in some], sign) | {"lo": float(lo), "hi": float(hi)}
 
 
-def _conditions(rows: pd.DataFrame) -> np.ndarray:
-    """`kind form set` of every row; made once for every pair of a set and a form."""
-    (set_R, sets), (form_R, forms) = pd.factorize(rows["set"]), pd.factorize(rows["form"])
+def _conditions(rows: pd.DataFrame) -> pd.Categorical:
+    """`kind form set` of every row, sorted; made once for every pair of a set and a form."""
+    (set_R, sets), (form_R, forms) = (pd.factorize(rows[key]) for key in ("set", "form"))
     kinds = [re.sub(r"-\d+$", "", name) for name in sets]
     names = [f"{kind} {form} {name}" for kind, name in zip(kinds, sets, strict=True) for form in forms]
-    return np.array(names, dtype=object)[set_R * len(forms) + form_R]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return pd.Categorical.from_codes(np.argsort(order)[set_R * len(forms) + form_R], [names[i] for i in order])
 
 
 @dataclass(frozen=True)
@@ -94,33 +93,37 @@ class Cell:
         """The set beside the mean of its rival's members."""
         return self.set_N - self.members_NK.mean(1)
 
+    @cached_property
+    def means(self) -> tuple[float, float, float, np.ndarray]:
+        """Over prompts: of the set, the unedited model, the difference, and every member."""
+        return self.set_N.mean(), self.before_N.mean(), self.difference_N.mean(), self.members_NK.mean(0)
 
-def _cells(wide: pd.DataFrame, before: pd.Series) -> dict[tuple[str, str], Cell]:
+
+def _cells(grid: Grid, value_NC: np.ndarray, before: pd.Series) -> dict[tuple[str, str], Cell]:
     """(rival, form) -> its cell, in the order of the conditions of one task."""
-    before_N = before.reindex(wide.index).to_numpy()
+    before_N = before.reindex(grid.prompts).to_numpy()
     if np.isnan(before_N).any():
         raise ValueError("edited and unedited models were not run on the same prompts")
-    wide_CN, places = wide.to_numpy().T, {}
-    if np.isnan(wide_CN).any():
+    value_CN, places = value_NC.T, {}
+    if np.isnan(value_CN).any():
         raise ValueError("a value is missing (NaN); score every prompt before its interval is asked for")
-    for c, condition in enumerate(wide.columns):
+    for c, condition in enumerate(grid.conditions):
         places.setdefault(tuple(condition.split(" ")[:2]), []).append(c)
-    (set_N,) = (wide_CN[rows[0]] for (kind, _), rows in places.items() if kind == SELECTED)
-    return {key: Cell(set_N, wide_CN[rows].T, before_N) for key, rows in places.items() if key[0] != SELECTED}
+    (set_N,) = (value_CN[rows[0]] for (kind, _), rows in places.items() if kind == SELECTED)
+    return {key: Cell(set_N, value_CN[rows].T, before_N) for key, rows in places.items() if key[0] != SELECTED}
 
 
 def _compared(cells: list[Cell], sign: int) -> dict:
     """The set and the mean of a rival's members, means over tasks; without the interval of their difference."""
-    set_value, before = (
-        float(np.mean([x.mean() for x in xs])) for xs in zip(*((c.set_N, c.before_N) for c in cells), strict=True)
-    )
-    member_K = np.mean([c.members_NK.mean(0) for c in cells], axis=0)
+    set_T, before_T, difference_T, member_TK = zip(*(cell.means for cell in cells), strict=True)
+    set_value, before = float(np.mean(set_T)), float(np.mean(before_T))
+    member_K = np.mean(member_TK, axis=0)
     return {
         "n": sum(len(c.set_N) for c in cells),
         "members": len(member_K),
         "set_value": set_value,
         "rival_value": float(member_K.mean()),
-        "difference": float(np.mean([c.difference_N.mean() for c in cells])),
+        "difference": float(np.mean(difference_T)),
         "set_change": set_value - before,
         "rival_change": float(member_K.mean()) - before,
         "share_exceeded": float((sign * (set_value - member_K) > 0).mean()),

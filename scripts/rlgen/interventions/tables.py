@@ -1,5 +1,6 @@
 """What edits change: values, paired changes against the unedited model, and flips (docs/method.md, section 8)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,11 +8,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from rlgen.stats import task_mean_interval, task_resamples
+from rlgen.stats import Resampled, mean_of_means, resampled_mean, task_resamples
 from rlgen.strict import Strict
-from rlgen.tables import METRICS, ROLE_MEAN, prompts_by_condition
+from rlgen.tables import METRICS, ROLE_MEAN, Grid, in_categories, numbered
 
 CONDITION = ["procedure", "state", "edit", "set_kind", "set", "form", "dose", "chosen"]
+NAMED = ["procedure", "state", "edit", "set", "form"]  # those of them that are text
 COLUMNS = [*CONDITION, "role", "task", "half", "subset", "n", "metric", "value", "lo", "hi"]
 
 
@@ -64,86 +66,105 @@ def effects_table(
     """
     if rows.empty:
         return pd.DataFrame(columns=COLUMNS)
-    rows = rows.assign(set_kind=rows["set"].str.replace(r"-\d+$", "", regex=True))
+    rows, unedited = in_categories([rows, unedited], [*NAMED, "role", "half", "task", "sample"])
+    condition_R, first = numbered(rows, [*NAMED, "dose", "chosen"])
+    conditions = rows.iloc[first].astype(dict.fromkeys(NAMED, object))
+    conditions["set_kind"] = [re.sub(r"-\d+$", "", name) for name in conditions["set"]]
+    rows = rows[["role", "half", "task", "sample", *METRICS.values()]].assign(condition=condition_R)
     parts = []
-    for (role, half), group in rows.groupby(["role", "half"], sort=False):
-        identity = group.groupby(CONDITION, sort=False).ngroup()
-        conditions_C = group[CONDITION].drop_duplicates().reset_index(drop=True)
+    for (role, half), group in rows.groupby(["role", "half"], sort=False, observed=True):
+        number_R, kept = pd.factorize(group["condition"])
         baseline = unedited[unedited["half"] == half]
         cells = [
-            _cell(task, cell, conditions_C, baseline[baseline["task"] == task], reference, target)
-            for task, cell in group.assign(condition=identity).groupby("task", sort=False)
+            _cell(task, cell, conditions.iloc[kept], baseline[baseline["task"] == task], reference, target)
+            for task, cell in group.assign(condition=number_R).groupby("task", sort=False, observed=True)
         ]
+        few_C = ~conditions["set_kind"].iloc[kept].isin(NUMEROUS).to_numpy()
         for subset in ("half", "critical"):
-            for part in _summaries(cells, conditions_C, subset, half, seed, draws):
-                parts.append(part.assign(role=role, half=half, subset=subset, seed=seed))
-    table = pd.concat(parts, ignore_index=True)[COLUMNS]
+            named = {"role": role, "half": half, "subset": subset, "seed": seed}
+            for shown_C, facts, columns in _summaries(cells, few_C, subset, half, seed, draws):
+                parts.append((kept[shown_C], named | facts, columns))
+    table = _assembled(conditions, parts)
     if not same_goal:
         table.loc[table["metric"] == "kl", ["change", "change_lo", "change_hi"]] = np.nan
     return table
 
 
+def _assembled(conditions: pd.DataFrame, parts: list[tuple[np.ndarray, dict, dict[str, np.ndarray]]]) -> pd.DataFrame:
+    """One table of parts that hold numbers of conditions, what all their rows share, and columns of as many values."""
+    number_R = np.concatenate([number_C for number_C, _, _ in parts])
+    rows_P = [len(number_C) for number_C, _, _ in parts]
+    table = {name: conditions[name].to_numpy()[number_R] for name in CONDITION}
+    table |= {name: np.repeat([facts[name] for _, facts, _ in parts], rows_P) for name in parts[0][1]}
+    table |= {name: np.concatenate([columns[name] for _, _, columns in parts]) for name in parts[0][2]}
+    return pd.DataFrame(table)[COLUMNS]
+
+
 def _cell(
     task: str, rows: pd.DataFrame, conditions_C: pd.DataFrame, unedited: pd.DataFrame, reference: str, target: str
 ) -> Cell:
-    edited, before = {}, {}
-    for metric, column in METRICS.items():
-        edited[metric] = prompts_by_condition(rows, "condition", column).to_numpy()
-        by_state = prompts_by_condition(unedited, "state", column)
-        missing = {*conditions_C["state"], reference, target} - set(by_state)
-        if missing:
-            raise ValueError(f"task {task}: no unedited rows of {', '.join(sorted(missing))}")
-        before[metric] = by_state[conditions_C["state"]].to_numpy()
-        if metric == "accuracy":
-            critical_N = ((by_state[reference] == 0) & (by_state[target] == 1)).to_numpy()
-    if edited["accuracy"].shape != before["accuracy"].shape:
+    edited, before = Grid.of(rows, "condition"), Grid.of(unedited, "state")
+    missing = {*conditions_C["state"], reference, target} - set(before.conditions)
+    if missing:
+        raise ValueError(f"task {task}: no unedited rows of {', '.join(sorted(missing))}")
+    if not edited.prompts.equals(before.prompts):
         raise ValueError(f"task {task}: edited and unedited models were not run on the same prompts")
-    return Cell(task, edited, before, critical_N)
+    edited_NC = {metric: edited.values(rows[column]) for metric, column in METRICS.items()}
+    unedited_NS = {metric: before.values(unedited[column]) for metric, column in METRICS.items()}
+    reference_N, target_N = (unedited_NS["accuracy"][:, before.conditions.get_loc(s)] for s in (reference, target))
+    state_C = before.conditions.get_indexer(conditions_C["state"])
+    unedited_NC = {metric: x_NS.T[state_C].T for metric, x_NS in unedited_NS.items()}
+    return Cell(task, edited_NC, unedited_NC, (reference_N == 0) & (target_N == 1))
 
 
 def _summaries(
-    cells: list[Cell], conditions_C: pd.DataFrame, subset: str, half: str, seed: int, draws: int
-) -> Iterator[pd.DataFrame]:
-    """Rows of every task with prompts in the subset, then of their mean."""
+    cells: list[Cell], few_C: np.ndarray, subset: str, half: str, seed: int, draws: int
+) -> Iterator[tuple[np.ndarray, dict, dict[str, np.ndarray]]]:
+    """Of every task with prompts in the subset, then of their mean: conditions shown, what it is, its columns."""
     kept = [(cell, cell.critical_N if subset == "critical" else np.ones(len(cell.critical_N), bool)) for cell in cells]
     kept = [(cell, mask_N) for cell, mask_N in kept if mask_N.any()]
-    weights = {
-        cell.task: task_resamples(int(mask_N.sum()), draws, seed, cell.task, half, subset) for cell, mask_N in kept
-    }
-    few_C = ~conditions_C["set_kind"].isin(NUMEROUS).to_numpy()
-    for metric in METRICS:
-        for one in kept:
-            yield _summary([one], weights, conditions_C, few_C, metric).assign(task=one[0].task)
-        if kept:
-            shown_C = np.full(len(few_C), True) if metric in FLIPPING else few_C
-            yield _summary(kept, weights, conditions_C, shown_C, metric).assign(task=ROLE_MEAN)
+    drawn = [
+        (cell, mask_N, task_resamples(int(mask_N.sum()), draws, seed, cell.task, half, subset)) for cell, mask_N in kept
+    ]
+    for metric in METRICS if kept else ():
+        scored = [~np.isnan(cell.edited_NC[metric]).any(axis=0) for cell, _ in kept]
+        few = [few_C & scored_C for scored_C in scored]
+        shown_C = np.all(scored if metric in FLIPPING else few, axis=0)
+        alone = [Change.of(*one, metric, own_C) for one, own_C in zip(drawn, few, strict=True)]
+        together = alone
+        if not all(np.array_equal(shown_C, own_C) for own_C in few):
+            together = [Change.of(*one, metric, shown_C) for one in drawn]
+        for (cell, _), own_C, change in zip(kept, few, alone, strict=True):
+            yield own_C, {"task": cell.task, "metric": metric, "n": change.n}, _summary([change], metric)
+        n = sum(change.n for change in together)
+        yield shown_C, {"task": ROLE_MEAN, "metric": metric, "n": n}, _summary(together, metric)
 
 
-def _summary(
-    kept: list[tuple[Cell, np.ndarray]],
-    weights: dict[str, np.ndarray],
-    conditions_C: pd.DataFrame,
-    shown_C: np.ndarray,
-    metric: str,
-) -> pd.DataFrame:
-    """One row per shown condition that has this metric: the mean over the given tasks and its change."""
-    scored_C = shown_C & ~np.any([np.isnan(cell.edited_NC[metric]).any(axis=0) for cell, _ in kept], axis=0)
-    after = [cell.edited_NC[metric][mask_N][:, scored_C] for cell, mask_N in kept]
-    before = [cell.unedited_NC[metric][mask_N][:, scored_C] for cell, mask_N in kept]
-    if not scored_C.any():
-        return pd.DataFrame()
-    weights_DN = [weights[cell.task] for cell, _ in kept]
-    value = task_mean_interval(after, weights_DN)
-    change = task_mean_interval([a - b for a, b in zip(after, before, strict=True)], weights_DN)
-    flips = {"wrong_to_right": np.nan, "right_to_wrong": np.nan}
-    if metric in FLIPPING:
-        pairs = list(zip(after, before, strict=True))
-        flips["wrong_to_right"] = sum(((a == 1) & (b == 0)).sum(axis=0) for a, b in pairs)
-        flips["right_to_wrong"] = sum(((a == 0) & (b == 1)).sum(axis=0) for a, b in pairs)
-    return conditions_C[scored_C].assign(
-        metric=metric,
-        n=sum(map(len, after)),
-        **value._asdict(),
-        **{f"change_{bound}".removesuffix("_value"): x for bound, x in change._asdict().items()},
-        **flips,
-    )
+@dataclass(frozen=True)
+class Change:
+    """One task's prompts of a subset under C conditions: right and wrong before and after, and resampled means."""
+
+    n: int
+    after: Resampled
+    change: Resampled
+    gained_C: np.ndarray  # prompts that an edit turns from 0 to 1
+    lost_C: np.ndarray
+
+    @classmethod
+    def of(cls, cell: Cell, mask_N: np.ndarray, weights_DN: np.ndarray, metric: str, kept_C: np.ndarray) -> "Change":
+        a_NC = cell.edited_NC[metric][mask_N][:, kept_C]
+        b_NC = cell.unedited_NC[metric][mask_N][:, kept_C]
+        gained_C, lost_C = ((x == 1) & (y == 0) for x, y in ((a_NC, b_NC), (b_NC, a_NC)))
+        resampled = resampled_mean(a_NC, weights_DN), resampled_mean(a_NC - b_NC, weights_DN)
+        return cls(len(a_NC), *resampled, gained_C.sum(axis=0), lost_C.sum(axis=0))
+
+
+def _summary(tasks: list[Change], metric: str) -> dict[str, np.ndarray]:
+    """Columns over conditions: the mean over the given tasks and its change, with intervals; flips."""
+    value, change = (mean_of_means([getattr(task, name) for task in tasks]) for name in ("after", "change"))
+    gained_C, lost_C = (sum(getattr(task, name) for task in tasks) for name in ("gained_C", "lost_C"))
+    flips = {"wrong_to_right": gained_C, "right_to_wrong": lost_C}
+    if metric not in FLIPPING:
+        flips = {name: np.full(len(x_C), np.nan) for name, x_C in flips.items()}
+    changes = {f"change_{bound}".removesuffix("_value"): x_C for bound, x_C in change._asdict().items()}
+    return value._asdict() | changes | flips

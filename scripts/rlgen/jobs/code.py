@@ -23,17 +23,27 @@ AS_IN_3_11 = {"show_empty": True} if sys.version_info >= (3, 13) else {}
 READ = Path(".snakemake/sources_read.json")  # texts read before, in the working folder: parsing takes .4 s of a dry run
 
 
-def code_digest(script: str | Path) -> str:
+class Look:
+    """The files as they are now, each looked for and read once: one for a script, or for many scripts at a time."""
+
+    def __init__(self) -> None:
+        self.read = cache(lambda path: _read(path.suffix, path.read_text(encoding="utf-8")))
+        self.file = cache(_file)
+        self.beside = cache(lambda name, path: dict(_beside(name, path)))
+
+
+def code_digest(script: str | Path, look: Look | None = None) -> str:
     """Hex digest (16 characters) of a script and of every package module it reaches."""
-    return digest(code_digests(script))[:16]
+    return digest(code_digests(script, look))[:16]
 
 
-def code_digests(script: str | Path) -> dict[str, str]:
+def code_digests(script: str | Path, look: Look | None = None) -> dict[str, str]:
     """Module -> hex digest (16 characters), for a script (named `script`) and every package module it reaches."""
-    return {name: _read(path.suffix, path.read_text(encoding="utf-8"))[1] for name, path in sources(script).items()}
+    look = look or Look()
+    return {name: look.read(path)[1] for name, path in sources(script, look).items()}
 
 
-def sources(script: str | Path) -> dict[str, Path]:
+def sources(script: str | Path, look: Look | None = None) -> dict[str, Path]:
     """Name -> file of a script (named `script`) and of all package modules it imports, directly or through others.
 
     C++ beside a module is named like it, with its suffix; a file of its folder, like it and by its place there.
@@ -41,27 +51,27 @@ def sources(script: str | Path) -> dict[str, Path]:
     do not.
     Raises FileNotFoundError for a script that does not exist, ValueError for a relative import.
     """
-    script = Path(script)
+    script, look = Path(script), look or Look()
     root = next((folder for folder in script.resolve().parents if (folder / PACKAGE).is_dir()), script.parent)
     found, waiting, seen = {"script": script}, [script], set()
     while waiting:
-        for name in _read(".py", waiting.pop().read_text(encoding="utf-8"))[0] - seen:
+        for name in look.read(waiting.pop())[0] - seen:
             seen.add(name)
-            path = _file(root, name)
+            path = look.file(root, name)
             if path:
                 found[name] = path
                 waiting.append(path)
-    return dict(sorted((found | dict(_beside(found))).items()))
+    beside = {known: file for name, path in found.items() for known, file in look.beside(name, path).items()}
+    return dict(sorted((found | beside).items()))
 
 
-def _beside(modules: dict[str, Path]) -> Iterator[tuple[str, Path]]:
-    """Files that belong to modules and are no Python."""
-    for name, path in modules.items():
-        native = [path.with_suffix(suffix) for suffix in NATIVE]
-        yield from ((name + file.suffix, file) for file in native if file.is_file())
-        folder = path.with_suffix("")
-        if name != "script" and not (folder / "__init__.py").exists():
-            yield from ((f"{name}/{file.name}", file) for file in folder.glob("*.*") if file.is_file())
+def _beside(name: str, path: Path) -> Iterator[tuple[str, Path]]:
+    """Files that belong to a module and are no Python."""
+    native = [path.with_suffix(suffix) for suffix in NATIVE]
+    yield from ((name + file.suffix, file) for file in native if file.is_file())
+    folder = path.with_suffix("")
+    if name != "script" and not (folder / "__init__.py").exists():
+        yield from ((f"{name}/{file.name}", file) for file in folder.glob("*.*") if file.is_file())
 
 
 @cache

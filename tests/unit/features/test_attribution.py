@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny_runs import LAYER, relative
 
 from rlgen.features import exchange as exchange_module
-from rlgen.features.attribution import attribute, dose_curve, quadrature
+from rlgen.features.attribution import NODES, attribute, dose_curve, quadrature
 from rlgen.features.exchange import Exchange, Pair
 from rlgen.interventions.edits import FeatureEdits, directions
 from rlgen.models import logprobs
@@ -171,3 +171,26 @@ def test_a_bfloat16_model_gives_nearly_the_same_scores(models):
     rounded_IF = attribute(Pair(*halves, LAYER, False, TEXTS), exchange, doses)
     assert rounded_IF.dtype == torch.float32
     assert 0 < (rounded_IF - exact_IF).norm() / exact_IF.norm() < 0.2
+
+
+@pytest.mark.parametrize("S", [7, 300])
+def test_a_batch_is_three_forward_backward_passes_however_many_latents(models, S):
+    """Blocks below the edit see a batch once and no gradient, those above see it once per node, both ways."""
+    seen: dict[str, list[int]] = {"forward": [], "forward above": [], "backward": [], "backward above": []}
+
+    def count(name):
+        return lambda _block, _inputs, h_BTd: seen[name].append(len(h_BTd[0] if isinstance(h_BTd, tuple) else h_BTd))
+
+    handles = []
+    for place, above in ((LAYER - 1, ""), (-1, " above")):
+        block = models[0].model.layers[place]
+        handles.append(block.register_forward_hook(count(f"forward{above}")))
+        handles.append(block.register_full_backward_hook(count(f"backward{above}")))
+    try:
+        doses = dict.fromkeys(range(3), 1.0)
+        share_IF = attribute(Pair(*models, LAYER, False, TEXTS), exchange_of(wide(1, S=S)), doses)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert share_IF.shape == (3, S) and NODES == 3
+    assert seen == {"forward": [3], "forward above": [9], "backward": [], "backward above": [9]}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlgen.jobs import code as code_digest_module
-from rlgen.jobs.code import code_digest, code_digests, sources
+from rlgen.jobs.code import Look, code_digest, code_digests, sources
 
 RUN = """'A script.'
 from rlgen import a
@@ -185,3 +185,17 @@ def test_digests_are_the_same_in_later_pythons(scripts, monkeypatch):
 
     monkeypatch.setattr(ast, "parse", later)
     assert code_digest_module._parsed("class A:\n    def f(self):\n        return 1\n") == before
+
+
+def test_many_scripts_look_at_each_file_once_and_find_what_each_finds_alone(scripts, monkeypatch):
+    (scripts / "other.py").write_text("from rlgen.a import x\n")
+    names, read, plain = ("run.py", "other.py"), [], code_digest_module._read
+    (scripts / "rlgen/b").mkdir()
+    (scripts / "rlgen/b/page.html").write_text("<p>")
+    alone = [(sources(scripts / name), code_digests(scripts / name)) for name in names]
+    monkeypatch.setattr(code_digest_module, "_read", lambda *file: read.append(file) or plain(*file))
+    look = Look()
+    assert [(sources(scripts / name, look), code_digests(scripts / name, look)) for name in names] == alone
+    assert len(read) == len({path for found, _ in alone for path in found.values()})
+    (scripts / "rlgen/a.py").write_text(FILES["rlgen/a.py"] + "more = 1\n")
+    assert code_digests(scripts / "run.py", look) == alone[0][1] != code_digests(scripts / "run.py")
