@@ -13,7 +13,7 @@ from rlgen.strict import Strict
 
 ACCURACY = ["model", "seed", "checkpoint", "role", "task", "half", "metric", "value"]
 FORETOLD = ["seed", "checkpoint", "texts", "predictor", "role", "runs", "value", "lo", "hi"]
-FORETOLD += ["beyond", "beyond_lo", "beyond_hi", "left_out_r2"]
+FORETOLD += ["beyond", "beyond_lo", "beyond_hi"]
 PREDICTORS = {  # what is drawn, beside random sets: name, colour, line
     "set": ("the set", style.SET_COLOUR, "-"),
     "in_domain": ("in-domain accuracy", style.BLACK, "--"),
@@ -134,13 +134,14 @@ def finding(page: Settings, told: pd.DataFrame, scored: pd.DataFrame) -> str:
     first = told[told["checkpoint"] == told["checkpoint"].min()].set_index("predictor")
     parts = [
         f"{PREDICTORS[name][0]} {wording.change(row['value'])} "
-        f"[{wording.change(row['lo'])}, {wording.change(row['hi'])}], R² {wording.change(row['left_out_r2'])}"
+        f"[{wording.change(row['lo'])}, {wording.change(row['hi'])}]"
         for name, row in first.iterrows()
         if name in PREDICTORS and not pd.isna(row["value"])
     ]
-    what = "Rank correlation at the first checkpoint with the change at the end, and R² for arms left out"
-    said = f"{what}: {'; '.join(parts)}." if parts else ""
-    shares = [f"{model} {wording.share(share)}" for model, share in gains(page, scored).items()]
+    what = "Rank correlation at the first checkpoint with the change at the end"
+    said = f"{what}: {', '.join(parts)}." if parts else ""
+    found = {m: share for m, share in gains(page, scored).items() if page.models[m].how}
+    shares = [f"{model} {wording.change(share)}" for model, share in found.items()]
     return f"{said} Share of the gain: {', '.join(shares)}." if shares else said
 
 

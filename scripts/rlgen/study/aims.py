@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlgen.models.settings import Aim
 from rlgen.study.config import check_known, told
@@ -24,6 +24,15 @@ def aim_of(model: "Model") -> Aim | None:
 def aims(study: "Study") -> dict[str, Aim]:
     """Model -> its aim, of those that have one, by name."""
     return {name: aim for name, model in study.models.items() if (aim := aim_of(model))}
+
+
+def aim_shown(study: "Study", name: str) -> dict[str, Any]:
+    """What a model aims at, and how many completions it had been trained on at each checkpoint."""
+    model, aim = study.models[name], aim_of(study.models[name])
+    how = "" if aim is None else "under" if getattr(model, "under", None) else "holds"
+    each = getattr(model, "sequences", None) or model.batch_size
+    steps = [round(i * model.steps / model.checkpoints) for i in study.checkpoints(name)]
+    return {"set": aim.set if aim else "", "how": how, "spent": [each * step for step in steps]}
 
 
 def aim_problems(study: "Study") -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rlgen.ledger.settings import dictionaries_of, states_of, tables_of
-from rlgen.study.aims import aim_of, aims
+from rlgen.study.aims import aim_shown, aims
 from rlgen.study.config import Study
 from rlgen.study.shown_dictionaries import compared, nulls, pairs, shared_recipes, titles
 from rlgen.study.shown_models import made
@@ -254,18 +254,9 @@ def fig11_early(study: Study) -> Slice:
     beside = [m for m in (study.roles.target, study.roles.contrast) if m in study.made_by("sft", "grpo", "rloo")]
     return page(study) | {
         "watch": study.arms.watch,
-        "models": {name: _aimed(study, name) for name in [*beside, *aims(study)]},
+        "models": {name: aim_shown(study, name) for name in [*beside, *aims(study)]},
         "prompts": study.arms.prompts,
     }
-
-
-def _aimed(study: Study, name: str) -> Slice:
-    """What a model aims at, and how many completions it had been trained on at each checkpoint."""
-    model, aim = study.models[name], aim_of(study.models[name])
-    how = "" if aim is None else "under" if getattr(model, "under", None) else "holds"
-    each = getattr(model, "sequences", None) or model.batch_size
-    steps = [round(i * model.steps / model.checkpoints) for i in study.checkpoints(name)]
-    return {"set": aim.set if aim else "", "how": how, "spent": [each * step for step in steps]}
 
 
 def fig12_extended(study: Study) -> Slice:

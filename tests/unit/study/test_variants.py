@@ -60,7 +60,7 @@ def test_results_from_before_replicates_are_not_stale():
 def test_no_rule_of_the_study_sees_its_variants():
     """What the default study made serves the study with variants and the other way round."""
     jobs = {"task": "max", "model": "rl", "dictionary": "base-rl", "recipe": "small", "seed": "3", "tasks": "known"}
-    jobs["procedure"] = "elimination"
+    jobs |= {"procedure": "elimination", "set": "selected"}
     models = {"pretrain": "base", "continue_pretraining": "more", "train_sft": "sft"}
     names = {rule.slice for rule in rules("config/config.yaml").values()}
     assert len(names) > 30
