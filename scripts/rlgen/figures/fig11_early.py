@@ -3,6 +3,7 @@
 The second page repeats both for the unseen tasks, with readings on the trained task's own prompts.
 """
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -140,7 +141,7 @@ def finding(page: Settings, told: pd.DataFrame, scored: pd.DataFrame) -> str:
     ]
     what = "Rank correlation at the first checkpoint with the change at the end"
     said = f"{what}: {', '.join(parts)}." if parts else ""
-    found = {m: share for m, share in gains(page, scored).items() if page.models[m].how}
+    found = {m: share for m, share in gains(page, scored).items() if page.models[m].how == "under"}
     shares = [f"{model} {wording.change(share)}" for model, share in found.items()]
     return f"{said} Share of the gain: {', '.join(shares)}." if shares else said
 
@@ -173,8 +174,8 @@ def _foretold(ax: Axes, told: pd.DataFrame) -> None:
     ax.hlines(0, 0.8, last, color="black", lw=0.6)
     ax.set_xticks(sorted(told["checkpoint"].unique()))
     ax.set_xlim(0.8, last + 0.7 * max(1, last - 1))
-    ax.set_ylim(-1.05, 1.05)
-    style.names_at_ends(ax, last, ends, 0.12)
+    ax.set_ylim(min(-0.25, told["value"].min() - 0.1), 1.05)
+    style.names_at_ends(ax, last, ends, 0.055 * np.ptp(ax.get_ylim()))
     ax.set_xlabel("checkpoint at which it is read")
     ax.set_ylabel("rank correlation with the change at the end")
     ax.set_title("Who will generalize?", loc="left", fontweight="bold")
