@@ -52,7 +52,10 @@ class Estimator(Trainings, Causes, Edits):
         return Work(time, read + written, 1, 2 * size.parameters, 2 * size.parameters)
 
     def _measure_arm(self, cfg: Settings) -> Work:
-        """The reference writes a text after some prompts of every task; it and every checkpoint read all of them."""
+        """The reference writes a text after some prompts of every task; it and every checkpoint read all of them.
+
+        Where a procedure's set is watched, its dictionary reads both streams.
+        """
         size = self.size(cfg["states"][0])
         tasks = [*self.study.tasks.in_domain, *self.study.tasks.selection]
         texts = sum(min(cfg["prompts"], self._asked(task)[0] / 2) for task in tasks)
@@ -60,6 +63,8 @@ class Estimator(Trainings, Causes, Edits):
         written, read = texts * length, 2 * len(cfg["states"]) * texts * length
         flops = size.forward(read, length) + size.forward(read, length, cfg["layer"] + 1)  # head, and stream, apart
         time = self._generated(size, written, cfg["max_new_tokens"], False, 1) + hours(flops, self._dense())
+        watched = 2 * size.hidden_size * self._latents if cfg["readout"] else 0
+        time += hours(read * watched, self._dense("float32"))
         weights = size.saved * size.parameters
         return Work(time, written + 2 * read, 1, 2 * weights, 2 * weights)
 

@@ -446,3 +446,38 @@ def test_latex_knows_the_signs_that_pages_print():
     text = forms.latex(settings, pd.DataFrame({"x": ["−.12 – a", "ν ± 2"]}), "Cells.")
     assert r"$-$.12 – a" in text and r"$\nu$ $\pm$ 2" in text
     assert {c for c in text if ord(c) > 127} <= {"–"}
+
+
+@pytest.mark.parametrize(("title", "finding"), [("a", "b"), ("word " * 45, "word " * 50), ("word " * 20, "word " * 75)])
+def test_the_head_never_reaches_into_the_page(title, finding):
+    """A long title is set smaller: below it stands what it was found from, and below that the panels."""
+    figure, body = style.new_page(11.7, 5.0)
+    body.subplots().set_title("a panel")
+    style.head_and_foot(figure, title, finding, page.Page.model_validate(synthetic_tables.PAGE), "note")
+    style.settle(figure)
+    head, below = (text.get_window_extent() for text in figure.texts[:2])
+    assert head.y0 > below.y1 and below.y0 > (5.0 - style.HEAD) * figure.dpi
+    assert head.x1 < figure.bbox.x1 and (figure.texts[0].get_fontsize() == 13) == (title == "a")
+
+
+def test_words_about_an_empty_set_stay_in_their_panel():
+    figure = draw("fig5_mediation", "appendix")
+    style.settle(figure)
+    told = [text for text in figure.findobj(Text) if text.get_text().startswith("empty:")]
+    assert len(told) == 3
+    for text in told:
+        assert text.get_window_extent().x1 < text.axes.get_window_extent().x1
+
+
+@pytest.mark.parametrize("own", ["elimination", "attribution"])
+def test_a_score_has_one_colour_in_all_panels_of_fig12(own):
+    tables = {name: table.replace({"score": {"elimination": own}}) for name, table in
+              (("curves", synthetic_tables.curves()), ("areas", synthetic_tables.areas()))}  # fmt: skip
+    tables = {name: table.drop_duplicates(["seed", "state", "role", "score", *(["size"] if name == "curves" else [])])
+              for name, table in tables.items()}  # fmt: skip
+    figure = draw("fig12_extended", score=own, **tables)
+    selection, _, rotation = figure.subfigs[1].get_axes()
+    (line,) = (line for line in selection.lines if line.get_label() == "attribution")
+    marks = {mark.get_color() for mark in rotation.lines if mark.get_marker() == "o"}
+    assert marks == {line.get_color()}
+    assert (line.get_color() == style.SET_COLOUR) == (own == "attribution")

@@ -370,6 +370,9 @@ def test_the_distance_of_an_arm_by_hand(more):
     flops = SMALL.forward(written, 30) + SMALL.forward(read, 30) + SMALL.forward(read, 30, 2)
     assert found.hours == pytest.approx(flops / 1e12 / 3600)
     assert (found.gpu_bytes, found.host_bytes) == (2 * 2 * 1000, 2 * 2 * 1000)
+    cfg = slices.measure_arm(more.study, model="dpo", seed="0")
+    watched = more.work("measure_arm", cfg | {"readout": "swap"})  # both streams by a dictionary of 32 latents
+    assert watched.hours - found.hours == pytest.approx(read * 2 * 8 * 32 / 1e12 / 3600)
 
 
 def test_answers_by_hand(estimator):
