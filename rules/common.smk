@@ -229,6 +229,7 @@ def every_artifact():
         *rules.build_site.input.alone,
         *rules.build_site.input.texts,
         *rules.build_site.output,
+        *([rules.judge_claims.output.html] if study.claims else []),
         *shown(f"{at.results}/figures"),
         *shown("figures"),
     ]

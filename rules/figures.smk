@@ -145,6 +145,12 @@ rule judge_claims:
             category="1 What came out",
             labels={"page": "claims", "shows": pages.PAGES["claims"]},
         ),
+        html=report(
+            "<results>/figures/findings.html",
+            caption="../report/findings.rst",
+            category="1 What came out",
+            labels={"page": "findings", "shows": "The same verdicts in words"},
+        ),
     log:
         "<logs>/judge_claims.log",
     conda:
@@ -159,7 +165,7 @@ rule judge_claims:
         f"claims: {pages.PAGES['claims']}"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} {params.tables}"
-        " --output {output.table} --tex {output.tex} --pdf {output.pdf} --png {output.png}"
+        " --output {output.table} --tex {output.tex} --pdf {output.pdf} --png {output.png} --html {output.html}"
 
 
 rule copy_page:

@@ -20,6 +20,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tex", type=Path, required=True, help="the same as LaTeX (.tex)")
     parser.add_argument("--pdf", type=Path, required=True, help="vector page to write (.pdf)")
     parser.add_argument("--png", type=Path, required=True, help="the same page as an image (.png)")
+    parser.add_argument("--html", type=Path, required=True, help="verdicts in words, for the first page of a report")
     return parser.parse_args()
 
 
@@ -28,6 +29,7 @@ def main() -> None:
     from rlgen.figures import claims, page, style
     from rlgen.files import write_csv, write_text
     from rlgen.ledger.evidence import COLUMNS, Setting
+    from rlgen.ledger.findings import as_html
     from rlgen.ledger.verdicts import judge
 
     cfg = claims.Settings.model_validate_json(args.cfg)
@@ -35,6 +37,7 @@ def main() -> None:
     ledger = judge(cfg.study, cfg.claims, tables, Setting(cfg.roles.reference, cfg.roles.target, cfg.top), cfg.seeds)
     write_csv(args.output, ledger)
     write_text(args.tex, claims.as_latex(cfg, ledger))
+    write_text(args.html, as_html(cfg.study, ledger))
     style.save(claims.draw(cfg, ledger), args.pdf, args.png)
 
 

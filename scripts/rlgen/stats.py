@@ -95,6 +95,28 @@ def bounds(resampled_DC: NDArray, level: float = 0.95) -> NDArray[np.float64]:
     return np.quantile(resampled_DC, [tail, 1 - tail], axis=0)
 
 
+def rank_correlation(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64] | float:
+    """Spearman's: the correlation of ranks along the last axis, ties at their mean rank; NaN where a side is constant.
+
+    A number for two lists, one per row for two matrices. Raises ValueError for sides of different shapes, and for
+    missing values, which have no rank.
+
+    >>> round(rank_correlation([1, 2, 3, 4], [10, 20, 20, 40]), 12)
+    0.948683298051
+    """
+    from scipy.stats import rankdata  # late: who asks for intervals alone needs no scipy
+
+    sides = [np.asarray(side, dtype=np.float64) for side in (a, b)]
+    if sides[0].ndim == 0 or sides[0].shape != sides[1].shape:
+        raise ValueError(f"sides of shapes {sides[0].shape} and {sides[1].shape}, expected two of one shape")
+    if any(np.isnan(side).any() for side in sides):
+        raise ValueError("a value is missing (NaN), expected numbers that have a rank")
+    a, b = (side - side.mean(-1, keepdims=True) for side in (rankdata(side, axis=-1) for side in sides))
+    spread = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    value = np.divide((a * b).sum(-1), spread, out=np.full(spread.shape, np.nan), where=spread > 0)
+    return float(value) if value.ndim == 0 else value
+
+
 def _checked(values_NC: ArrayLike, weights_DN: NDArray) -> NDArray[np.float64]:
     values_NC = np.asarray(values_NC, dtype=np.float64)
     if values_NC.ndim == 0 or len(values_NC) != weights_DN.shape[1]:

@@ -23,6 +23,7 @@ MODULES = (
     "dictionaries_one_harvest",
     "harvest_rows",
     "real_width_rows",
+    "training_rows",
     "generation_rows",
     "gpu_dictionaries",
 )

@@ -119,19 +119,21 @@ def frame(columns: str, rows: list[tuple]) -> pd.DataFrame:
 METRICS = ("accuracy", "format_blind", "answer_logprob", "own_format", "guess", "own_format_guess")
 
 
-def accuracy() -> pd.DataFrame:
-    """Behaviour of all checkpoints."""
+def accuracy(metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
+    """Behaviour of all checkpoints. `strict`: base hardly ever answers in the form asked for, the others mostly do."""
     rng, rows = rng_of("accuracy"), []
     for model, seed in product((*MODELS, "relearn-sft"), SEEDS):
         last = 5 if model in ("sft", "rl", "relearn-sft") else 1
         for i, (role, tasks), half in product(range(1, last + 1), TASKS.items(), ("discovery", "test")):
             start, end = LEVELS["base"][role], LEVELS.get(model, LEVELS["base"])[role]
             covered = {"sft": 0.9, "rl": 0.6}.get(model, 1.0) ** (1 / i)
-            for task, metric in product([*tasks, "ALL"], METRICS):
+            for task, metric in product([*tasks, "ALL"], metrics):
                 n = 150 * (len(tasks) if task == "ALL" else 1)
                 blind = 0.15 if metric == "format_blind" and model == "sft" else 0.0
                 level = {"own_format": 0.6, "guess": 0.2, "own_format_guess": 0.25}.get(metric)
                 value = level or float(np.clip(start + covered * (end - start) + rng.normal(0, 0.03) + blind, 0, 1))
+                if metric == "strict":
+                    value = (start + covered * (end - start)) * (0.85 * covered if last > 1 else 0.05)
                 state = model if i == last else f"{model}@{i}"
                 names = (model, state, i, i / last, seed, role, task, half, n, metric, value)
                 rows.append((*names, *interval(value, n)))

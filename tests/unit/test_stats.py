@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlgen.stats import difference_interval, mean_interval, resamples, task_mean_interval
+from rlgen.stats import difference_interval, mean_interval, rank_correlation, resamples, task_mean_interval
 
 
 def test_two_fixed_resamples_by_hand():
@@ -112,3 +112,29 @@ def test_no_prompts_give_nan_and_bad_values_are_refused():
         mean_interval([1.0], weights)
     with pytest.raises(ValueError, match="expected one each"):
         task_mean_interval([[1.0, 2.0]], [])
+
+
+def test_rank_correlation_by_hand():
+    """Ranks 1 2 3 4 and 1 2.5 2.5 4: products 2.25 + 0 + 0 + 2.25 over the root of 5 times 4.5."""
+    assert rank_correlation([1, 2, 3, 4], [10, 20, 20, 40]) == pytest.approx(4.5 / np.sqrt(5 * 4.5))
+    assert rank_correlation([1, 2, 3], [9, 4, -1]) == pytest.approx(-1)
+    assert np.isnan(rank_correlation([1, 2, 3], [5, 5, 5]))
+
+
+@given(st.integers(2, 12), st.integers(1, 4), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=50)
+def test_rank_correlation_agrees_with_scipy_row_by_row(n, rows, seed):
+    a, b = np.random.default_rng(seed).integers(0, 5, size=(2, rows, n))  # with many ties
+    found = rank_correlation(a, b)
+    assert found.shape == (rows,)
+    for value, x, y in zip(found, a, b, strict=True):
+        varies = np.ptp(x) > 0 and np.ptp(y) > 0
+        assert value == pytest.approx(scipy.stats.spearmanr(x, y).statistic if varies else np.nan, nan_ok=True)
+        assert value == pytest.approx(rank_correlation(x, y), nan_ok=True)
+
+
+def test_rank_correlation_refuses_what_has_no_ranks():
+    with pytest.raises(ValueError, match=r"shapes \(3,\) and \(2,\), expected two of one shape"):
+        rank_correlation([1, 2, 3], [1, 2])
+    with pytest.raises(ValueError, match="a value is missing"):
+        rank_correlation([1, np.nan], [1, 2])

@@ -214,6 +214,14 @@ def training() -> dict:
     }
 
 
+def varied(study: dict) -> dict:
+    """A study that also varies the sets of a procedure by cause, and edits through any readout, however poor."""
+    procedures = study["procedures"] | {"attribution": study["procedures"]["contribution"] | {"score": "attribution"}}
+    extended = {"procedure": "attribution", "sizes": [1, 2, 4], "left_out": 1}
+    interventions = study["interventions"] | {"readout_variance": 0}
+    return study | {"procedures": procedures, "interventions": interventions, "extended": extended}
+
+
 def write_study(folder: Path, study: dict) -> str:
     """Write a config beside the project's own; its path there."""
     path = f"config/{study['study']}.yaml"

@@ -146,6 +146,70 @@ def test_plain_and_hooked_models_of_ones_own_agree(own):
     assert (sets["critical"] > 0).all() and (sets["size"] > 0).all(), sets
 
 
+@pytest.fixture(scope="module")
+def varied(own, tmp_path_factory) -> tuple[Path, dict[str, int]]:
+    """A copy of that study whose sets are varied, and whose edits are made, however poor the readout; its jobs."""
+    folder = tmp_path_factory.mktemp("varied") / "study"
+    shutil.copytree(own[0], folder, ignore=shutil.ignore_patterns("*.sock"))
+    study = studies.varied(yaml.safe_load((folder / OWN).read_text()))
+    (folder / OWN).write_text(yaml.safe_dump(study, sort_keys=False))
+    alone = [f"results/byo/interventions/{name}/seed0.alone.parquet" for name in study["procedures"]]
+    done = snakemake(folder, "--configfile", OWN, "--", "extended", *alone, cores=2)
+    assert done.returncode == 0, done.stdout
+    assert set(stale(folder, "extended", *alone, study=OWN)) <= {"extended"}
+    return folder / "results/byo", planned(done)
+
+
+@pytest.mark.parametrize("procedure", ["contribution", "attribution"])
+def test_single_latents_and_completions_are_those_of_the_chosen_set(varied, procedure):
+    """What the pages show beyond the tables, against the tables: the set, its dose, and verdicts without an edit."""
+    results, jobs = varied
+    assert jobs["edit_alone_benchmarks"] == 2
+    edited = results / "interventions"
+    alone = pd.read_parquet(edited / f"{procedure}/seed0.alone.parquet")
+    texts = pd.read_parquet(edited / f"{procedure}/seed0.texts.parquet")
+    every = pd.read_parquet(edited / f"{procedure}/seed0.parquet")
+    plain = pd.read_parquet(edited / "steering/seed0.parquet").query("edit == 'none'")
+    chosen = json.loads((results / f"features/mediation/{procedure}/seed0/set.json").read_text())["latents"]
+    done = every.query("set == 'selected' and form == 'own_dose'").loc[lambda rows: rows["chosen"].astype(bool)]
+    states = set(done["state"])  # of which the readout explains something
+    assert set(alone["state"]) == set(texts["state"]) == states and "base" in states
+    for (state, _), rows in alone.groupby(["state", "task"]):
+        assert list(rows["latent"]) == chosen[:32] and list(rows["rank"]) == list(range(1, len(rows) + 1))
+        assert set(rows["dose"]) == set(done.loc[done["state"] == state, "dose"])
+    assert set(alone["n"]) == {16} and alone["kl_change"].notna().all()  # all prompts of a half
+    before = plain[plain["half"] == "test"].groupby(["state", "task"])["correct"].mean()
+    told = alone.assign(before=alone["accuracy"] - alone["accuracy_change"]).groupby(["state", "task"])["before"]
+    assert all(value == pytest.approx(before[place]) for place, some in told for value in some)
+    both = texts.merge(plain, on=["state", "task", "sample"], suffixes=("", "_plain"))
+    assert len(both) == len(texts) == len(states) * 3 * 6
+    assert (both["right_before"] == both["correct"].astype(bool)).all()
+    both = texts.merge(done, on=["state", "task", "sample"], suffixes=("", "_done"))
+    assert len(both) == len(texts) and (both["right_after"] == both["correct"].astype(bool)).all()
+    assert (texts["before"].str.len() > 0).all()
+
+
+def test_sets_of_every_size_and_choice_of_tasks_edit_shipped_tasks(varied):
+    results, jobs = varied
+    assert {"vary_sets_benchmarks": 1, "attribute_features": 2, "summarise_varied": 1}.items() <= jobs.items()
+    rows = pd.read_parquet(results / "extended/seed0.parquet")
+    latents = pd.read_parquet(results / "dictionaries/base-rl/batchtopk/seed0/features.parquet")
+    sizes = rows[rows["kind"] == "size"].groupby("score")["size"].agg(set)
+    assert sizes.pop("alive") == {latents["alive"].sum()} and all(found <= {1, 2, 4} for found in sizes)
+    assert {"activation", "contribution", "size", "attribution"} == set(sizes.index)
+    assert set(rows.loc[rows["kind"] == "rotation", "left_out"]) == {"openbookqa", "piqa"}
+    answers = rows.groupby(["state", "kind", "score", "size", "left_out"])["sample"].size()
+    assert set(rows["state"]) == {"base", "rl"} and set(rows["half"]) == {"test"} and set(answers) == {3 * 16}
+    plain = pd.read_parquet(results / "interventions/steering/seed0.parquet")
+    plain = plain.query("edit == 'none' and half == 'test' and state in ['base', 'rl']")
+    before = plain.groupby(["state", "role"])["correct"].mean()  # one task in each role
+    after = rows[rows["kind"] == "size"].groupby(["state", "role", "score", "size"])["correct"].mean()
+    curves = pd.read_csv(results / "extended/curves.csv").set_index(["state", "role", "score", "size"])["effect"]
+    expected = after.sub(before)
+    assert len(curves) == len(expected) > 2 * 3 * 4 and curves.sub(expected).abs().max() < 1e-9
+    assert "Study byo." in pdf_text(results / "figures/fig12.pdf")
+
+
 def test_windows_come_one_at_a_time_and_go(own):
     folder, seen, _ = own
     assert seen - {frozenset()} == {frozenset({f"window{i}"}) for i in (1, 2, 3)}

@@ -136,6 +136,9 @@ def test_the_report_shows_every_page_with_caption_and_category(finished, tmp_pat
     assert all(f'"{category}"' in text for category in categories)
     assert '"shows": "Accuracies"' in text or "Accuracies" in shown  # titles, in place of paths
     assert any(name.endswith("site/index.html") or "chunk0000.js" in name for name in names)
+    words = re.search(r"<p>(Claims written down.*)</p>", (finished / RESULTS / "figures/findings.html").read_text())[1]
+    first = next(line for line in text.splitlines() if "This report shows the figures and tables" in line)
+    assert words in first and "What came out of study miniature" in first  # on the first page, which is one JSON text
 
 
 @pytest.mark.parametrize("engine", ["with", "without"])

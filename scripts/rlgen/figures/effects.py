@@ -92,12 +92,12 @@ def forest(ax: Axes, page: Settings, rows: pd.DataFrame, state: str, role: str, 
             (cells["procedure"] == line.procedure) & (cells["edit"] == line.edit) & cells["chosen"].astype(bool)
         ]
         if own.empty:
-            ax.text(0.02, y, "no set: nothing to edit", va="center", fontsize=8.5, style="italic")
+            ax.text(0.02, y, "no set: nothing to edit", va="center", fontsize=8.5, style="italic", **style.CLEAR)
             continue
         _row(ax, line, own, levels, y, seeds)
         for seed in sorted(set(seeds) - set(own["seed"])):
             at = y + style.lane(seed, seeds, LANES)
-            ax.text(0.02, at, f"seed {seed}: nothing to edit", va="center", fontsize=8, style="italic")
+            ax.text(0.02, at, f"seed {seed}: nothing to edit", va="center", fontsize=8, style="italic", **style.CLEAR)
         style.beside(ax, 1.02, y, _words(page, state, line, own), fontsize=8.5)
     style.beside(ax, 1.02, -0.72, "set | random | shift | wins", fontsize=8, color="#555555")
     ax.set_yticks(range(len(lines)), [line.label for line in lines])

@@ -19,7 +19,6 @@ ALIVE = "alive"
 ENOUGH = 0.8  # the share of the gap that a set should close
 SCORES = ("contribution", "attribution", "activation", "size")
 COLOURS = dict(zip(SCORES, (*style.PROCEDURE_COLOURS[::2], style.PROCEDURE_COLOURS[3], style.GREY), strict=True))
-ROTATED = COLOURS["attribution"]  # by which the rotated sets are chosen
 ROLES = {"selection": "selection tasks", "unseen": "unseen tasks"}
 
 
@@ -55,8 +54,9 @@ def _page(page: Settings, state: str, *tables: pd.DataFrame) -> Figure:
         else:
             style.say(ax, f"{state} was not edited on {ROLES[role]}")
     _rotation(axes[-1], page, rotation)
-    handles = [*axes[0].get_legend_handles_labels()[0], style.dot(ROTATED, "the task helped to choose")]
-    handles.append(style.dot(ROTATED, "it did not", hollow=True))
+    by_attribution = colour_of(page, "attribution")
+    handles = [*axes[0].get_legend_handles_labels()[0], style.dot(by_attribution, "the task helped to choose")]
+    handles.append(style.dot(by_attribution, "it did not", hollow=True))
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     verb, sign = ("Amplified in", 1) if state == page.roles.reference else ("Taken out of", -1)
     answer = f"{verb} {state}: {_enough(page, curves)}; {_rotated(rotation)}"
@@ -70,6 +70,11 @@ def shares(curves: pd.DataFrame) -> pd.DataFrame:
     return closed.groupby(["score", "size"])["share"].mean().reset_index()
 
 
+def colour_of(page: Settings, score: str) -> str:
+    """The one colour of a score: its sets', or where it is the procedure's own, that of the procedure's set."""
+    return style.SET_COLOUR if score == page.score else COLOURS.get(score, style.BLACK)
+
+
 def _curves(ax: Axes, page: Settings, role: str, curves: pd.DataFrame) -> None:
     """A line per score, mean over seeds; seeds of the procedure's own score as thin lines; all alive latents a line."""
     closed, seeds = shares(curves), seeds_of(curves)
@@ -79,8 +84,8 @@ def _curves(ax: Axes, page: Settings, role: str, curves: pd.DataFrame) -> None:
         ax.plot(some["size"], some["effect"] / some["gap"], color=style.SET_COLOUR, lw=0.7, alpha=0.6)
     for score, some in closed[closed["score"] != ALIVE].groupby("score"):
         is_own = score == page.score
-        colour = style.SET_COLOUR if is_own else COLOURS.get(score, style.BLACK)
-        ax.plot(some["size"], some["share"], "-o", color=colour, lw=2.2 if is_own else 1.3, ms=4, label=score)
+        look = {"color": colour_of(page, score), "label": score}
+        ax.plot(some["size"], some["share"], "-o", ms=4, **look, lw=2.2 if is_own else 1.3)
     ax.axhline(closed[closed["score"] == ALIVE]["share"].mean(), color="black", lw=1, ls=":", label="all alive")
     ax.axhline(ENOUGH, color=style.PALE, lw=3, zorder=0)
     ax.axhline(0, color="black", lw=0.6)
@@ -94,21 +99,21 @@ def _curves(ax: Axes, page: Settings, role: str, curves: pd.DataFrame) -> None:
 
 
 def _rotation(ax: Axes, page: Settings, rotation: pd.DataFrame) -> None:
-    """A dumbbell per task: sets that it had a say in, sets that it had none in."""
+    """A dumbbell per task: sets by attribution that it had a say in, sets that it had none in."""
     tasks = [task for task in (*page.tasks.selection, *page.tasks.unseen) if (rotation["task"] == task).any()]
     if not tasks:
         style.say(ax, "no set was rotated")
         return
     means = rotation.groupby("task")[["effect_in", "effect_out"]].mean()
-    seeds = seeds_of(rotation)
+    seeds, colour = seeds_of(rotation), colour_of(page, "attribution")
     for y, task in enumerate([*tasks, ROLE_MEAN]):
         ax.plot(means.loc[task], [y, y], color=style.GREY, lw=2, zorder=1)
         for row in rotation[rotation["task"] == task].itertuples():
             marker, at = style.seed_marker(row.seed, seeds), y + style.lane(row.seed, seeds, 0.4)
-            ax.plot(row.effect_in, at, marker, color=ROTATED, ms=3.2, alpha=0.7)
-            ax.plot(row.effect_out, at, marker, color=ROTATED, mfc="white", ms=3.2, alpha=0.7)
-        ax.plot(means.loc[task, "effect_in"], y, "o", color=ROTATED, ms=7.5)
-        ax.plot(means.loc[task, "effect_out"], y, "o", color=ROTATED, mfc="white", ms=7.5, mew=1.5)
+            ax.plot(row.effect_in, at, marker, color=colour, ms=3.2, alpha=0.7)
+            ax.plot(row.effect_out, at, marker, color=colour, mfc="white", ms=3.2, alpha=0.7)
+        ax.plot(means.loc[task, "effect_in"], y, "o", color=colour, ms=7.5)
+        ax.plot(means.loc[task, "effect_out"], y, "o", color=colour, mfc="white", ms=7.5, mew=1.5)
     ax.set_yticks(range(len(tasks) + 1), [*tasks, "mean"])
     ax.invert_yaxis()
     ax.axvline(0, color="black", lw=0.6)
@@ -160,9 +165,10 @@ def _finding(page: Settings, areas: pd.DataFrame, sign: int) -> str:
 def _note(page: Settings, curves: pd.DataFrame) -> str:
     """The foot of the page."""
     n = f"{curves['n'].min():.0f} test prompts or more per role" if len(curves) else "no prompts"
+    left_out = f"{page.left_out} task{'s' * (page.left_out != 1)}"
     return (
         f"Procedure {page.procedure}, {wording.count(seeds_of(curves))}, {n}. Every set at its own dose, chosen on "
         "discovery prompts of the tasks that chose it. Thick: mean over seeds; thin: seeds of the procedure's own "
-        f"score; dotted: all alive latents; band: {ENOUGH:.0%}. Right: sets by attribution, every {page.left_out} "
-        "tasks out of domain left out in turn; small marks are seeds. Differences are paired over prompts, 95 %."
+        f"score; dotted: all alive latents; band: {ENOUGH:.0%}. Right: sets by attribution, every {left_out} "
+        "out of domain left out in turn; small marks are seeds. Differences are paired over prompts, 95 %."
     )

@@ -20,6 +20,7 @@ ACCURACY_COLUMNS = [
 PUBLISHED_AT = 0.36  # right of ours in a model's column
 GUESSES = {"accuracy": "guess", "own_format": "own_format_guess"}  # reading -> what it is without reading the prompt
 BEYOND = ("selection", "unseen")
+STRICT = "strict"  # the same answers, right only in the one form that a task asks for
 
 
 class Relearning(Strict):
@@ -59,6 +60,8 @@ def draw(page: Settings, accuracy: pd.DataFrame) -> Figure:
     handles = _handles(page, rows, seeds)
     if page.published:
         handles += [Line2D([], [], ms=9, label="published", **style.STAR)]
+    if STRICT in set(rows["metric"]):
+        handles += [style.dot(style.GREY, "read strictly", hollow=True)]
     body.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     style.head_and_foot(figure, _answer(page, finals), _finding(page, finals), page, _note(page, finals))
     return figure
@@ -83,6 +86,8 @@ def appendix(page: Settings, accuracy: pd.DataFrame) -> Figure | None:
         part = parts.pop()
         _row_of_roles(part, page.task_roles(), "accuracy", lambda ax, role: course(ax, page, rows, role, seeds))
         handles = [style.stroke(page.colour(m), label) for m, label in drawn.items()] + style.seed_handles(seeds)
+        if course is _course and STRICT in set(rows["metric"]):
+            handles += [style.stroke(style.GREY, "read strictly", "--")]
         part.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     titles = ["Steps after right ones"] * steps
     titles += ["learning again, step by step" if page.relearning else "accuracy over training"] * bool(drawn)
@@ -111,6 +116,8 @@ def _note(page: Settings, finals: pd.DataFrame, with_steps: bool = False) -> str
             "Right steps, own format: after each right beginning of the task's own trace, is the likeliest of the "
             "task's states the right next one? Commonest answers and steps are chosen on the discovery half. "
         )
+    if STRICT in metrics:
+        steps += "Hollow and dashed: the same answers read strictly, right only in the form that a task asks for. "
     return (
         f"{how}, test half: {counts} prompts per seed; {wording.count(seeds)}, never pooled. Vertical lines: 95 % "
         f"bootstrap intervals over prompts within a seed. {steps}Role values are means over the role's tasks."
@@ -128,27 +135,47 @@ def _row_of_roles(part: SubFigure, roles: list[str], label: str, fill) -> None:
 
 
 def _finals(ax: Axes, page: Settings, finals: pd.DataFrame, metric: str, role: str, seeds: list[int]) -> None:
-    """One column per model: each seed with its interval, the mean as a bar."""
+    """One column per model: each seed with its interval, the mean as a bar; hollow beside it what holds strictly."""
     rows = finals[finals["role"] == role]
+    strictly = metric == "accuracy" and STRICT in set(rows["metric"])
+    place, width = (-0.09, 0.2) if strictly else (0.0, 0.3)
+    told = dict.fromkeys(page.models, "")
     for x, model in enumerate(page.models):
-        colour, cells = page.colour(model), rows[(rows["model"] == model) & (rows["metric"] == metric)]
-        for r in cells.itertuples():
-            at = x + style.lane(r.seed, seeds, 0.3)
-            ax.plot([at, at], [r.lo, r.hi], color=colour, lw=1, alpha=0.7)
-            ax.plot(at, r.value, style.seed_marker(r.seed, seeds), color=colour, ms=5)
+        own, colour = rows[rows["model"] == model], page.colour(model)
+        cells = own[own["metric"] == metric]
+        mean = _column(ax, cells, x + place, width, colour, seeds)
         if len(cells):
-            mean = cells["value"].mean()
-            ax.plot([x - 0.24, x + 0.24], [mean, mean], color=colour, lw=2.2)
-            ax.annotate(wording.share(mean), (x - 0.25, mean), xytext=(-2, 0), textcoords="offset points", ha="right",
-                        va="center", fontsize=8.5, color=colour, fontweight="bold")  # fmt: skip
+            left, look = x + place - 0.1 - width / 2, {"fontsize": 8.5, "color": colour, "fontweight": "bold"}
+            ax.annotate(
+                wording.share(mean), (left, mean), (-2, 0), textcoords="offset points", ha="right", va="center", **look
+            )
         else:
             ax.text(x, 0.5, "missing", ha="center", fontsize=8)
+        if strictly:
+            mean = _column(ax, own[own["metric"] == STRICT], x + 0.24, 0.12, colour, seeds, hollow=True)
+            told[model] = f"\nstrictly {wording.share(mean)}"
     _guessing(ax, page, rows, metric, role)
     said = _published(ax, page, role) if metric == "accuracy" else {}
-    ax.set_xticks(range(len(page.models)), [f"{model}\n{said.get(model, '')}".strip() for model in page.models])
+    ax.set_xticks(range(len(page.models)), [f"{m}{told[m]}\n{said.get(m, '')}".strip() for m in page.models])
     if len(page.models) > 5:
         ax.tick_params(axis="x", rotation=20)
     ax.set_xlim(-0.75, len(page.models) - 0.5)
+
+
+def _column(
+    ax: Axes, cells: pd.DataFrame, x: float, width: float, colour: str, seeds: list[int], hollow: bool = False
+) -> float:
+    """Seeds with their intervals side by side around `x`, and their mean as a bar: its value."""
+    for r in cells.itertuples():
+        at = x + style.lane(r.seed, seeds, width)
+        ax.plot([at, at], [r.lo, r.hi], color=colour, lw=1, alpha=0.7)
+        fill = {"mfc": "white", "mec": colour} if hollow else {}
+        ax.plot(at, r.value, style.seed_marker(r.seed, seeds), color=colour, ms=5, **fill)
+    mean = cells["value"].mean()
+    if len(cells):
+        reach = 0.09 + width / 2
+        ax.plot([x - reach, x + reach], [mean, mean], color=colour, lw=1.2 if hollow else 2.2)
+    return mean
 
 
 def _guessing(ax: Axes, page: Settings, rows: pd.DataFrame, metric: str, role: str) -> None:
@@ -180,12 +207,14 @@ def _trained(page: Settings, rows: pd.DataFrame) -> list[str]:
 
 
 def _course(ax: Axes, page: Settings, rows: pd.DataFrame, role: str, seeds: list[int]) -> None:
-    """Accuracy against training share, one line per seed; every line starts at the reference."""
-    rows = rows[(rows["metric"] == "accuracy") & (rows["role"] == role)]
-    start = rows[rows["model"] == page.roles.reference].set_index("seed")["value"]
-    for model in _trained(page, rows):
-        for seed, line in rows[rows["model"] == model].sort_values("checkpoint").groupby("seed"):
-            _line(ax, [0.0, *line["steps_share"]], [start.get(seed, np.nan), *line["value"]], page, model, seed, seeds)
+    """Accuracy against training share, one line per seed; every line starts at the reference. Dashed: strictly."""
+    for metric, look in {"accuracy": {}, STRICT: {"ls": "--", "mfc": "white"}}.items():
+        read = rows[(rows["metric"] == metric) & (rows["role"] == role)]
+        start = read[read["model"] == page.roles.reference].set_index("seed")["value"]
+        for model in _trained(page, read):
+            for seed, line in read[read["model"] == model].sort_values("checkpoint").groupby("seed"):
+                x, y = [0.0, *line["steps_share"]], [start.get(seed, np.nan), *line["value"]]
+                _line(ax, x, y, page, model, seed, seeds, **look)
     ax.set_xlabel("share of the training steps")
 
 
@@ -201,13 +230,13 @@ def _again(ax: Axes, page: Settings, rows: pd.DataFrame, role: str, seeds: list[
     ax.set_xlabel("training steps")
 
 
-def _line(ax: Axes, x: list, y: list, page: Settings, model: str, seed: int, seeds: list[int]) -> None:
-    ax.plot(x, y, color=page.colour(model), marker=style.seed_marker(seed, seeds), ms=4.5, lw=1.2)
+def _line(ax: Axes, x: list, y: list, page: Settings, model: str, seed: int, seeds: list[int], **look: object) -> None:
+    ax.plot(x, y, color=page.colour(model), marker=style.seed_marker(seed, seeds), ms=4.5, lw=1.2, **look)
 
 
-def _answer(page: Settings, finals: pd.DataFrame) -> str:
+def _answer(page: Settings, finals: pd.DataFrame, metric: str = "accuracy") -> str:
     """Which models rise or fall beyond the trained task: in every seed and role, by intervals that do not meet."""
-    found = _sorted(page, finals)
+    found = _sorted(page, finals, metric)
     if not any(found.values()):
         return "Nothing to compare with the reference"
     reference = page.roles.reference
@@ -221,9 +250,9 @@ def _answer(page: Settings, finals: pd.DataFrame) -> str:
     return f"Out of domain {', '.join(parts)}"
 
 
-def _sorted(page: Settings, finals: pd.DataFrame) -> dict[str, list[str]]:
+def _sorted(page: Settings, finals: pd.DataFrame, metric: str = "accuracy") -> dict[str, list[str]]:
     """Models above, below and beside the reference out of domain."""
-    rows = finals[(finals["metric"] == "accuracy") & finals["role"].isin(BEYOND)]
+    rows = finals[(finals["metric"] == metric) & finals["role"].isin(BEYOND)]
     base = rows[rows["model"] == page.roles.reference].set_index(["role", "seed"])
     found: dict[str, list[str]] = {"above": [], "below": [], "beside": []}
     for model in page.models:
@@ -240,9 +269,13 @@ def _listed(names: list[str]) -> str:
 
 
 def _finding(page: Settings, finals: pd.DataFrame) -> str:
-    """Who is not told apart from the reference, and how the models came to be."""
-    beside = _sorted(page, finals)["beside"]
-    told = f"Neither in every seed and on both kinds of tasks: {', '.join(beside)}.  " if beside else ""
+    """What holds read strictly, who is not told apart from the reference, and how the models came to be."""
+    beside, roles = _sorted(page, finals)["beside"], set(finals.loc[finals["metric"] == STRICT, "role"])
+    told = ""
+    if {role for role in page.task_roles() if role in BEYOND} <= roles and roles & {*BEYOND}:
+        answer = _answer(page, finals, STRICT)
+        told = f"Read strictly: {answer[0].lower()}{answer[1:]}.  "
+    told += f"Neither in every seed and on both kinds of tasks: {', '.join(beside)}.  " if beside else ""
     return told + "; ".join(f"{model}: {page.made[model]}" for model in page.models if model in page.made)
 
 

@@ -3,6 +3,8 @@
 The first page is the answer, overlap against chance; the second holds scores, sets and pairs of tasks.
 """
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,6 +21,7 @@ TABLES = {  # table -> its columns
     "sets": ["procedure", "seed", "task", "size", "critical", "carried_share", "latents", "note"],
 }  # fmt: skip
 POPULATIONS = ("critical", "noncritical")
+NOTE_WIDTH = 26  # letters of a line beside an empty set
 SHOWN_FROM = 0.04  # latents scoring below this share of the task's maximum are not drawn
 
 
@@ -202,6 +205,8 @@ def _sets(ax: Axes, sets: pd.DataFrame, seeds: list[int], colour: str) -> None:
             text = f"{int(row['size'])} features{carried}"
         else:
             text = "empty: " + (str(row["note"]) if pd.notna(row["note"]) else "no feature passed the cut")
+            ax.text(0.02, y, fill(text, NOTE_WIDTH), transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
+            continue
         ax.text(0, y - 0.26, text, va="bottom", fontsize=8.5, wrap=True)
     ax.set_yticks(range(len(seeds)), [f"seed {s}" for s in seeds])
     ax.set_ylim(len(seeds) - 0.6, -0.75)

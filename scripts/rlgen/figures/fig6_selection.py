@@ -63,7 +63,7 @@ def _side(ax: Axes, page: Settings, names: list[str], comparisons: pd.DataFrame,
             edited = page.procedures[name].edits.get(state)
             said = "no set: nothing to edit" if edited else f"does not edit {state}"
             said = "; ".join(dict.fromkeys(why.values())) or said
-            style.beside(ax, 0.02, y, said, style="italic")
+            style.beside(ax, 0.02, y, said, style="italic", **style.CLEAR)
             y += 1.4
             continue
         few = [f"seed {seed}: {why.get(seed, 'no set')}" for seed in sorted(set(gap.index) - set(cells["seed"]))]

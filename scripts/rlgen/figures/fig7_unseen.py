@@ -74,7 +74,7 @@ def _dumbbells(ax: Axes, page: Settings, names: list[str], comparisons: pd.DataF
             style.beside(ax, -0.02, at, f"seed {seed}")
             if own.empty:
                 said = why.get(seed, "no set") if page.procedures[name].edits.get(state) else f"does not edit {state}"
-                style.beside(ax, 0.02, at, said, style="italic")
+                style.beside(ax, 0.02, at, said, style="italic", **style.CLEAR)
                 continue
             _row(ax, own, at, bars=len(names) > 1)
         y += len(seeds) + 1.6

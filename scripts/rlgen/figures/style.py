@@ -27,6 +27,8 @@ MARKERS = "os^Dv<>Pp*h"
 TRUTH_COLOUR, SHIFT_COLOUR = GREEN, YELLOW
 SET_COLOUR, RIVAL_COLOUR = "#882255", "#555555"  # a procedure's set where its rivals stand beside it: no model's colour
 HEAD, FOOT = 0.95, 0.58  # inches kept for the title and for the note
+TITLES = (13, 12, 11, 10)  # sizes of a title, the first at which it leaves room for what stands below it
+CLEAR = {"bbox": {"fc": "white", "ec": "none", "pad": 1.0}}  # words on lines
 STAR = {"marker": "*", "ls": "", "mfc": "white", "mec": "black", "mew": 1.0}  # a published value, on every page
 PROCEDURE_COLOURS = ("#999933", "#882255", "#44AA99", "#DDAA33")  # no model's colour
 
@@ -91,10 +93,14 @@ def new_page(width: float, height: float) -> tuple[Figure, SubFigure]:
 def head_and_foot(figure: Figure, answer: str, finding: str, page: Page, note: str) -> None:
     """Write the page's answer and the numbers behind it above, study, n and meaning of the intervals below."""
     width, height = figure.get_size_inches()
-    lines = wrap(answer, int(width * 8.4))
-    figure.text(0.008, 1 - 0.06 / height, "\n".join(lines), fontsize=13, fontweight="bold", va="top")
-    at = 1 - (0.13 + 0.21 * len(lines)) / height
-    figure.text(0.008, at, fill(finding, int(width * 13.4)), fontsize=9.5, va="top", color="#333333")
+    below = wrap(finding, int(width * 13.4))
+    for size in TITLES:
+        lines = wrap(answer, int(width * 8.4 * (TITLES[0] / size)))
+        top = 0.13 + 0.21 * (size / TITLES[0]) * len(lines)
+        if top + 0.16 * len(below) < HEAD:
+            break
+    figure.text(0.008, 1 - 0.06 / height, "\n".join(lines), fontsize=size, fontweight="bold", va="top")
+    figure.text(0.008, 1 - top / height, "\n".join(below), fontsize=9.5, va="top", color="#333333")
     text = fill(f"Study {page.study}. {note}", int(width * 16.2))
     figure.text(0.008, 0.05 / height, text, fontsize=8, va="bottom", color="#333333")
 

@@ -7,7 +7,7 @@ from rlgen.files import ArtifactError
 from rlgen.planning.arithmetic import Assumptions, ModelSize, hours
 from rlgen.planning.estimates import lines_of
 from rlgen.planning.sizes import ORGANISM, NotEstimated, Sizes
-from rlgen.training.settings import SFT, Rewarded
+from rlgen.training.settings import SFT, OnPolicy
 
 if TYPE_CHECKING:
     from rlgen.study.config import Study
@@ -29,8 +29,8 @@ class Quantities(Sizes):
         learnt = [m.examples if isinstance(m, SFT) else m.prompts for m in self._trainings()]
         return counted if counted is not None else max(learnt, default=0)
 
-    def _trainings(self) -> list[SFT | Rewarded]:
-        return [model for model in self.study.models.values() if isinstance(model, SFT | Rewarded)]
+    def _trainings(self) -> list[SFT | OnPolicy]:
+        return [model for model in self.study.models.values() if isinstance(model, SFT | OnPolicy)]
 
     def _asked(self, task: str) -> tuple[float, float]:
         """(prompts, answers to choose from) of a benchmark; 0 answers where a text is written.
@@ -86,8 +86,9 @@ class Quantities(Sizes):
         read = size.written_bytes(tokens, length, side_by_side, self.assumed.kv_share)
         return max(time, self.assumed.moved(read, gpus))
 
-    def _training_bytes(self, size: ModelSize, scale: Any) -> float:
-        tokens = scale.per_device_batch * scale.max_length
+    def _training_bytes(self, size: ModelSize, scale: Any, sides: int = 1) -> float:
+        """`sides`: texts of one example, a pair's two."""
+        tokens = sides * scale.per_device_batch * scale.max_length
         return size.training_bytes(scale.gpus, tokens, self.assumed.vocabulary, scale.gradient_checkpointing)
 
     def _width(self, cfg: Settings) -> int:

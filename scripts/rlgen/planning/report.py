@@ -136,6 +136,7 @@ def assumptions(plan: Plan) -> Iterator[str]:
         yield f"{one.name} = {getattr(plan.assumed, one.name):g}: {one.metadata['help']}"
     yield "a model's pass takes 2 FLOPs per weight and token, and attention; training 3 passes, 4 with checkpointing"
     yield "one step of RL takes: writing the solutions, reading them once more after vLLM, training on them"
+    yield "a pair of DPO takes training on both texts and a pass of the parent; distillation a pass of its teacher"
     yield "a dictionary takes 10*M*d*S FLOPs per row (5 dense products); every GPU of a job does its share of the work"
     yield "benchmarks that are not there yet have 2*prompts_per_half prompts; edited models write as much as others"
     timed = [f"{kind} {rate / 1e12:.3g} TFLOP/s on {machine}" for kind, (rate, machine) in plan.rates.items()]

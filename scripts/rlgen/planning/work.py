@@ -13,16 +13,18 @@ from rlgen.dictionaries.settings import Recipe
 from rlgen.models.gguf_header import is_gguf
 from rlgen.planning.arithmetic import dictionary_bytes, dictionary_flops, dictionary_moved, hours
 from rlgen.planning.causes import Causes
-from rlgen.planning.estimates import DictionaryTraining, Work, precision_of
+from rlgen.planning.edits import Edits
+from rlgen.planning.estimates import DictionaryTraining, Work
 from rlgen.planning.quantities import Settings
 from rlgen.planning.sizes import NotEstimated, gguf_size
-from rlgen.training.settings import SFT, TrainGRPO
+from rlgen.planning.trainings import Trainings
 
 NO_ESTIMATE = "no estimate for this work"
-SHIFTS = 2  # mean shifts among an edit's rivals: selection tasks, in-domain tasks
+JOINT_READINGS = 8  # of the held-out rows by the code of all members: strongest, three bands, values, density, rows
+OWN_READINGS = 2  # by each member's own: strongest, values
 
 
-class Estimator(Causes):
+class Estimator(Trainings, Causes, Edits):
     """Estimates of a study's jobs, by script and settings."""
 
     def work(self, script: str, cfg: Settings) -> Work:
@@ -32,51 +34,7 @@ class Estimator(Causes):
             raise NotEstimated(NO_ESTIMATE)
         return estimate(cfg)
 
-    # Data and models.
-
-    def _write_trajectories(self, cfg: Settings) -> Work:
-        teacher, size = self.study.data.teacher, self.teacher_size()
-        tokens = self.problems() / teacher.shards * teacher.samples_per_prompt * self._solution(teacher.max_new_tokens)
-        weights, gpus = BYTES.get(teacher.dtype, 2) * size.parameters, max(1, teacher.gpus)
-        time = self._generated(size, tokens, teacher.max_new_tokens, teacher.backend != "transformers", gpus)
-        return Work(time, tokens, gpus, weights / gpus, weights)
-
-    def _train_sft(self, cfg: Settings) -> Work:
-        model = SFT.model_validate(cfg["model"])
-        scale, size = model.scale, self.size(cfg["name"])
-        if scale is None:
-            raise NotEstimated(f"models.{cfg['name']}.scale is missing")
-        length = self._solution(scale.max_length)
-        tokens = model.examples * length
-        flops = size.training(tokens, length, scale.gradient_checkpointing)
-        memory = self._training_bytes(size, scale)
-        time = hours(flops, self._dense(precision_of(scale.precision)), scale.gpus)
-        return Work(time, tokens, scale.gpus, memory, 4 * size.parameters)
-
-    def _train_grpo(self, cfg: Settings) -> Work:
-        model = TrainGRPO.model_validate(cfg).model
-        scale, size = model.scale, self.size(cfg["name"])
-        if scale is None:
-            raise NotEstimated(f"models.{cfg['name']}.scale is missing")
-        length = self._solution(model.max_new_tokens)
-        tokens = model.prompts * model.rollouts * length
-        flops = size.training(tokens, length, scale.gradient_checkpointing)
-        # Log-probabilities of the sampled text: under the sampler's weights where vLLM wrote it, under the parent's.
-        flops += size.forward(tokens, length) * ((scale.vllm != "none") + (model.beta > 0))
-        time = hours(flops, self._dense(precision_of(scale.precision)), scale.gpus)
-        at_once = model.prompts_per_step * model.rollouts / scale.gpus
-        time += self._generated(size, tokens, model.max_new_tokens, scale.vllm != "none", scale.gpus, at_once)
-        # A step waits for its longest solution, which in the end is written alone.
-        alone = model.prompts / model.prompts_per_step * max(0.0, model.max_new_tokens - length)
-        time += self.assumed.moved(alone * 2 * size.parameters)
-        # FSDP gathers bfloat16 weights twice per pass, and reduces gradients once: counted as moved in memory.
-        passes = tokens / length / scale.per_device_batch / scale.gpus
-        time += self.assumed.moved(passes * 3 * 2 * size.parameters) if scale.gpus > 1 else 0
-        memory = self._training_bytes(size, scale)
-        if scale.vllm == "colocate":
-            share = scale.vllm_memory_share * self.assumed.gpu_memory_gb * 1e9
-            memory = max(memory, share) if scale.vllm_sleep else memory + share
-        return Work(time, tokens, scale.gpus, memory, 4 * size.parameters)
+    # Models, and what they answer.
 
     def _import_model(self, cfg: Settings) -> Work:
         stated = cfg.get("size")
@@ -92,6 +50,23 @@ class Estimator(Causes):
         time = hours(size.forward(read, self._choice), self._dense())
         time += self._generated(size, written, e.max_new_tokens, e.backend == "vllm", 1)
         return Work(time, read + written, 1, 2 * size.parameters, 2 * size.parameters)
+
+    def _measure_arm(self, cfg: Settings) -> Work:
+        """The reference writes a text after some prompts of every task; it and every checkpoint read all of them.
+
+        Where a procedure's set is watched, its dictionary reads both streams.
+        """
+        size = self.size(cfg["states"][0])
+        tasks = [*self.study.tasks.in_domain, *self.study.tasks.selection]
+        texts = sum(min(cfg["prompts"], self._asked(task)[0] / 2) for task in tasks)
+        length = self._solution(cfg["max_new_tokens"])
+        written, read = texts * length, 2 * len(cfg["states"]) * texts * length
+        flops = size.forward(read, length) + size.forward(read, length, cfg["layer"] + 1)  # head, and stream, apart
+        time = self._generated(size, written, cfg["max_new_tokens"], False, 1) + hours(flops, self._dense())
+        watched = 2 * size.hidden_size * self._latents if cfg["readout"] else 0
+        time += hours(read * watched, self._dense("float32"))
+        weights = size.saved * size.parameters
+        return Work(time, written + 2 * read, 1, 2 * weights, 2 * weights)
 
     # Activations.
 
@@ -156,6 +131,19 @@ class Estimator(Causes):
         rebuilt = rows * d * BYTES[self.study.stream.precision]  # of one member, put into its model
         return Work(time, M * rows, 1, 2 * sizes[0].parameters + 4 * 2 * M * d * S + rebuilt, host)
 
+    def _inspect_latents(self, cfg: Settings) -> Work:
+        """Codes of the held-out rows, again for every question; latents against each other and through the heads."""
+        M, d, S = len(cfg["members"]), self._width(cfg), self._latents
+        rows, size = cfg["held_out_shards"] * self.study.stream.shard_rows, self.size(cfg["members"][-1])
+        V = size.vocabulary or self.assumed.vocabulary
+        flops = rows * 2 * M * d * S * (JOINT_READINGS + OWN_READINGS) + 2 * M * d * S**2 + (M + 1) * 2 * d * S * V
+        readings = JOINT_READINGS + OWN_READINGS * M
+        moved = readings * rows * M * d * BYTES[self.study.stream.precision]
+        time = hours(flops, self._dense("float32"), 1, moved, self.assumed.disk_gb_s)
+        # Host: a shard and the next, then a model of which norm and head remain in float32.
+        host = 2 * self.study.stream.shard_rows * M * d * BYTES[self.study.stream.precision]
+        return Work(time, readings * rows, 1, 4 * (2 * M * d * S + d * V), max(host, 4 * size.parameters))
+
     def _measure_dynamics(self, cfg: Settings) -> Work:
         rows, S = cfg["held_out_shards"] * self.study.stream.shard_rows, self._latents
         readers = [len(course["members"]) for course in cfg["courses"]] + [len(cfg["joint"] or [])]
@@ -163,40 +151,3 @@ class Estimator(Causes):
         flops = sum(rows * 2 * M * d * S for M in readers)
         host = rows * d * BYTES[self.study.stream.precision]
         return Work(hours(flops, self._dense("float32")), rows * len(cfg["states"]), 1, None, host)
-
-    # Interventions.
-
-    def _intervene_benchmarks(self, cfg: Settings) -> Work:
-        edits, settings = cfg["edits"], self.study.interventions
-        kinds = [kind for kinds in edits.values() for kind in kinds]
-        controls = [
-            settings.random_sets * (1 + (kind == "exchange")) + 1 + SHIFTS + settings.random_directions
-            for kind in kinds
-        ]
-        # The dose curve runs on all samples, controls and rivals on the test half.
-        conditions = len(kinds) * len(settings.doses) + sum(controls) / 2
-        return self._edited(self.study.roles.reference, conditions, len(edits))
-
-    def _steer_benchmarks(self, cfg: Settings) -> Work:
-        settings = self.study.interventions
-        conditions = len(cfg["states"]) * (1 + SHIFTS * len(settings.doses) + settings.random_directions / 2)
-        return self._edited(self.study.roles.reference, conditions, len(cfg["states"]))
-
-    def _edited(self, model: str, conditions: float, states: int) -> Work:
-        """Every sample answered under `conditions` edits; prompts are read once per running state."""
-        size, e = self.size(model), self.study.evaluation
-        tasks = [t for t in self.study.tasks.role_of() if t not in self.study.interventions.leave_out]
-        asked = [self._asked(task) for task in tasks]
-        prompts = sum(number for number, _ in asked) * self.assumed.prompt_tokens * states
-        # The goal's text is read, too: of an answer to choose, as many tokens as one of these has.
-        read = conditions * sum(
-            number * (choices + 1) * self.assumed.choice_tokens for number, choices in asked if choices
-        )
-        written = conditions * sum(
-            number * self._solution(e.max_new_tokens) for number, choices in asked if not choices
-        )
-        time = hours(size.forward(prompts + read, self._choice), self._small())
-        rows = conditions * sum(number * choices for number, choices in asked)
-        time += rows / e.batch_size * self.assumed.pass_s / 3600
-        time += self._generated(size, written, e.max_new_tokens, False, 1)
-        return Work(time, prompts + read + written, 1, 2 * size.parameters, 2 * size.parameters)

@@ -122,17 +122,17 @@ def command(tmp_path):
                 options += [f"--{path.stem}", str(path)]
         options += ["--features", str(tmp_path / "features0.parquet"), str(tmp_path / "features1.parquet")]
         options += ["--output", str(folder / "claims.csv")]
-        options += [x for end in ("tex", "pdf", "png") for x in (f"--{end}", str(folder / f"claims.{end}"))]
+        options += [x for end in ("tex", "pdf", "png", "html") for x in (f"--{end}", str(folder / f"claims.{end}"))]
         subprocess.run([sys.executable, str(SCRIPT), *options], check=True)
 
     return run
 
 
-def test_script_writes_four_files_of_the_same_bytes(command, tmp_path):
+def test_script_writes_five_files_of_the_same_bytes(command, tmp_path):
     command(tmp_path / "one")
     command(tmp_path / "two")
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
-    assert files == ["claims.csv", "claims.pdf", "claims.png", "claims.tex"]
+    assert files == ["claims.csv", "claims.html", "claims.pdf", "claims.png", "claims.tex"]
     assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
     table = read_csv(tmp_path / "one/claims.csv")
     direct = judge("small", made.claims(), made.tables(), made.STUDY, made.SEEDS)

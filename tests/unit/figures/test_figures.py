@@ -210,6 +210,59 @@ def test_benchmarks_are_read_one_way_only():
     assert {"base", "sft", "rl"} < columns and not any(", " in name for name in columns)
 
 
+def read_both_ways(**changed) -> dict:
+    """Settings and tables of a study whose tasks ask for their answers in one form."""
+    accuracy = synthetic_tables.accuracy(("accuracy", "strict"))
+    return {"accuracy": accuracy, "models": ["base", "sft", "rl"], "relearning": {}} | changed
+
+
+def test_a_strict_reading_stands_beside_the_lenient_one():
+    """In a model's column: filled what is read leniently, hollow and right of it the same answers strictly."""
+    figure = draw("fig1_behaviour", **read_both_ways())
+    finals = page.final_checkpoints(read_both_ways()["accuracy"].query("half == 'test' and task == 'ALL'"))
+    for ax, role in zip(figure.subfigs[1].get_axes(), synthetic_tables.TASKS, strict=True):
+        dots = [line for line in ax.lines if line.get_marker() in style.MARKERS]
+        assert len(dots) == 3 * 2 * 3  # models, readings, seeds
+        for x, (model, label) in enumerate(zip(["base", "sft", "rl"], ax.get_xticklabels(), strict=True)):
+            column = [line for line in dots if round(line.get_xdata()[0]) == x]
+            own = finals[(finals["role"] == role) & (finals["model"] == model)].sort_values("seed")
+            for hollow, metric in ((False, "accuracy"), (True, "strict")):
+                drawn = [line for line in column if (line.get_markerfacecolor() == "white") == hollow]
+                values = list(own.loc[own["metric"] == metric, "value"])
+                assert [line.get_ydata()[0] for line in drawn] == values
+                assert {line.get_xdata()[0] > x + 0.1 for line in drawn} == {hollow}
+            assert label.get_text() == f"{model}\nstrictly {wording.share(np.mean(values))}"
+    text = words(figure)
+    assert "Read strictly: out of domain" in text and "right only in the form that a task asks for" in text
+    assert "strict" not in words(draw("fig1_behaviour"))
+
+
+def test_training_that_teaches_the_form_is_seen_to_do_so():
+    """A model that is above the reference leniently, and told apart from it by no strict reading."""
+    table = read_both_ways()["accuracy"]
+    table.loc[(table["metric"] == "strict"), ["value", "lo", "hi"]] = [0.5, 0.4, 0.6]
+    text = words(draw("fig1_behaviour", **read_both_ways(accuracy=table)))
+    assert "Out of domain rl is above base" in text
+    assert "Read strictly: out of domain no model is told apart from base." in text
+    table = table[(table["metric"] != "strict") | (table["role"] != "unseen")]  # a task that has no strict reading
+    figure = draw("fig1_behaviour", **read_both_ways(accuracy=table))
+    assert "Read strictly" not in words(figure)
+    labels = [[t.get_text() for t in ax.get_xticklabels()] for ax in figure.subfigs[1].get_axes()]
+    assert labels[2] == ["base", "sft", "rl"] and labels[1][0] == "base\nstrictly .50"
+
+
+def test_the_course_of_training_is_read_both_ways():
+    figure = draw("fig1_behaviour", "appendix", **read_both_ways())
+    (part,) = figure.subfigs[1].subfigs
+    table = read_both_ways()["accuracy"].query("half == 'test' and task == 'ALL' and metric == 'strict'")
+    for ax, role in zip(part.get_axes(), synthetic_tables.TASKS, strict=True):
+        assert [line.get_linestyle() for line in ax.lines] == ["-"] * 6 + ["--"] * 6  # two models, three seeds
+        own = table[(table["role"] == role) & (table["seed"] == 2)].sort_values("checkpoint")
+        base, rl = (own.loc[own["model"] == model, "value"] for model in ("base", "rl"))
+        assert list(ax.lines[-1].get_ydata()) == [*base, *rl]
+    assert "read strictly" in words(figure) and "--" not in words(draw("fig1_behaviour", "appendix", relearning={}))
+
+
 def test_fig1_draws_every_model_and_where_what_is_taught_again_starts():
     accuracy = draw("fig1_behaviour").subfigs[1].get_axes()
     steps, again = (part.get_axes() for part in draw("fig1_behaviour", "appendix").subfigs[1].subfigs)
@@ -393,3 +446,38 @@ def test_latex_knows_the_signs_that_pages_print():
     text = forms.latex(settings, pd.DataFrame({"x": ["−.12 – a", "ν ± 2"]}), "Cells.")
     assert r"$-$.12 – a" in text and r"$\nu$ $\pm$ 2" in text
     assert {c for c in text if ord(c) > 127} <= {"–"}
+
+
+@pytest.mark.parametrize(("title", "finding"), [("a", "b"), ("word " * 45, "word " * 50), ("word " * 20, "word " * 75)])
+def test_the_head_never_reaches_into_the_page(title, finding):
+    """A long title is set smaller: below it stands what it was found from, and below that the panels."""
+    figure, body = style.new_page(11.7, 5.0)
+    body.subplots().set_title("a panel")
+    style.head_and_foot(figure, title, finding, page.Page.model_validate(synthetic_tables.PAGE), "note")
+    style.settle(figure)
+    head, below = (text.get_window_extent() for text in figure.texts[:2])
+    assert head.y0 > below.y1 and below.y0 > (5.0 - style.HEAD) * figure.dpi
+    assert head.x1 < figure.bbox.x1 and (figure.texts[0].get_fontsize() == 13) == (title == "a")
+
+
+def test_words_about_an_empty_set_stay_in_their_panel():
+    figure = draw("fig5_mediation", "appendix")
+    style.settle(figure)
+    told = [text for text in figure.findobj(Text) if text.get_text().startswith("empty:")]
+    assert len(told) == 3
+    for text in told:
+        assert text.get_window_extent().x1 < text.axes.get_window_extent().x1
+
+
+@pytest.mark.parametrize("own", ["elimination", "attribution"])
+def test_a_score_has_one_colour_in_all_panels_of_fig12(own):
+    tables = {name: table.replace({"score": {"elimination": own}}) for name, table in
+              (("curves", synthetic_tables.curves()), ("areas", synthetic_tables.areas()))}  # fmt: skip
+    tables = {name: table.drop_duplicates(["seed", "state", "role", "score", *(["size"] if name == "curves" else [])])
+              for name, table in tables.items()}  # fmt: skip
+    figure = draw("fig12_extended", score=own, **tables)
+    selection, _, rotation = figure.subfigs[1].get_axes()
+    (line,) = (line for line in selection.lines if line.get_label() == "attribution")
+    marks = {mark.get_color() for mark in rotation.lines if mark.get_marker() == "o"}
+    assert marks == {line.get_color()}
+    assert (line.get_color() == style.SET_COLOUR) == (own == "attribution")

