@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from rlgen.arms.readouts import Watched
 from rlgen.arms.settings import ForetellArms
-from rlgen.arms.table import Drifts, rank_correlation, rank_correlations
+from rlgen.arms.table import Drifts
 from rlgen.interventions.controls import random_sets
 from rlgen.seeds import stream_seed
-from rlgen.stats import bounds
+from rlgen.stats import bounds, rank_correlation
 
 TEXTS = ("in_domain", "selection")  # roles whose prompts the texts belong to
 PREDICTORS = ("set", "all", "shift", "own", "kl", "displacement")
@@ -150,13 +150,15 @@ def _told(runs: pd.DataFrame, predictor: str, cfg: ForetellArms, role: str) -> t
     """Value and interval, the same beyond the trivial predictor, and R^2 of arms left out."""
     names, arm_R = np.unique(runs.index.get_level_values("model"), return_inverse=True)
     found, trivial, change = (runs[column].to_numpy(float) for column in (predictor, TRIVIAL, "change"))
+    if np.isnan(found).any():  # a way that the target did not go: see `projected`
+        return (np.nan,) * 7
     value, rival = rank_correlation(found, change), rank_correlation(trivial, change)
     own_bounds = beyond_bounds = (np.nan, np.nan)
     if not predictor.startswith("random-"):
         rng = np.random.default_rng(stream_seed(0, "foretell", role))
         runs_of_AN = np.stack([np.flatnonzero(arm_R == a) for a in range(len(names))])  # every arm has every seed
         draws_DR = runs_of_AN[rng.integers(0, len(names), (cfg.bootstrap, len(names)))].reshape(cfg.bootstrap, -1)
-        values_D, rivals_D = (rank_correlations(x[draws_DR], change[draws_DR]) for x in (found, trivial))
+        values_D, rivals_D = (rank_correlation(x[draws_DR], change[draws_DR]) for x in (found, trivial))
         own_bounds, beyond_bounds = _bounds(values_D), _bounds(values_D - rivals_D)
     return (value, *own_bounds, value - rival, *beyond_bounds, left_out_r2(found, change, arm_R))
 

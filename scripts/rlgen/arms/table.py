@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from rlgen.arms.settings import SummariseArms
 from rlgen.seeds import stream_seed
-from rlgen.stats import bounds
+from rlgen.stats import bounds, rank_correlation
 from rlgen.tables import ROLE_MEAN
 
 ROLES = ["in_domain", "selection", "unseen"]
@@ -84,20 +83,3 @@ def explained_table(arms: pd.DataFrame, cfg: SummariseArms) -> pd.DataFrame:
                 value = rank_correlation(values, change[part.index])
                 rows.append(dict(zip(EXPLAINED, (seed, predictor, role, len(part), value, lo, hi), strict=True)))
     return pd.DataFrame(rows, columns=EXPLAINED)
-
-
-def rank_correlation(a: NDArray, b: NDArray) -> float:
-    """Spearman's: the correlation of ranks, ties at their mean rank; NaN where one side does not vary.
-
-    >>> rank_correlation([1, 2, 3, 4], [10, 20, 20, 40])
-    0.9486832980505138
-    """
-    return float(rank_correlations(np.asarray(a)[None], np.asarray(b)[None])[0])
-
-
-def rank_correlations(a_DN: NDArray, b_DN: NDArray) -> NDArray[np.float64]:
-    """The same of every row (D,)."""
-    ranks = [rankdata(np.asarray(side, dtype=np.float64), axis=1) for side in (a_DN, b_DN)]
-    a_DN, b_DN = (side - side.mean(1, keepdims=True) for side in ranks)
-    length_D = np.sqrt((a_DN**2).sum(1) * (b_DN**2).sum(1))
-    return np.divide((a_DN * b_DN).sum(1), length_D, out=np.full(len(a_DN), np.nan), where=length_D > 0)

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 
 from rlgen.figures import style, wording
 from rlgen.figures.page import seeds_of
 from rlgen.figures.variants import Settings
+from rlgen.stats import rank_correlation
 
 COLUMNS = [
     "seed", "latent", "nrn", "cosine", "prompts", "kl_reference", "kl_tuned", "pearson", "spearman", "chance",
@@ -49,8 +49,7 @@ def told_by_cosine(known: pd.DataFrame) -> dict[int, float]:
     """Per seed the rank correlation, over latents, of decoder cosine and equivalence; NaN where either is constant."""
     found = {}
     for seed, rows in known.groupby("seed"):
-        varies = len(rows) > 2 and rows["cosine"].nunique() > 1 and rows["spearman"].nunique() > 1
-        found[int(seed)] = float(spearmanr(rows["cosine"], rows["spearman"]).statistic) if varies else np.nan
+        found[int(seed)] = rank_correlation(rows["cosine"], rows["spearman"]) if len(rows) > 2 else np.nan
     return found
 
 

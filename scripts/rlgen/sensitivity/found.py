@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from rlgen.activations.completions import Completions
 from rlgen.dictionaries.crosscoder import Crosscoder
@@ -23,6 +22,7 @@ from rlgen.interventions.mean_change import DRAWS, Exchange, cosine, exchange_of
 from rlgen.interventions.procedure import Chosen
 from rlgen.names import Readout
 from rlgen.seeds import stream_seed
+from rlgen.stats import rank_correlation
 
 RANDOM_DICTIONARIES = 5
 FEWEST_SAMPLES = 3  # critical samples, for a rank correlation
@@ -135,9 +135,12 @@ def _rank_rows(
     shares = [_shares(exchange, samples) for exchange in (ours, main)]
     ours_K, main_K = (share_KS[:, e.latents].sum(1) for share_KS, e in zip(shares, (ours, main), strict=True))
     random_RK = np.stack([shares[0][:, latents].sum(1) for latents in random])
-    value, random_R = float(rank_correlation(ours_K[None], main_K[None])[0]), rank_correlation(random_RK, main_K[None])
+    value, random_R = (
+        float(rank_correlations(ours_K[None], main_K[None])[0]),
+        rank_correlations(random_RK, main_K[None]),
+    )
     drawn_RK = rng.integers(0, len(ours_K), size=(DRAWS, len(ours_K)))
-    lo, hi = np.nanquantile(rank_correlation(ours_K[drawn_RK], main_K[drawn_RK]), [0.025, 0.975])
+    lo, hi = np.nanquantile(rank_correlations(ours_K[drawn_RK], main_K[drawn_RK]), [0.025, 0.975])
     chance_lo, chance, chance_hi = np.nanquantile(random_R, [0.025, 0.5, 0.975])
     p = (1 + int((random_R >= value - 1e-12).sum())) / (1 + len(random_R))
     chances = {"chance_lo": chance_lo, "chance": chance, "chance_hi": chance_hi, "p": p}
@@ -151,13 +154,9 @@ def _shares(exchange: Exchange, samples: Samples) -> NDArray[np.float64]:
     return along_KS / (shift_Kd**2).sum(1, keepdims=True)
 
 
-def rank_correlation(a_RK: NDArray, b_RK: NDArray) -> NDArray[np.float64]:
-    """Spearman's correlation of rows (ties get mean ranks); 0 where a row does not vary."""
-    ranks = [rankdata(x_RK, axis=1) for x_RK in (a_RK, b_RK)]
-    a_RK, b_RK = (x_RK - x_RK.mean(1, keepdims=True) for x_RK in ranks)
-    spread = np.sqrt((a_RK**2).sum(1) * (b_RK**2).sum(1))
-    product = (a_RK * b_RK).sum(1)
-    return np.divide(product, spread, out=np.zeros_like(product), where=spread > 0)
+def rank_correlations(a_RK: NDArray, b_RK: NDArray) -> NDArray[np.float64]:
+    """Spearman's correlation of rows; 0 where a row does not vary: what is the same everywhere ranks nothing."""
+    return np.nan_to_num(rank_correlation(*np.broadcast_arrays(a_RK, b_RK)))
 
 
 def quality_rows(quality: pd.DataFrame) -> list[Row]:

@@ -5,12 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from rlgen.arms.settings import Arms, SummariseArms
-from rlgen.arms.table import arms_table, explained_table, rank_correlation
+from rlgen.arms.table import arms_table, explained_table
 from rlgen.files import canonical_json
 from rlgen.study import slices
 from rlgen.study.load import load
@@ -88,16 +86,6 @@ def test_without_runs_that_differ_there_is_no_number():
     arms = arms_table(accuracy(), drifts(), CFG).assign(kl=1.0)
     table = explained_table(arms, CFG).set_index(["seed", "predictor"])
     assert np.isnan(table.loc[("all", "kl"), ["value", "lo", "hi"]].astype(float)).all()
-
-
-@given(st.lists(st.tuples(st.integers(-3, 3), st.floats(-5, 5)), min_size=2, max_size=30))
-def test_a_rank_correlation_is_scipys(pairs):
-    a, b = (np.array(side, dtype=float) for side in zip(*pairs, strict=True))
-    ours = rank_correlation(a, b)
-    if len(set(a)) == 1 or len(set(b)) == 1:
-        assert np.isnan(ours)
-    else:
-        assert ours == pytest.approx(spearmanr(a, b).statistic, abs=1e-9)
 
 
 def test_a_model_stands_in_one_group():

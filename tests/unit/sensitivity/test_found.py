@@ -12,7 +12,7 @@ from tiny_runs import completions, task_names
 
 from rlgen.interventions.mean_change import exchange_of
 from rlgen.interventions.procedure import Chosen
-from rlgen.sensitivity.found import Found, Samples, found_rows, quality_rows, rank_correlation
+from rlgen.sensitivity.found import Found, Samples, found_rows, quality_rows, rank_correlations
 
 S, D = 24, 6
 SET = np.array([1, 4, 9])
@@ -122,8 +122,8 @@ def test_rank_correlation_of_carried_shares_by_hand(data):
 def test_rank_correlation_is_spearmans_with_ties_and_none_without_variation():
     a_RK, b_RK = np.array([[1.0, 2, 2, 5], [3, 1, 1, 0]]), np.array([[0.0, 4, 1, 1], [1, 1, 2, 2]])
     expected = [spearmanr(a, b).statistic for a, b in zip(a_RK, b_RK, strict=True)]
-    assert rank_correlation(a_RK, b_RK) == pytest.approx(expected)
-    assert rank_correlation(np.ones((1, 4)), b_RK[:1]).tolist() == [0]
+    assert rank_correlations(a_RK, b_RK) == pytest.approx(expected)
+    assert rank_correlations(np.ones((1, 4)), b_RK[:1]).tolist() == [0]
 
 
 def test_the_size_only_set_is_the_largest_mean_change(data):
