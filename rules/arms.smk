@@ -33,6 +33,7 @@ rule summarise_arms:
         drifts=[at.drift(model, seed) for model, _ in study.arms.listed() for seed in SEEDS],
     output:
         arms="<results>/arms/arms.csv",
+        as_far="<results>/arms/as_far.csv",
         explained="<results>/arms/explained.csv",
     log:
         "<logs>/summarise_arms.log",
@@ -47,7 +48,7 @@ rule summarise_arms:
         "All arms and seeds beside one another"
     shell:
         "{params.job} --log {log} -- --cfg {params.cfg:q} --accuracy {input.accuracy} --drifts {input.drifts}"
-        " --arms {output.arms} --explained {output.explained}"
+        " --arms {output.arms} --as-far {output.as_far} --explained {output.explained}"
 
 
 if WATCHED:

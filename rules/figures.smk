@@ -26,7 +26,9 @@ TABLES = {
         "equivalence": [at.sensitivity("equivalence", seed) for seed in SEEDS] if study.asks("equivalence") else [],
         "maps": [at.sensitivity("maps", seed) for seed in SEEDS] if study.asks("maps") else [],
     },
-    "fig10_arms": {name: rules.summarise_arms.output[name] if study.arms else [] for name in ("arms", "explained")},
+    "fig10_arms": {
+        name: rules.summarise_arms.output[name] if study.arms else [] for name in ("arms", "explained", "as_far")
+    },
     "fig11_early": {
         "foretold": rules.foretell_arms.output.foretold if WATCHED else [],
         "accuracy": rules.summarise_behaviour.output.accuracy,

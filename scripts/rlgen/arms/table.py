@@ -15,6 +15,7 @@ ROLES = ["in_domain", "selection", "unseen"]
 PREDICTORS = ["kl", "displacement", "in_domain"]  # what can be known without a task out of domain
 COLUMNS = ["model", "group", "seed", "checkpoint", "steps_share", *ROLES]
 COLUMNS += ["kl", "displacement", "norm", "cosine"]
+AS_FAR = ["model", "group", "seed", "displacement", "reached", "share", *ROLES]
 EXPLAINED = ["seed", "predictor", "role", "points", "value", "lo", "hi"]
 
 
@@ -58,6 +59,42 @@ def _shift(drift: pd.DataFrame, last: bool = False) -> NDArray[np.float64]:
     rows = drift[drift["role"] == "selection"]
     rows = rows[rows["checkpoint"] == rows["checkpoint"].max()] if last else rows
     return np.mean(np.stack(rows["shift"].to_list()).astype(np.float64), axis=0)
+
+
+def as_far_table(arms: pd.DataFrame, cfg: SummariseArms) -> pd.DataFrame:
+    """Every arm where it has moved as far as the target at its end: one row per arm and seed.
+
+    Accuracies between the two checkpoints around the first crossing (the reference, which has not moved, comes before
+    the first) are read off the line between them, by displacement. `reached`: NaN accuracies where an arm never gets so
+    far. `share`: of the arm's checkpoints done by then.
+    """
+    rows = []
+    for seed in cfg.seeds:
+        start = arms[(arms["model"] == cfg.reference) & (arms["seed"] == seed)]
+        far = _course(arms, start, cfg.target, seed)["displacement"].iloc[-1]
+        for model, group in cfg.arms:
+            named = {"model": model, "group": group, "seed": seed, "displacement": far}
+            rows.append(named | _crossing(_course(arms, start, model, seed), far))
+    return pd.DataFrame(rows, columns=AS_FAR)
+
+
+def _course(arms: pd.DataFrame, start: pd.DataFrame, model: str, seed: int) -> pd.DataFrame:
+    """The reference, then the checkpoints of an arm in one seed."""
+    own = arms[(arms["model"] == model) & (arms["seed"] == seed)].sort_values("checkpoint")
+    return pd.concat([start.assign(checkpoint=0), own], ignore_index=True)
+
+
+def _crossing(course: pd.DataFrame, far: float) -> dict[str, object]:
+    """Accuracies where the displacement first reaches `far`."""
+    moved = course["displacement"].to_numpy(float)
+    beyond = np.flatnonzero(moved >= far)
+    if not len(beyond):
+        return {"reached": False}
+    last = int(beyond[0])
+    part = 1.0 if last == 0 else (far - moved[last - 1]) / (moved[last] - moved[last - 1])
+    before, after = course.iloc[max(0, last - 1)], course.iloc[last]
+    scores = {role: before[role] + part * (after[role] - before[role]) for role in ROLES}
+    return {"reached": True, "share": (max(0, last - 1) + part) / (len(course) - 1)} | scores
 
 
 def explained_table(arms: pd.DataFrame, cfg: SummariseArms) -> pd.DataFrame:

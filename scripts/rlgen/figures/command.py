@@ -21,6 +21,7 @@ TABLES = {  # option -> what the table holds
     "areas": "areas under these curves (CSV)",
     "rotation": "effects under sets that a task had a say in, and none (CSV)",
     "arms": "all arms and checkpoints (CSV)",
+    "as_far": "arms that have moved as far as the target (CSV)",
     "explained": "rank correlations with who generalizes (CSV)",
     "foretold": "how well readings at each checkpoint rank arms by their end (CSV)",
     "equivalence": "shared latents ablated in both models, a table per seed (CSV)",

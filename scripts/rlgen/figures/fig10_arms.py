@@ -13,6 +13,7 @@ from rlgen.figures import style, wording
 from rlgen.figures.page import Page, final_checkpoints, seeds_of
 
 ARMS = ["model", "group", "seed", "checkpoint", "in_domain", "selection", "kl", "displacement", "norm", "cosine"]
+AS_FAR = ["model", "seed", "reached", "selection"]
 EXPLAINED = ["seed", "predictor", "role", "points", "value", "lo", "hi"]
 COLOURS = (style.VERMILLION, style.ORANGE, style.GREEN, style.BLUE, style.SKY, style.PURPLE, style.GREY)
 LEARNT = 0.8  # in-domain accuracy from which an arm has learnt its task
@@ -53,10 +54,25 @@ def draw(page: Settings, arms: pd.DataFrame, explained: pd.DataFrame) -> Figure:
     return _page(page, arms, explained, _rows, "selection", (answer(page, arms), told))
 
 
-def appendix(page: Settings, arms: pd.DataFrame, explained: pd.DataFrame) -> Figure:
-    """The unseen tasks against the same distances, and the direction of every arm's shift."""
+def appendix(page: Settings, arms: pd.DataFrame, explained: pd.DataFrame, as_far: pd.DataFrame) -> Figure:
+    """The unseen tasks against the same distances, the direction of every arm's shift, and arms moved as far."""
     title = f"Cosine of each arm's mean shift with that of {page.roles.target}, and the unseen tasks"
-    return _page(page, arms, explained, _cosines, "unseen", (title, finding(page, explained, "unseen")))
+    told = f"{finding(page, explained, 'unseen')} {moved_as_far(page, as_far)}"
+    return _page(page, arms, explained, _cosines, "unseen", (title, told))
+
+
+def moved_as_far(page: Settings, as_far: pd.DataFrame) -> str:
+    """Accuracy on selection tasks of the arms that reach the target's displacement, where they do."""
+    others = as_far[as_far["model"] != page.roles.target]
+    reached = others[others["reached"].astype(bool)]
+    parts = [
+        f"{arm} {wording.share(rows['selection'].mean())}"
+        for arm, rows in reached.groupby("model", sort=False)
+        if arm in page.group_of
+    ]
+    if not parts:
+        return f"No arm moves as far as {page.roles.target}."
+    return f"Where they have moved as far as {page.roles.target}, selection tasks: {', '.join(parts)}."
 
 
 def _page(

@@ -40,6 +40,13 @@ def test_correlations_are_those_over_all_seeds(arms):
 
 
 def test_a_study_without_unseen_tasks_is_drawn(arms):
-    figure = fig10.appendix(PAGE, arms.assign(unseen=float("nan")), made.explained().query("role == 'selection'"))
+    figure = fig10.appendix(
+        PAGE, arms.assign(unseen=float("nan")), made.explained().query("role == 'selection'"), made.as_far()
+    )
     said = [text.get_text() for part in figure.subfigs for ax in part.get_axes() for text in ax.texts]
     assert said.count("no unseen tasks") == 2
+
+
+def test_arms_are_named_where_they_have_moved_as_far_as_the_target():
+    assert fig10.moved_as_far(PAGE, made.as_far()) == "Where they have moved as far as rl, selection tasks: sft .20."
+    assert fig10.moved_as_far(PAGE, made.as_far().assign(reached=False)) == "No arm moves as far as rl."

@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from rlgen.arms.settings import Arms, SummariseArms
-from rlgen.arms.table import arms_table, explained_table
+from rlgen.arms.table import arms_table, as_far_table, explained_table
 from rlgen.files import canonical_json
 from rlgen.study import slices
 from rlgen.study.load import load
@@ -86,6 +86,24 @@ def test_without_runs_that_differ_there_is_no_number():
     arms = arms_table(accuracy(), drifts(), CFG).assign(kl=1.0)
     table = explained_table(arms, CFG).set_index(["seed", "predictor"])
     assert np.isnan(table.loc[("all", "kl"), ["value", "lo", "hi"]].astype(float)).all()
+
+
+def test_accuracy_is_read_where_an_arm_first_moves_as_far_as_the_target():
+    """The target ends at 4; sft is there halfway between its checkpoints, own never, far before its first one."""
+    rows = [("base", 0.0, 0.4), ("rl", 2.0, 0.6), ("rl", 4.0, 0.8), ("sft", 3.0, 0.2), ("sft", 5.0, 0.1)]
+    rows += [("own", 1.0, 0.5), ("own", 3.9, 0.5), ("far", 8.0, 0.0), ("far", 3.0, 0.9)]
+    table = pd.DataFrame(rows, columns=["model", "displacement", "selection"]).assign(
+        seed=3, in_domain=1.0, unseen=np.nan
+    )
+    table["checkpoint"] = table.groupby("model").cumcount() + 1
+    arms = [(name, "") for name in ("rl", "sft", "own", "far")]
+    cfg = SummariseArms(arms=arms, seeds=[3], reference="base", target="rl", bootstrap=10)
+    found = as_far_table(table, cfg).set_index("model")
+    assert found["reached"].to_dict() == {"rl": True, "sft": True, "own": False, "far": True}
+    assert found.loc["rl", "selection"] == pytest.approx(0.8) and found.loc["rl", "share"] == 1
+    assert found.loc["sft", "selection"] == pytest.approx(0.15) and found.loc["sft", "share"] == pytest.approx(0.75)
+    assert np.isnan(found.loc["own", "selection"]) and (found["displacement"] == 4).all()
+    assert found.loc["far", "selection"] == pytest.approx(0.2)  # halfway from the base to its first checkpoint
 
 
 def test_a_model_stands_in_one_group():
