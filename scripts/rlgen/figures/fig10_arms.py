@@ -192,22 +192,35 @@ def _against(ax: Axes, page: Settings, arms: pd.DataFrame, explained: pd.DataFra
     start = arms[arms["model"] == page.roles.reference].set_index("seed")[role]
     rows = arms.assign(change=arms[role] - arms["seed"].map(start))
     rows = rows.assign(displacement=rows["displacement"] / rows["norm"])
+    ends = []
     for arm, number in page.number_of.items():
         mine = rows[rows["model"] == arm].groupby("checkpoint")[[distance, "change"]].mean()
         if mine.empty:
             continue
         colour = page.colours[arm]
         ax.plot(mine[distance], mine["change"], "-o", color=colour, lw=1, ms=2.6, alpha=0.8)
-        ax.plot(mine[distance].iloc[-1], mine["change"].iloc[-1], "o", color=colour, ms=11.5, mec="white")
         end = (mine[distance].iloc[-1], mine["change"].iloc[-1])
-        ax.annotate(str(number), end, ha="center", va="center", fontsize=8, color="white", fontweight="bold")
+        ax.plot(*end, "o", color=colour, ms=6, mec="white")
+        ends.append((*end, str(number), colour))
     ax.axhline(0, color="black", lw=0.6)
     ax.set_xscale("log")
+    ax.margins(0.08)
+    style.numbers_beside(ax, ends)
     ax.set_xlabel(DISTANCES[distance])
     ax.set_ylabel(f"change of accuracy, {ROLES[role]}")
-    whole = overall(explained, role)
-    told = next((_number(row) for row in whole[whole["predictor"] == distance].itertuples()), "–")
-    ax.set_title(f"rank correlation {told}", loc="left", fontweight="bold")
+    ax.set_title(_says(explained, role, distance), loc="left", fontweight="bold")
+
+
+def _says(explained: pd.DataFrame, role: str, distance: str) -> str:
+    """Whether a distance tells who generalizes: does its interval hold zero?"""
+    rows = overall(explained, role)
+    rows = rows[rows["predictor"] == distance]
+    name = {"kl": "KL", "displacement": "Displacement"}[distance]
+    if rows.empty or pd.isna(rows["value"].iloc[0]):
+        return f"{name}: no rank correlation"
+    row = rows.iloc[0]
+    tells = "tells" if row["lo"] > 0 or row["hi"] < 0 else "does not tell"
+    return f"{name} {tells} who ({wording.change(row['value'])})"
 
 
 def _legend(body, page: Settings) -> None:

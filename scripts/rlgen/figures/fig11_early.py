@@ -18,7 +18,7 @@ FORETOLD += ["beyond", "beyond_lo", "beyond_hi"]
 PREDICTORS = {  # what is drawn, beside random sets: name, colour, line
     "set": ("the set", style.SET_COLOUR, "-"),
     "in_domain": ("in-domain accuracy", style.BLACK, "--"),
-    "kl": ("KL", style.BLUE, ":"),
+    "kl": ("KL", style.PURPLE, ":"),
     "shift": ("mean shift", style.GREEN, "-."),
 }
 SETS = {  # family of a set that models aim at: name, colour
@@ -29,7 +29,8 @@ SETS = {  # family of a set that models aim at: name, colour
     "shift-selection": (rivals.NAMES["shift-selection"], style.GREEN),
     "alive": ("all latents", style.SKY),
 }
-HOW = {"under": "Distilled from the edited base", "holds": "SFT, held to what an edit reads"}
+HOW = ("under", "holds")
+KEEPS = 0.05  # of accuracy: what counts as more than SFT alone keeps
 
 
 class Aimed(Strict):
@@ -109,14 +110,20 @@ def answer(page: Settings, foretold: pd.DataFrame, accuracy: pd.DataFrame) -> st
 
 
 def early_answer(told: pd.DataFrame) -> str:
-    """Whether the set's reading at the first checkpoint ranks arms better than in-domain accuracy does."""
-    rows = told[(told["predictor"] == "set") & (told["checkpoint"] == told["checkpoint"].min())]
+    """Whether the set at the first checkpoint ranks arms better than random sets and in-domain accuracy do."""
+    first = told[told["checkpoint"] == told["checkpoint"].min()]
+    rows = first[first["predictor"] == "set"]
     if rows.empty or pd.isna(rows["value"].iloc[0]):
         return "The set's reading foretells nothing."
-    row = rows.iloc[0]
-    word = "better than" if row["beyond_lo"] > 0 else "worse than" if row["beyond_hi"] < 0 else "no better than"
-    found = f"At the first checkpoint the set's reading tells who will generalize {word} in-domain accuracy"
-    return f"{found} ({wording.change(row['value'])} against {wording.change(row['value'] - row['beyond'])})."
+    row, ahead = rows.iloc[0], []
+    if row["beyond_lo"] <= 0:
+        ahead.append(f"in-domain accuracy ({wording.change(row['value'] - row['beyond'])})")
+    random = first[first["predictor"].str.startswith("random-")]["value"]
+    if row["value"] <= random.max():
+        ahead.append(f"random sets ({wording.change(random.median())})")
+    word = f"no better than {' or '.join(ahead)}" if ahead else "better than all its rivals"
+    read = f"the set's reading ({wording.change(row['value'])})"
+    return f"At the first checkpoint {read} tells who will generalize {word}."
 
 
 def aim_answer(page: Settings, scored: pd.DataFrame) -> str:
@@ -130,6 +137,16 @@ def aim_answer(page: Settings, scored: pd.DataFrame) -> str:
     return f"{brings}, {named(best)[0]} {wording.share(others[best])}."
 
 
+def held_answer(page: Settings, scored: pd.DataFrame) -> str:
+    """Whether SFT keeps more where it is held to what the set reads, mean over seeds."""
+    ends = final_checkpoints(scored).groupby("model")["value"].mean() if not scored.empty else {}
+    held = next((m for m, model in page.models.items() if model.how == "holds" and model.set == "selected"), None)
+    if held not in ends or page.roles.contrast not in ends:
+        return "SFT, held to what an edit reads"
+    keeps = ends[held] - ends[page.roles.contrast] > KEEPS
+    return f"SFT held to the set {'keeps more' if keeps else 'forgets all the same'}"
+
+
 def finding(page: Settings, told: pd.DataFrame, scored: pd.DataFrame) -> str:
     """The numbers behind the title."""
     first = told[told["checkpoint"] == told["checkpoint"].min()].set_index("predictor")
@@ -141,9 +158,9 @@ def finding(page: Settings, told: pd.DataFrame, scored: pd.DataFrame) -> str:
     ]
     what = "Rank correlation at the first checkpoint with the change at the end"
     said = f"{what}: {', '.join(parts)}." if parts else ""
-    found = {m: share for m, share in gains(page, scored).items() if page.models[m].how == "under"}
-    shares = [f"{model} {wording.change(share)}" for model, share in found.items()]
-    return f"{said} Share of the gain: {', '.join(shares)}." if shares else said
+    found = {page.models[m].set: share for m, share in gains(page, scored).items() if page.models[m].how == "under"}
+    shares = [f"{named(name)[0]} {wording.change(share)}" for name, share in found.items()]
+    return f"{said} Distilled, share of the gain: {', '.join(shares)}." if shares else said
 
 
 def named(name: str) -> tuple[str, str]:
@@ -207,7 +224,8 @@ def _aimed(ax: Axes, page: Settings, scored: pd.DataFrame, how: str) -> None:
     style.names_at_ends(ax, most, ends, 0.055)
     ax.set_xticks([0, most / 2, most], [f"{n:,.0f}" for n in (0, most / 2, most)])
     ax.set_xlabel("completions trained on")
-    ax.set_title(HOW[how], loc="left", fontweight="bold")
+    title = "Distilled from the edited base" if how == "under" else held_answer(page, scored)
+    ax.set_title(title, loc="left", fontweight="bold")
 
 
 def note(page: Settings, accuracy: pd.DataFrame, told: pd.DataFrame) -> str:

@@ -137,6 +137,25 @@ def names_at_ends(ax: Axes, x: float, ends: Sequence[tuple[float, str, str]], ga
         ax.text(x, height - down, f"  {name}", color=colour, va="center", fontsize=8.5)
 
 
+def numbers_beside(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Numbers (x, y, text, colour) beside their points, each at the nearest free place, with a line to its point."""
+    points = [ax.transData.transform((x, y)) for x, y, _, _ in ends]
+    box, places = ax.get_window_extent(), []
+    for (x, y, text, colour), point in zip(ends, points, strict=True):
+        found = point
+        for radius, angle in ((r, a) for r in (12, 18, 26, 36, 48) for a in np.linspace(0, 2 * np.pi, 12, False)):
+            found = point + radius * np.array([np.cos(angle), np.sin(angle)])
+            inside = box.x0 + 5 < found[0] < box.x1 - 5 and box.y0 + 5 < found[1] < box.y1 - 5
+            others = [*places, *(p for p in points if p is not point)]
+            if inside and all(np.hypot(*(found - other)) > 11 for other in others):
+                break
+        places.append(found)
+        offset = (found - point) * 72 / ax.figure.dpi
+        look = {"fontsize": 8, "color": colour, "fontweight": "bold", "ha": "center", "va": "center"}
+        arrow = {"arrowstyle": "-", "color": colour, "lw": 0.5, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate(text, (x, y), xytext=tuple(offset), textcoords="offset points", arrowprops=arrow, **look)
+
+
 def frame_rows(ax: Axes, bottom: float, *levels: float) -> None:
     """The frame of rows whose names are words: no edge at the left, upright lines at the levels."""
     ax.set_ylim(max(bottom, 1), -0.7)
