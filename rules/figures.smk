@@ -27,7 +27,8 @@ TABLES = {
         "maps": [at.sensitivity("maps", seed) for seed in SEEDS] if study.asks("maps") else [],
     },
     "fig10_arms": {
-        name: rules.summarise_arms.output[name] if study.arms else [] for name in ("arms", "explained", "as_far")
+        **{name: rules.summarise_arms.output[name] if study.arms else [] for name in ("arms", "explained", "as_far")},
+        "effects": EDITED["effects"],
     },
     "fig11_early": {
         "foretold": rules.foretell_arms.output.foretold if WATCHED else [],

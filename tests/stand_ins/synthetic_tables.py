@@ -56,7 +56,8 @@ SETTINGS = (
         "fig12_extended": PAGE
         | {"tasks": TASKS, "procedure": "elimination", "score": "elimination", "target": "rl", "left_out": 2},
         "fig10_arms": PAGE
-        | {"arms": [("sft", "a teacher's style"), ("own", "own samples"), ("rl", "reward")], "prompts": 64},
+        | {"arms": [("sft", "a teacher's style"), ("own", "own samples"), ("rl", "reward")], "prompts": 64}
+        | {"watch": "contribution", "taken": ["sft"]},
         "fig11_early": PAGE
         | {
             "watch": "elimination",
@@ -483,7 +484,7 @@ def tables_of(name: str) -> dict[str, pd.DataFrame]:
         "fig8_recovery": (recovery, effects),
         "fig9_sensitivity": (sensitivity, equivalence, maps),
         "table5_sensitivity": (sensitivity,),
-        "fig10_arms": (arms, explained, as_far),
+        "fig10_arms": (arms, explained, as_far, effects),
         "fig12_extended": (curves, areas, rotation),
         "table1_accuracies": (accuracy,),
         "table3_dictionaries": (quality, features),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pydantic import Field
 
 from rlgen.figures import style, wording
 from rlgen.figures.page import Page, final_checkpoints, seeds_of
@@ -30,6 +31,8 @@ class Settings(Page):
 
     arms: list[tuple[str, str]]  # every arm, and where its training texts come from
     prompts: int  # discovery prompts of a task on which distances are read
+    watch: str | None = None  # the procedure whose set is taken out of arms
+    taken: list[str] = Field(default_factory=list)  # of which arms
 
     @property
     def group_of(self) -> dict[str, str]:

@@ -65,7 +65,7 @@ class ProcedureEffects:
     ) -> None:
         self.cfg, self.crosscoder, self.chosen, self.completions = cfg, crosscoder, chosen, completions
         self.runner, self.state, self.goal = runner, state, goal
-        self.towards_tuned = not same_model(state, cfg.tuned)
+        self.towards_tuned = not moves_away(cfg, state)
         self.member = member_of(state, crosscoder.members)
         samples = runner.evaluator.samples
         self.test_half = [i for i, s in enumerate(samples) if s.half == "test"]
@@ -251,6 +251,11 @@ def mean_activation(completions: Completions, crosscoder: "Crosscoder", readout:
 def same_model(state: str, other: str) -> bool:
     """Whether two states are checkpoints of one model: `rl@1` and `rl`."""
     return state.partition("@")[0] == other.partition("@")[0]
+
+
+def moves_away(cfg: Intervening, state: str) -> bool:
+    """Whether edits of a state point to the reference: it is the tuned model's own, or the study says so."""
+    return same_model(state, cfg.tuned) or state in cfg.away
 
 
 def member_of(state: str, members: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from rlgen.activations.completions import Completions
 from rlgen.files import read_parquet
 from rlgen.interventions.controls import random_directions, role_shift
 from rlgen.interventions.edits import VectorEdits
-from rlgen.interventions.procedure import Chosen, ProcedureEffects, own_dose, same_model
+from rlgen.interventions.procedure import Chosen, ProcedureEffects, moves_away, own_dose, same_model
 from rlgen.interventions.runner import Condition
 from rlgen.interventions.settings import Intervening, Steering
 from rlgen.interventions.subjects import Bench
@@ -51,7 +51,7 @@ def run_procedure(
     """
     parts, facts = [], []
     for state, kinds in cfg.edits.items():
-        goal = bench.goal(cfg.reference if same_model(state, cfg.tuned) else cfg.tuned)
+        goal = bench.goal(cfg.reference if moves_away(cfg, state) else cfg.tuned)
         effects = ProcedureEffects(cfg, crosscoder, chosen, completions, bench.runner(state), state, goal)
         for kind in kinds:
             rows, known = effects.run(kind)

@@ -29,6 +29,7 @@ class Intervening(Editing):
     readout: Readout
     edits: dict[str, list[Literal["exchange", "disable", "scale", "add"]]]
     tuned: str
+    away: list[str]
     random_sets: int
     readout_variance: float
 
@@ -71,6 +72,12 @@ class Procedure(Strict):
     )
     edits: dict[str, list[Literal["exchange", "disable", "scale", "add"]]] = Field(
         description="running model state -> edits made inside its generation"
+    )
+
+    away: list[str] = Field(
+        default_factory=list,
+        description="edited states that an exchange moves towards the reference, as it does the explained model's own: "
+        "the set is taken out of them",
     )
 
     @field_validator("edits")

@@ -15,7 +15,7 @@ import torch
 from rlgen.activations.completions import Completions
 from rlgen.files import ArtifactError, read_parquet
 from rlgen.interventions.edits import EditKind
-from rlgen.interventions.procedure import Chosen, ProcedureEffects, first_prompts, same_model
+from rlgen.interventions.procedure import Chosen, ProcedureEffects, first_prompts, moves_away
 from rlgen.interventions.rivals import Rival
 from rlgen.interventions.runner import Condition
 from rlgen.interventions.settings import Intervening
@@ -112,7 +112,7 @@ def edit_alone(
         made = [kind for kind in kinds if (state, kind) in doses]
         if not made:
             continue
-        goal = bench.goal(cfg.reference if same_model(state, cfg.tuned) else cfg.tuned)
+        goal = bench.goal(cfg.reference if moves_away(cfg, state) else cfg.tuned)
         effects = EffectsAlone(cfg, crosscoder, chosen, completions, bench.runner(state), state, goal)
         alone += [effects.alone(kind, doses[state, kind], latents) for kind in made]
         written += [effects.written(kind, doses[state, kind]) for kind in made]

@@ -243,6 +243,9 @@ def _procedure_problems(study: "Study", field: str, procedure: Procedure) -> Ite
         yield from _distinct(f"{field}.edits.{state}", kinds, "an edit")
     if not unknown and len({study.state(state) for state in procedure.edits}) < len(procedure.edits):
         yield f"{field}.edits: {', '.join(procedure.edits)} names a state twice, expected distinct states"
+    for state in procedure.away:
+        if procedure.edits.get(state) != ["exchange"]:
+            yield f"{field}.away: {state}, expected states that edits exchange alone"
     yield from _cut_problems(field, procedure)
     yield from _unknown(f"{field}.dictionary", procedure.dictionary, "dictionary", study.dictionaries)
     entry = study.dictionaries.get(procedure.dictionary)

@@ -246,7 +246,9 @@ table5_sensitivity = fig9_sensitivity
 
 def fig10_arms(study: Study) -> Slice:
     """The arms and where their training texts come from."""
-    return page(study) | {"arms": study.arms.listed(), "prompts": study.arms.prompts}
+    taken = study.procedures[study.arms.watch].away if study.arms.watch else []
+    told = {"arms": study.arms.listed(), "prompts": study.arms.prompts, "watch": study.arms.watch}
+    return page(study) | told | {"taken": [study.label(state) for state in taken]}
 
 
 def fig11_early(study: Study) -> Slice:

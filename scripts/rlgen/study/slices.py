@@ -400,6 +400,7 @@ def intervene(study: Study, procedure: str, seed: str) -> Slice:
         "readout": settings.readout,
         "edits": {study.label(state): edits for state, edits in settings.edits.items()},
         "tuned": study.explained(procedure),
+        "away": [study.label(state) for state in settings.away],
         "models": edited_models(study, procedure),
         "random_sets": study.interventions.random_sets,
         "readout_variance": study.interventions.readout_variance,

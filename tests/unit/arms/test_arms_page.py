@@ -4,6 +4,7 @@ import pytest
 import synthetic_tables as made
 
 from rlgen.figures import fig10_arms as fig10
+from rlgen.figures import taken_out
 
 PAGE = fig10.Settings.model_validate(made.SETTINGS["fig10_arms"])
 
@@ -50,3 +51,19 @@ def test_a_study_without_unseen_tasks_is_drawn(arms):
 def test_arms_are_named_where_they_have_moved_as_far_as_the_target():
     assert fig10.moved_as_far(PAGE, made.as_far()) == "Where they have moved as far as rl, selection tasks: sft .20."
     assert fig10.moved_as_far(PAGE, made.as_far().assign(reached=False)) == "No arm moves as far as rl."
+
+
+def test_the_third_page_has_the_set_taken_out_of_arms_beside_its_rivals():
+    effects = made.effects()
+    rows = taken_out.taken_rows(PAGE, effects)
+    assert set(rows["state"]) == {"rl", "sft"} and set(rows["set_kind"]) == {"selected", "shift-in_domain", "random"}
+    one = effects[(effects["state"] == "sft") & (effects["procedure"] == "contribution") & effects["chosen"]]
+    one = one[(one["task"] == "ALL") & (one["role"] == "selection") & (one["form"] == "own_dose") & (one["seed"] == 3)]
+    random = one[one["set_kind"] == "random"]
+    found = rows.query("state == 'sft' and set_kind == 'random' and role == 'selection' and seed == 3")["change"].item()
+    assert len(random) == 6 and found == random["change"].mean()
+    by_hand = rows.assign(change=rows["set_kind"].map({"selected": -0.3, "shift-in_domain": -0.2, "random": -0.01}))
+    told = "rl's set taken out of other arms changes their selection tasks by −.30 to −.30 (rl −.30), random sets −.01"
+    assert taken_out.answer(PAGE, by_hand) == told
+    assert taken_out.draw(PAGE, effects).subfigs
+    assert taken_out.draw(PAGE.model_copy(update={"taken": []}), effects) is None

@@ -43,6 +43,7 @@ INTERVENE = InterveneBenchmarks(
     models=["base", "rl"],
     edits=EDITS,
     tuned="rl",
+    away=[],
     random_sets=SETS,
     readout_variance=-1e9,
 )

@@ -26,6 +26,7 @@ from rlgen.interventions.procedure import (
     mean_activation,
     mean_readout,
     member_of,
+    moves_away,
     readout_quality,
     same_model,
 )
@@ -55,6 +56,7 @@ INTERVENE = Intervene(
     models=["base", "rl"],
     edits={"base": ["exchange", "scale", "add"], "rl": ["exchange", "disable"]},
     tuned="rl",
+    away=[],
     random_sets=3,
     readout_variance=-1e9,
 )
@@ -382,3 +384,17 @@ def test_every_set_of_the_table_can_stand_alone_at_its_own_dose(effects_of, cros
         fixed_edit(effects, table, "nowhere")
     with pytest.raises(ArtifactError, match="no set, so that no edit of base can be trained towards"):
         fixed_edit(effects_of("base", ()), table, "selected")
+
+
+def test_a_set_is_taken_out_of_a_model_that_the_study_moves_away(effects_of, models, tokenizer, crosscoder):
+    """As out of the tuned model itself: towards the reference, which is its goal."""
+    cfg = INTERVENE.model_copy(update={"away": ["dpo"]})
+    assert moves_away(cfg, "dpo") and moves_away(cfg, "rl@1") and not moves_away(cfg, "base")
+    goal = runner(models["base"], tokenizer).goal()
+    arm = ProcedureEffects(
+        cfg, crosscoder, chosen(), completions(0, crosscoder.d), runner(models["rl"], tokenizer), "dpo", goal
+    )
+    tuned = effects_of("rl")
+    assert not arm.towards_tuned and arm.member == 0  # no member of the dictionary: read as the reference
+    for part in ("whole", "along"):
+        assert torch.equal(arm.mechanics("exchange").directions(part), tuned.mechanics("exchange").directions(part))

@@ -36,6 +36,7 @@ CFG = Intervene(
     models=["base", "rl"],
     edits={"base": ["exchange", "scale"], "rl": ["exchange"]},
     tuned="rl",
+    away=[],
     random_sets=3,
     readout_variance=-1e9,
 )

@@ -22,7 +22,7 @@ HELD = {"method": "sft", "parent": "base", "holds": {"procedure": "elimination"}
 def test_models_that_aim_need_the_edits_they_aim_at():
     study = load(aimed(towards=UNDER, held=HELD | {"holds": {"procedure": "elimination", "set": "random-01"}}))
     assert {name: aim.set for name, aim in aims.aims(study).items()} == {"held": "random-01", "towards": "selected"}
-    assert set(model_checks.origins(study, "towards")) == {"base", "rl", "sft-plain", "rft-2", "distil"}
+    assert set(model_checks.origins(study, "towards")) == {"base", "rl", "sft-plain", "headed", "distil", "dpo", "rloo"}
     told = slices.export_edit(study, "elimination", "random-01", "3")
     assert told["edits"] == {"base": ["exchange"]} and told["models"] == ["base", "rl"]
     assert told["set"] == "random-01"
@@ -102,4 +102,12 @@ def test_what_is_watched_explains_the_target(watch, line):
     content["procedures"]["other"] = {"dictionary": "base-sft", "recipe": "small", "edits": {"sft": ["exchange"]}}
     content["arms"]["watch"] = watch
     with pytest.raises(ConfigError, match=line):
+        load(content)
+
+
+def test_only_what_is_edited_by_exchange_can_be_moved_away():
+    content = aimed()
+    content["procedures"]["elimination"]["away"] = ["rft-1"]
+    content["claims"] = {}
+    with pytest.raises(ConfigError, match=r"procedures\.elimination\.away: rft-1, expected states that edits exchange"):
         load(content)
