@@ -54,7 +54,7 @@ def test_arms_are_named_where_they_have_moved_as_far_as_the_target():
 
 
 def test_the_third_page_has_the_set_taken_out_of_arms_beside_its_rivals():
-    effects = made.effects()
+    effects = made.effects().assign(form="own_dose")
     rows = taken_out.taken_rows(PAGE, effects)
     assert set(rows["state"]) == {"rl", "sft"} and set(rows["set_kind"]) == {"selected", "shift-in_domain", "random"}
     one = effects[(effects["state"] == "sft") & (effects["procedure"] == "contribution") & effects["chosen"]]
