@@ -6,6 +6,7 @@ import synthetic_tables as made
 from rlgen.figures import fig10_arms as fig10
 from rlgen.figures import taken_out
 
+SEED = made.SEEDS[0]
 PAGE = fig10.Settings.model_validate(made.SETTINGS["fig10_arms"])
 
 
@@ -58,9 +59,17 @@ def test_the_third_page_has_the_set_taken_out_of_arms_beside_its_rivals():
     rows = taken_out.taken_rows(PAGE, effects)
     assert set(rows["state"]) == {"rl", "sft"} and set(rows["set_kind"]) == {"selected", "shift-in_domain", "random"}
     one = effects[(effects["state"] == "sft") & (effects["procedure"] == "contribution") & effects["chosen"]]
-    one = one[(one["task"] == "ALL") & (one["role"] == "selection") & (one["form"] == "own_dose") & (one["seed"] == 3)]
+    one = one[
+        (one["task"] == "ALL")
+        & (one["role"] == "selection")
+        & (one["half"] == "test")
+        & (one["metric"] == "accuracy")
+        & (one["seed"] == SEED)
+    ]
     random = one[one["set_kind"] == "random"]
-    found = rows.query("state == 'sft' and set_kind == 'random' and role == 'selection' and seed == 3")["change"].item()
+    found = rows.query("state == 'sft' and set_kind == 'random' and role == 'selection' and seed == @SEED")[
+        "change"
+    ].item()
     assert len(random) == 6 and found == random["change"].mean()
     by_hand = rows.assign(change=rows["set_kind"].map({"selected": -0.3, "shift-in_domain": -0.2, "random": -0.01}))
     told = "rl's set taken out of other arms changes their selection tasks by −.30 to −.30 (rl −.30), random sets −.01"
