@@ -57,8 +57,13 @@ def answer(page: Settings, rows: pd.DataFrame) -> str:
     lost = f"{wording.change(others['selected'].max())} to {wording.change(others['selected'].min())}"
     if page.roles.target in means.index:
         lost += f" ({page.roles.target} {wording.change(means.loc[page.roles.target, 'selected'])})"
-    chance = f", random sets {wording.change(others['random'].mean())}" if "random" in others else ""
-    return f"{page.roles.target}'s set taken out of other arms changes their selection tasks by {lost}{chance}"
+    rivals = [
+        f"{name} {wording.change(others[kind].mean())}"
+        for kind, (name, _) in TAKEN.items()
+        if kind in others and kind != "selected"
+    ]
+    lost = f"{page.roles.target}'s set taken out of other arms changes their selection tasks by {lost}"
+    return f"{lost}; {', '.join(rivals)}" if rivals else lost
 
 
 def _taken(ax: Axes, rows: pd.DataFrame, states: list[str]) -> None:

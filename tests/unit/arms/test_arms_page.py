@@ -72,7 +72,8 @@ def test_the_third_page_has_the_set_taken_out_of_arms_beside_its_rivals():
     ].item()
     assert len(random) == 6 and found == random["change"].mean()
     by_hand = rows.assign(change=rows["set_kind"].map({"selected": -0.3, "shift-in_domain": -0.2, "random": -0.01}))
-    told = "rl's set taken out of other arms changes their selection tasks by −.30 to −.30 (rl −.30), random sets −.01"
+    told = "rl's set taken out of other arms changes their selection tasks by −.30 to −.30 (rl −.30)"
+    told += "; mean shift, in-domain −.20, random sets, mean −.01"
     assert taken_out.answer(PAGE, by_hand) == told
     assert taken_out.draw(PAGE, effects).subfigs
     assert taken_out.draw(PAGE.model_copy(update={"taken": []}), effects) is None
