@@ -127,6 +127,17 @@ def job(script, environment, slice=None, resumable=False, processes=1, **fixed):
     return settings | {"script": script, "slice": slice or script, "job": text}
 
 
+def edit_aimed_at(model):
+    """The edit that a model is distilled under or held to."""
+    aim = aim_of(study.models[model])
+    return at.fixed_edit(aim.procedure, aim.set, "{seed}") if aim else []
+
+
+def exchanged_checkpoints(procedure, seed):
+    """The reference and the model that a procedure explains."""
+    return [path for state in slices.exchanged_models(study, procedure) for path in at.checkpoint(state, seed)]
+
+
 def gpus(model):
     """Graphics processors, and processes, that train a model together."""
     scale = study.models[model].scale

@@ -12,11 +12,6 @@ EDITING = {  # what a procedure's edits are made with
 }
 
 
-def exchanged_checkpoints(procedure, seed):
-    """The reference and the model that a procedure explains."""
-    return [path for state in slices.exchanged_models(study, procedure) for path in at.checkpoint(state, seed)]
-
-
 if study.organism:
 
     rule measure_truth:

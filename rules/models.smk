@@ -1,12 +1,6 @@
 # The models. One rule per entry of the study's `models`, because each keeps its own number of checkpoints.
 
 
-def edit_aimed_at(model):
-    """The edit that a model is distilled under or held to."""
-    aim = aim_of(study.models[model])
-    return at.fixed_edit(aim.procedure, aim.set, "{seed}") if aim else []
-
-
 if study.organism:
 
     for model in study.made_by("pretrain"):

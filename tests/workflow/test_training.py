@@ -239,7 +239,7 @@ def test_a_parent_without_weights_is_refused_and_nothing_written(script, study):
     (study / "empty").mkdir(exist_ok=True)
     log = study / script / "refused.txt"
     log.parent.mkdir(exist_ok=True)
-    process = start(script, arguments(script, "nothing", parent="empty"), study, log)
+    process = start(script_of(script), arguments(script, "nothing", parent="empty"), study, log)
     process.join()
     assert process.exitcode == 1 and "empty: no model.safetensors" in log.read_text()
     assert not (study / "nothing").exists()

@@ -79,7 +79,7 @@ def _sets(watched: Watched, end: Moved, texts: str, n: int, seed: int) -> dict[s
     """Name -> latents: the set, random ones that move as much in the target (none of a small pool), and all."""
     moves_S = np.abs(end.readout_S) * watched.length_S
     rng = np.random.default_rng(stream_seed(seed, "foretell", texts))
-    random = random_sets(moves_S, watched.latents, watched.able, n, rng).sets
+    random = random_sets(moves_S, watched.latents, watched.able, n, rng).sets if len(watched.latents) else []
     drawn = {f"random-{i:02d}": latents for i, latents in enumerate(random)}
     return {"set": watched.latents} | drawn | {"all": watched.able}
 
@@ -122,7 +122,7 @@ def foretold_table(readings: pd.DataFrame, arms: pd.DataFrame, cfg: ForetellArms
     for (checkpoint, texts), part in _with_trivial(readings, arms).groupby(["checkpoint", "texts"]):
         wide = part.pivot_table(index=["model", "seed"], columns="predictor", values="value")
         for role in [role for role in ("selection", "unseen") if scored[role].notna().any()]:
-            joined = wide.join(scored[role].rename("change"), how="inner")
+            joined = wide.join(scored[[role]].set_axis(["change"], axis=1), how="inner")
             for seed in ["all", *cfg.seeds]:
                 runs = joined if seed == "all" else joined.xs(seed, level="seed", drop_level=False)
                 for predictor in wide.columns:
@@ -140,7 +140,7 @@ def _scored(arms: pd.DataFrame, cfg: ForetellArms) -> pd.DataFrame:
 
 def _with_trivial(readings: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
     """Readings with in-domain accuracy beside them, for both kinds of texts."""
-    plain = arms.rename(columns={TRIVIAL: "value"})[["model", "group", "seed", "checkpoint", "value"]]
+    plain = arms.assign(value=arms[TRIVIAL])[["model", "group", "seed", "checkpoint", "value"]]
     plain = plain[plain["model"].isin(readings["model"])]
     both = [plain.assign(predictor=TRIVIAL, texts=texts) for texts in readings["texts"].unique()]
     return pd.concat([readings, *both], ignore_index=True)

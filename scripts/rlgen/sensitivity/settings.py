@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from rlgen.strict import Strict
 
 Value = str | int | float | bool | None
+MAIN = "main"  # the `factor` of the main procedure itself, in tables
 PARTS = ("recipe", "procedure", "dictionary")
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rlgen.files import ArtifactError
 from rlgen.ledger.intervals import Interval, difference
-from rlgen.sensitivity.table import MAIN
+from rlgen.sensitivity.settings import MAIN
 
 TOLD = ["set_size", "alive", "set_share", "effect", "difference", "refused", "verdict"]
 KEYS = ["seed", "state", "role", "metric"]

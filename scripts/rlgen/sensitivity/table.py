@@ -14,7 +14,6 @@ from rlgen.strict import Strict
 
 COLUMNS = ["factor", "variant", "seed", "quantity", "state", "role", "metric", "rival", "form", "claim"]
 COLUMNS += ["value", "lo", "hi", "chance", "chance_lo", "chance_hi", "p", "note"]
-MAIN = "main"  # the `factor` of the main procedure itself
 
 
 class MeasureSensitivity(Strict):

@@ -92,5 +92,6 @@ def origins(study: "Study", model: str) -> list[str]:
     aim = aim_of(settings)
     if aim and aim.procedure in study.procedures:  # chosen by its doses, and they by all that the procedure edits
         procedure = study.procedures[aim.procedure]
-        states += [*procedure.edits, *study.dictionaries[procedure.dictionary].members]
+        read = study.dictionaries.get(procedure.dictionary)
+        states += [*procedure.edits, *(read.members if read else ())]
     return [state.partition("@")[0] for state in states if state]

@@ -7,6 +7,7 @@ Lists of files keep the order in which the slices list what the files belong to.
 from dataclasses import dataclass
 
 from rlgen.names import DICTIONARY_FILES, MAPS
+from rlgen.study.aims import aims
 from rlgen.study.material import Material
 
 SUMMARISED = ["quality.csv", "features.parquet"]
@@ -168,6 +169,8 @@ class Paths(Material):
             files += [f"{self.results}/data/tasks/{task}.yaml" for task in study.data.generated if task in roles]
         if not study.organism and study.data.teacher:
             files += [path for seed in seeds for path in self.trajectories(seed)]
+        aimed = [(a.procedure, a.set) for a in aims(study).values()]
+        files += [self.fixed_edit(*aim, seed) for aim in dict.fromkeys(aimed) for seed in seeds]
         files += self.of_variants()
         read = [(p, seed) for p in study.procedures for seed in seeds]
         maps = {path for p, seed in read for path in self.of_procedure(p, seed) if path.endswith(MAPS)}
