@@ -1,4 +1,4 @@
-"""Models that aim at a set, added to a finished study: edits are written on their own, and trained towards or held to."""
+"""Models that aim at a set, added to a finished study: edits are written on their own, and trained towards or held."""
 
 import pytest
 from snakemake_runs import RESULTS, STUDY, manifests, planned, snakemake, stale
