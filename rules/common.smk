@@ -18,7 +18,7 @@ from rlgen.jobs.run import clear_states
 from rlgen.ledger.settings import dictionaries_of
 from rlgen.names import MAPS
 from rlgen.study import pages, slices
-from rlgen.study.aims import aim_of
+from rlgen.study.aims import aim_of, aims
 from rlgen.study.config import check_known
 from rlgen.study.load import ConfigError, load
 from rlgen.study.paths import Paths

@@ -123,27 +123,29 @@ if study.organism:
         shell:
             "{params.job} --log {log} -- --cfg {params.cfg:q} --tables {input} --output {output}"
 
-    rule export_edit:
-        input:
-            **EDITING | {"models": lambda w: exchanged_checkpoints(w.procedure, w.seed)},
-            edited=at.intervention("{procedure}", "{seed}"),
-        output:
-            at.fixed_edit("{procedure}", "{set}", "{seed}"),
-        log:
-            "<logs>/export_edit/{procedure}_{set}_seed{seed}.log",
-        conda:
-            "../envs/training.yaml"
-        threads: study.threads
-        resources:
-            **asks("export_edit", gpu=0, mem_mb=2000, runtime=30),
-        params:
-            **job("export_edit", "training"),
-        message:
-            "The edit of {wildcards.procedure} by {wildcards.set} on its own, seed {wildcards.seed}"
-        shell:
-            "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
-            " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
-            " --tasks {input.tasks} --edited {input.edited} --output {output}"
+    if aims(study):
+
+        rule export_edit:
+            input:
+                **EDITING | {"models": lambda w: exchanged_checkpoints(w.procedure, w.seed)},
+                edited=at.intervention("{procedure}", "{seed}"),
+            output:
+                at.fixed_edit("{procedure}", "{set}", "{seed}"),
+            log:
+                "<logs>/export_edit/{procedure}_{set}_seed{seed}.log",
+            conda:
+                "../envs/training.yaml"
+            threads: study.threads
+            resources:
+                **asks("export_edit", gpu=0, mem_mb=2000, runtime=30),
+            params:
+                **job("export_edit", "training"),
+            message:
+                "The edit of {wildcards.procedure} by {wildcards.set} on its own, seed {wildcards.seed}"
+            shell:
+                "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+                " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+                " --tasks {input.tasks} --edited {input.edited} --output {output}"
 
 else:
 

@@ -39,6 +39,16 @@ def variants_problems(study: Study) -> Iterator[str]:
             yield f"variants.{name}: given, but it reads the organism's answers alone, expected none over sources"
 
 
+def _check_explains_target(study: Study, watch: str) -> None:
+    """Raises ValueError for a procedure that explains another model; what is unknown is told elsewhere."""
+    procedure = study.procedures.get(watch)
+    if procedure is None or procedure.dictionary not in study.dictionaries:
+        return
+    model = study.dictionaries[procedure.dictionary].members[-1]
+    if model.partition("@")[0] in study.models and model.partition("@")[0] != study.roles.target:
+        raise ValueError(f"{watch} explains {model}, expected the target {study.roles.target}")
+
+
 def arms_problems(study: Study) -> Iterator[str]:
     """Problems of `arms`: models that the study trains, the target among them, several of which are compared."""
     if study.arms is None:
@@ -52,8 +62,7 @@ def arms_problems(study: Study) -> Iterator[str]:
         yield f"arms.groups: the target {study.roles.target} is missing, expected it among the arms"
     if watch := study.arms.watch:
         yield from told("arms.watch", check_known, watch, "procedure", study.procedures)
-        if watch in study.procedures and study.explained(watch) != study.label(study.roles.target):
-            yield f"arms.watch: {watch} explains {study.explained(watch)}, expected the target {study.roles.target}"
+        yield from told("arms.watch", _check_explains_target, study, watch)
     if study.arms.prompts > study.evaluation.prompts_per_half:
         most = study.evaluation.prompts_per_half
         yield f"arms.prompts: {study.arms.prompts}, expected at most evaluation.prompts_per_half={most}"

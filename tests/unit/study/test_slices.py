@@ -110,7 +110,7 @@ def changed(path: str, value: object):
         ("features.top", 40, {"measure_dynamics", "fig4", "judge_claims"}),
         ("features.contexts", 3, {"measure_dictionary", "inspect_latents"}),
         ("features.shown", 3, {"table4"}),
-        ("interventions.random_sets", 30, {"intervene", "edit_alone", "export_edit"}),
+        ("interventions.random_sets", 30, {"intervene", "edit_alone"}),
         ("recipes.l1.steps", 40, {"train_dictionary"}),
         ("models.rl.prompts", 640, {"train_grpo"}),
         ("procedures.forgetting.cut_share", 0.5, {"score_features", "build_site", *EDITED_PAGES}),
