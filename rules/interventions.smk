@@ -11,7 +11,6 @@ EDITING = {  # what a procedure's edits are made with
     "tasks": at.samples(slices.edited_tasks(study)),
 }
 
-
 if study.organism:
 
     rule measure_truth:

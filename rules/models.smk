@@ -1,6 +1,5 @@
 # The models. One rule per entry of the study's `models`, because each keeps its own number of checkpoints.
 
-
 if study.organism:
 
     for model in study.made_by("pretrain"):

@@ -29,7 +29,6 @@ from rlgen.seeds import stream_seed
 from rlgen.stats import bounds, rank_correlation
 
 TEXTS = ("in_domain", "selection")  # roles whose prompts the texts belong to
-PREDICTORS = ("set", "all", "shift", "own", "kl", "displacement")
 TRIVIAL = "in_domain"
 READINGS = ["model", "group", "seed", "checkpoint", "texts", "predictor", "value"]
 FORETOLD = ["seed", "checkpoint", "texts", "predictor", "role", "runs", "value", "lo", "hi"]
@@ -125,9 +124,10 @@ def foretold_table(readings: pd.DataFrame, arms: pd.DataFrame, cfg: ForetellArms
             joined = wide.join(scored[[role]].set_axis(["change"], axis=1), how="inner")
             for seed in ["all", *cfg.seeds]:
                 runs = joined if seed == "all" else joined.xs(seed, level="seed", drop_level=False)
+                drawn = Drawn.of(runs, cfg, role)
                 for predictor in wide.columns:
                     named = (seed, checkpoint, texts, predictor, role, len(runs))
-                    rows.append(dict(zip(FORETOLD, (*named, *_told(runs, predictor, cfg, role)), strict=True)))
+                    rows.append(dict(zip(FORETOLD, (*named, *_told(runs, predictor, drawn)), strict=True)))
     return pd.DataFrame(rows, columns=FORETOLD)
 
 
@@ -146,21 +146,35 @@ def _with_trivial(readings: pd.DataFrame, arms: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([readings, *both], ignore_index=True)
 
 
-def _told(runs: pd.DataFrame, predictor: str, cfg: ForetellArms, role: str) -> tuple[float, ...]:
+@dataclass(frozen=True)
+class Drawn:
+    """Resampled arms with all their seeds, and what the trivial predictor says of each draw, for all predictors."""
+
+    arm_R: NDArray[np.intp]
+    draws_DR: NDArray[np.intp]
+    trivial_D: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, runs: pd.DataFrame, cfg: ForetellArms, role: str) -> "Drawn":
+        names, arm_R = np.unique(runs.index.get_level_values("model"), return_inverse=True)
+        rng = np.random.default_rng(stream_seed(0, "foretell", role))
+        runs_of_AN = np.stack([np.flatnonzero(arm_R == a) for a in range(len(names))])  # every arm has every seed
+        draws_DR = runs_of_AN[rng.integers(0, len(names), (cfg.bootstrap, len(names)))].reshape(cfg.bootstrap, -1)
+        trivial, change = (runs[column].to_numpy(float)[draws_DR] for column in (TRIVIAL, "change"))
+        return cls(arm_R, draws_DR, rank_correlation(trivial, change))
+
+
+def _told(runs: pd.DataFrame, predictor: str, drawn: Drawn) -> tuple[float, ...]:
     """Value and interval, the same beyond the trivial predictor, and R^2 of arms left out."""
-    names, arm_R = np.unique(runs.index.get_level_values("model"), return_inverse=True)
     found, trivial, change = (runs[column].to_numpy(float) for column in (predictor, TRIVIAL, "change"))
     if np.isnan(found).any():  # a way that the target did not go: see `projected`
         return (np.nan,) * 7
     value, rival = rank_correlation(found, change), rank_correlation(trivial, change)
     own_bounds = beyond_bounds = (np.nan, np.nan)
     if not predictor.startswith("random-"):
-        rng = np.random.default_rng(stream_seed(0, "foretell", role))
-        runs_of_AN = np.stack([np.flatnonzero(arm_R == a) for a in range(len(names))])  # every arm has every seed
-        draws_DR = runs_of_AN[rng.integers(0, len(names), (cfg.bootstrap, len(names)))].reshape(cfg.bootstrap, -1)
-        values_D, rivals_D = (rank_correlation(x[draws_DR], change[draws_DR]) for x in (found, trivial))
-        own_bounds, beyond_bounds = _bounds(values_D), _bounds(values_D - rivals_D)
-    return (value, *own_bounds, value - rival, *beyond_bounds, left_out_r2(found, change, arm_R))
+        values_D = rank_correlation(found[drawn.draws_DR], change[drawn.draws_DR])
+        own_bounds, beyond_bounds = _bounds(values_D), _bounds(values_D - drawn.trivial_D)
+    return (value, *own_bounds, value - rival, *beyond_bounds, left_out_r2(found, change, drawn.arm_R))
 
 
 def _bounds(values_D: NDArray) -> Sequence[float]:

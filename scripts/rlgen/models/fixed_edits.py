@@ -8,7 +8,7 @@ section 14.) Shapes: B rows, T positions, d width of the residual stream, F late
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -48,8 +48,7 @@ class FixedEdit:
 
     def to(self, device: torch.device | str) -> "FixedEdit":
         """The same edit on a device."""
-        moved = {name: tensor.to(device) for name, tensor in self.tensors.items()}
-        return FixedEdit(moved, self.layer, self.everywhere, self.dose, self.set)
+        return replace(self, tensors={name: tensor.to(device) for name, tensor in self.tensors.items()})
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; its metadata `edit` holds layer, positions, dose and set."""

@@ -12,8 +12,6 @@ to disturb. (docs/method.md, section 11.)
 Shapes: I prompts, K latents, N positions, S latents of the dictionary, d width of the residual stream.
 """
 
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 import torch
@@ -22,31 +20,21 @@ from pydantic import Field
 from scipy.stats import rankdata
 
 from rlgen.activations.completions import Completions
-from rlgen.behaviour.settings import Evaluation
 from rlgen.dictionaries.crosscoder import ENDS, Crosscoder
 from rlgen.interventions.edits import FeatureEdits
 from rlgen.interventions.procedure import ROWS_PER_BATCH, first_prompts
 from rlgen.interventions.subjects import OrganismBench
 from rlgen.names import Readout
-from rlgen.strict import Strict
+from rlgen.sensitivity.settings import MainInside
 
 SHARED = (0.3, 0.7)  # norm ratios of latents that count as shared, as public code has it
 COLUMNS = ["seed", "latent", "frequency_reference", "frequency_tuned", "nrn", "cosine", "prompts"]
 COLUMNS += ["kl_reference", "kl_tuned", "pearson", "spearman", "chance", "chance_lo", "chance_hi", "p"]
 
 
-class MeasureEquivalence(Strict):
-    """The slice that `scripts/sensitivity/measure_equivalence.py` receives. `models`: reference, tuned."""
+class MeasureEquivalence(MainInside):
+    """The slice that `scripts/sensitivity/measure_equivalence.py` receives."""
 
-    seed: int = Field(ge=0)
-    threads: int = Field(ge=1)
-    layer: int
-    positions: Literal["completion", "all"]
-    evaluation: Evaluation
-    models: list[str] = Field(min_length=2, max_length=2)
-    reference: str
-    selection: list[str] = Field(min_length=1)
-    readout: Readout
     latents: int = Field(ge=3)
     prompts: int = Field(ge=2)
 

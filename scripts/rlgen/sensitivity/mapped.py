@@ -7,7 +7,6 @@ Shapes: K samples, S latents, d width of the residual stream.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,6 @@ from pydantic import Field
 
 from rlgen.activations.completions import Completions
 from rlgen.activations.shards import Shards
-from rlgen.behaviour.settings import Evaluation
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.dictionaries.encoders import OneSided
 from rlgen.interventions.controls import sample_means
@@ -24,11 +22,10 @@ from rlgen.interventions.mean_change import Exchange, cosine, exchange_of
 from rlgen.interventions.procedure import FAMILY_PROMPTS, Chosen, first_prompts, own_dose
 from rlgen.interventions.runner import Condition, Goal, Runner
 from rlgen.interventions.subjects import OrganismBench
-from rlgen.names import Readout
 from rlgen.seeds import stream_seed
+from rlgen.sensitivity.settings import MainInside
 from rlgen.sensitivity.shift_maps import Kind, MapEdits, explained, fit_map, projector
 from rlgen.stats import task_mean_interval, task_resamples
-from rlgen.strict import Strict
 from rlgen.tables import UNEDITED, prompts_by_condition
 
 COLUMNS = ["seed", "map", "quantity", "part", "role", "dose", "value", "lo", "hi"]
@@ -38,19 +35,10 @@ HALF = "test"
 Row = dict[str, object]
 
 
-class MeasureMaps(Strict):
-    """The slice that `scripts/sensitivity/measure_maps.py` receives. `models`, `members`: reference, tuned."""
+class MeasureMaps(MainInside):
+    """The slice that `scripts/sensitivity/measure_maps.py` receives. `members`: reference, tuned."""
 
-    seed: int = Field(ge=0)
-    threads: int = Field(ge=1)
-    layer: int
-    positions: Literal["completion", "all"]
-    evaluation: Evaluation
-    models: list[str] = Field(min_length=2, max_length=2)
     members: list[str] = Field(min_length=2, max_length=2, description="states with explicit checkpoints, as 'rl@5'")
-    reference: str
-    selection: list[str] = Field(min_length=1)
-    readout: Readout
     doses: list[float]
     held_out_shards: int = Field(ge=1)
     bootstrap: int = Field(ge=1)

@@ -4,11 +4,27 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from rlgen.behaviour.settings import Evaluation
+from rlgen.names import Readout
 from rlgen.strict import Strict
 
 Value = str | int | float | bool | None
 MAIN = "main"  # the `factor` of the main procedure itself, in tables
 PARTS = ("recipe", "procedure", "dictionary")
+
+
+class MainInside(Strict):
+    """What is told to jobs that run both models of the main procedure. `models`: reference, tuned."""
+
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    layer: int
+    positions: Literal["completion", "all"]
+    evaluation: Evaluation
+    models: list[str] = Field(min_length=2, max_length=2)
+    reference: str
+    selection: list[str] = Field(min_length=1)
+    readout: Readout
 
 
 class Variant(Strict):
