@@ -15,12 +15,25 @@ from snakemake_runs import ROOT, STUDY, copy_project, snakemake
 pytestmark = pytest.mark.slow
 
 
-VARIANTS = {"procedure": "elimination", "factors": {"selector": {"by-size": {"procedure": {"score": "size"}}}}}
+# What the miniature study has no part of: variants of a procedure, and models that aim at its set.
+VARIANTS = {
+    "procedure": "elimination",
+    "equivalence": {"latents": 4, "prompts": 4},
+    "maps": {"units": 8, "steps": 20},
+    "factors": {"selector": {"by-size": {"procedure": {"score": "size"}}}},
+}
+AIM = {"method": "distil", "parent": "base", "teacher": "base", "under": {"procedure": "elimination"}}
+HELD = {"method": "sft", "parent": "base", "holds": {"procedure": "elimination", "set": "alive"}}
+AIMING = {
+    "aim": AIM | {"prompts": 4, "prompts_per_step": 2, "checkpoints": 1},
+    "held": HELD | {"examples": 8, "batch_size": 4, "checkpoints": 1},
+}
 
 
 def write_miniature(folder: Path) -> str:
     content = yaml.safe_load((folder / "tests/workflow/miniature.yaml").read_text())
-    (folder / STUDY).write_text(yaml.safe_dump(content | {"variants": VARIANTS}, sort_keys=False))
+    more = {"models": content["models"] | AIMING, "variants": VARIANTS}
+    (folder / STUDY).write_text(yaml.safe_dump(content | more, sort_keys=False))
     return STUDY
 
 
