@@ -51,6 +51,33 @@ rule summarise_arms:
         " --arms {output.arms} --as-far {output.as_far} --explained {output.explained}"
 
 
+rule compare_arms:
+    input:
+        drifts=rules.summarise_arms.input.drifts,
+        dictionaries=[
+            p for name in study.arms.sets for seed in SEEDS for p in at.of_procedure(name, seed, "features.parquet")
+        ],
+        sets=[at.chosen(name, seed) for name in study.arms.sets for seed in SEEDS],
+        completions=[at.completions_of(name, seed) for name in study.arms.sets for seed in SEEDS],
+    output:
+        "<results>/arms/shared.csv",
+    log:
+        "<logs>/compare_arms.log",
+    conda:
+        "../envs/dictionaries.yaml"
+    threads: 1
+    resources:
+        **asks("compare_arms", gpu=0, mem_mb=2000, runtime=20),
+    params:
+        **job("compare_arms", "dictionaries"),
+        dictionaries=lambda w, input: f"$(dirname {input.dictionaries} | uniq)" if input.dictionaries else "",
+    message:
+        "Whether arms share what changed in them"
+    shell:
+        "{params.job} --log {log} -- --cfg {params.cfg:q} --drifts {input.drifts}"
+        " --dictionaries {params.dictionaries} --sets {input.sets} --completions {input.completions} --output {output}"
+
+
 if WATCHED:
 
     rule foretell_arms:

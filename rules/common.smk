@@ -259,6 +259,6 @@ def every_artifact():
     summaries += [rules.summarise_sensitivity] if study.variants else []
     files += [at.sensitivity("equivalence", seed) for seed in SEEDS] if study.asks("equivalence") else []
     files += [at.sensitivity("maps", seed) for seed in SEEDS] if study.asks("maps") else []
-    summaries += [rules.summarise_arms] if study.arms else []
+    summaries += [rules.summarise_arms, rules.compare_arms] if study.arms else []
     summaries += [rules.foretell_arms] if WATCHED else []
     return files + [path for rule in summaries for path in [*rule.input, *rule.output]]

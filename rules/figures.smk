@@ -29,6 +29,8 @@ TABLES = {
     "fig10_arms": {
         **{name: rules.summarise_arms.output[name] if study.arms else [] for name in ("arms", "explained", "as_far")},
         "effects": EDITED["effects"],
+        "shared": rules.compare_arms.output if study.arms else [],
+        "features": at.summaries(list(pages.arm_dictionaries(study)), "features.parquet"),
     },
     "fig11_early": {
         "foretold": rules.foretell_arms.output.foretold if WATCHED else [],

@@ -57,7 +57,8 @@ SETTINGS = (
         | {"tasks": TASKS, "procedure": "elimination", "score": "elimination", "target": "rl", "left_out": 2},
         "fig10_arms": PAGE
         | {"arms": [("sft", "a teacher's style"), ("own", "own samples"), ("rl", "reward")], "prompts": 64}
-        | {"watch": "contribution", "taken": ["sft"]},
+        | {"watch": "contribution", "taken": ["sft"], "recipe": "batchtopk"}
+        | {"dictionaries": {"base-sft": "sft", "base-rl": "rl"}},
         "fig11_early": PAGE
         | {
             "watch": "elimination",
@@ -422,6 +423,17 @@ def as_far() -> pd.DataFrame:
     return frame("model seed displacement reached selection", rows)
 
 
+def shared() -> pd.DataFrame:
+    """Cosines between three arms: one moves the other way; a set was chosen on all but that one."""
+    of = {("own", "rl"): 0.9, ("rl", "sft"): -0.4, ("own", "sft"): -0.3}
+    rows = []
+    for seed, (a, b) in product(SEEDS, of):
+        for model, other in ((a, b), (b, a)):
+            rows.append((seed, "shift", model, other, of[a, b], np.nan))
+            rows += [(seed, "change", model, other, 0.8, 0.6)] * ("sft" not in (a, b))
+    return frame("seed kind model other value chance", rows)
+
+
 def explained() -> pd.DataFrame:
     """Rank correlations of every predictor, of all seeds and of each."""
     rows = [
@@ -484,7 +496,7 @@ def tables_of(name: str) -> dict[str, pd.DataFrame]:
         "fig8_recovery": (recovery, effects),
         "fig9_sensitivity": (sensitivity, equivalence, maps),
         "table5_sensitivity": (sensitivity,),
-        "fig10_arms": (arms, explained, as_far, effects),
+        "fig10_arms": (arms, explained, as_far, effects, shared, features),
         "fig12_extended": (curves, areas, rotation),
         "table1_accuracies": (accuracy,),
         "table3_dictionaries": (quality, features),

@@ -32,7 +32,9 @@ AIMING = {
 
 def write_miniature(folder: Path) -> str:
     content = yaml.safe_load((folder / "tests/workflow/miniature.yaml").read_text())
-    more = {"models": content["models"] | AIMING, "variants": VARIANTS}
+    # Ties of weights are undone elsewhere, so that the dictionary explains less, and an edit would be refused.
+    interventions = content["interventions"] | {"readout_variance": 0.5}
+    more = {"models": content["models"] | AIMING, "variants": VARIANTS, "interventions": interventions}
     (folder / STUDY).write_text(yaml.safe_dump(content | more, sort_keys=False))
     return STUDY
 

@@ -21,6 +21,12 @@ class Arms(Strict):
         None, description="procedure whose set is read in every arm: does it tell early who will generalize?"
     )
 
+    sets: list[str] = Field(
+        default_factory=list,
+        description="procedures that each chose a set on one arm, by a dictionary of the reference and this arm: do "
+        "the sets add the same?",
+    )
+
     @field_validator("groups")
     @classmethod
     def _once_each(cls, groups: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -55,6 +61,15 @@ class ForetellArms(Strict):
     target: str
     random_sets: int = Field(ge=1, description="sets as large as the procedure's, alike in what moves in the target")
     bootstrap: int = Field(ge=1)
+
+
+class CompareArms(Strict):
+    """The slice that `scripts/arms/compare_arms.py` receives."""
+
+    threads: int = Field(ge=1)
+    arms: list[Member] = Field(min_length=1, description="in the order of the tables of drift")
+    seeds: list[int]
+    sets: list[tuple[str, Readout]] = Field(description="arm and readout of every procedure, in their order")
 
 
 class SummariseArms(Strict):

@@ -34,7 +34,7 @@ def arms_table(accuracy: pd.DataFrame, drifts: Drifts, cfg: SummariseArms) -> pd
     scored = accuracy[wanted].pivot_table(index=keys, columns="role", values="value").reset_index()
     rows = []
     for seed in cfg.seeds:
-        aim_d = _shift(drifts[cfg.target, seed], last=True)
+        aim_d = mean_shift(drifts[cfg.target, seed], last=True)
         for model, group in [(cfg.reference, ""), *cfg.arms]:
             for row in scored[(scored["model"] == model) & (scored["seed"] == seed)].to_dict("records"):
                 moved = _moved(drifts.get((model, seed)), row, aim_d)
@@ -47,15 +47,15 @@ def _moved(drift: pd.DataFrame | None, row: dict, aim_d: NDArray) -> dict[str, f
     if drift is None:
         return {"kl": 0.0, "displacement": 0.0}
     mine = drift[drift["checkpoint"] == row["checkpoint"]]
-    trained, shift_d = mine[mine["role"] == "in_domain"], _shift(mine)
+    trained, shift_d = mine[mine["role"] == "in_domain"], mean_shift(mine)
     length = np.linalg.norm(shift_d) * np.linalg.norm(aim_d)
     return {name: float(trained[name].mean()) for name in ("kl", "displacement", "norm")} | {
         "cosine": float(shift_d @ aim_d / length) if length else np.nan
     }
 
 
-def _shift(drift: pd.DataFrame, last: bool = False) -> NDArray[np.float64]:
-    """Mean shift (d,) on the selection tasks, which weigh the same."""
+def mean_shift(drift: pd.DataFrame, last: bool = False) -> NDArray[np.float64]:
+    """Mean shift (d,) on the selection tasks, which weigh the same; `last`: of the last checkpoint alone."""
     rows = drift[drift["role"] == "selection"]
     rows = rows[rows["checkpoint"] == rows["checkpoint"].max()] if last else rows
     return np.mean(np.stack(rows["shift"].to_list()).astype(np.float64), axis=0)

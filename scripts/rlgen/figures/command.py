@@ -23,6 +23,7 @@ TABLES = {  # option -> what the table holds
     "arms": "all arms and checkpoints (CSV)",
     "as_far": "arms that have moved as far as the target (CSV)",
     "explained": "rank correlations with who generalizes (CSV)",
+    "shared": "cosines between all arms of what changed in them (CSV)",
     "foretold": "how well readings at each checkpoint rank arms by their end (CSV)",
     "equivalence": "shared latents ablated in both models, a table per seed (CSV)",
     "maps": "maps of the stream without a dictionary, a table per seed (CSV)",

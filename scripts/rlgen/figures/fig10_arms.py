@@ -33,6 +33,8 @@ class Settings(Page):
     prompts: int  # discovery prompts of a task on which distances are read
     watch: str | None = None  # the procedure whose set is taken out of arms
     taken: list[str] = Field(default_factory=list)  # of which arms
+    dictionaries: dict[str, str] = Field(default_factory=dict)  # dictionary over the reference and an arm -> the arm
+    recipe: str | None = None  # of these dictionaries
 
     @property
     def group_of(self) -> dict[str, str]:

@@ -174,14 +174,19 @@ def log_shares(ax: Axes, top: float) -> None:
     ax.set_xlim(0, 1)
 
 
-def cells(ax: Axes, share_RC: np.ndarray) -> None:
-    """A matrix of shares as coloured cells with their percentages, the first row on top; NaN stays empty."""
-    ax.pcolormesh(share_RC, vmin=0, vmax=1, cmap="Blues", edgecolors="face", linewidth=0.2)
+def cells(ax: Axes, share_RC: np.ndarray, signed: bool = False, size: float = 8.5) -> None:
+    """A matrix of shares, or signed ones, as coloured cells with their hundredths, the first row on top.
+
+    NaN stays empty.
+    """
+    low, colours = (-1, "PuOr") if signed else (0, "Blues")
+    ax.pcolormesh(share_RC, vmin=low, vmax=1, cmap=colours, edgecolors="face", linewidth=0.2)
     ax.invert_yaxis()
     for (row, column), value in np.ndenumerate(share_RC):
         if np.isfinite(value):
-            colour = "white" if value > 0.6 else "black"
-            ax.text(column + 0.5, row + 0.5, f"{100 * value:.0f}", ha="center", va="center", fontsize=8.5, color=colour)
+            colour = "white" if abs(value) > 0.6 else "black"
+            said = f"{100 * value:.0f}".replace("-0", "0").replace("-", "−")
+            ax.text(column + 0.5, row + 0.5, said, ha="center", va="center", fontsize=size, color=colour)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0)
 

@@ -260,6 +260,10 @@ class Study(Strict):
         """Label of the model that a procedure explains."""
         return self.label(self.tuned_state(self.procedures[procedure].dictionary))
 
+    def arm_of(self, procedure: str) -> str:
+        """The model that a procedure explains."""
+        return self.tuned_state(self.procedures[procedure].dictionary).partition("@")[0]
+
     def edited_states(self) -> list[str]:
         """Labels of all states that some procedure edits, by name. Variants edit what their main procedure edits."""
         return list(dict.fromkeys(self.label(s) for p in self.own_procedures().values() for s in p.edits))

@@ -49,6 +49,25 @@ def _check_explains_target(study: Study, watch: str) -> None:
         raise ValueError(f"{watch} explains {model}, expected the target {study.roles.target}")
 
 
+def _check_explains_arm(study: Study, name: str, arms: list[str]) -> None:
+    """Raises ValueError unless a procedure alone reads the reference and the end of an arm."""
+    procedure = study.procedures.get(name)
+    if procedure is None or procedure.dictionary not in study.dictionaries:
+        return
+    members = study.dictionaries[procedure.dictionary].members
+    if any(member.partition("@")[0] not in study.models for member in members):
+        return
+    ends = {study.state(arm): arm for arm in arms if arm in study.models}
+    if len(members) != 2 or study.state(members[0]) != study.state(study.roles.reference):
+        expected = f"the reference {study.roles.reference} and an arm"
+        raise ValueError(f"{name} reads {', '.join(members)}, expected {expected}")
+    if study.state(members[1]) not in ends:
+        raise ValueError(f"{name} explains {members[1]}, expected the end of an arm of arms.groups")
+    also = [other for other in study.arms.sets if other in study.procedures and other != name]
+    if any(study.arm_of(other) == study.arm_of(name) for other in also):
+        raise ValueError(f"{name} explains {members[1]}, as another one does, expected one procedure per arm")
+
+
 def arms_problems(study: Study) -> Iterator[str]:
     """Problems of `arms`: models that the study trains, the target among them, several of which are compared."""
     if study.arms is None:
@@ -63,6 +82,9 @@ def arms_problems(study: Study) -> Iterator[str]:
     if watch := study.arms.watch:
         yield from told("arms.watch", check_known, watch, "procedure", study.procedures)
         yield from told("arms.watch", _check_explains_target, study, watch)
+    for name in study.arms.sets:
+        yield from told("arms.sets", check_known, name, "procedure", study.procedures)
+        yield from told("arms.sets", _check_explains_arm, study, name, names)
     if study.arms.prompts > study.evaluation.prompts_per_half:
         most = study.evaluation.prompts_per_half
         yield f"arms.prompts: {study.arms.prompts}, expected at most evaluation.prompts_per_half={most}"

@@ -7,9 +7,8 @@ from typing import Any
 from rlgen.ledger.settings import dictionaries_of, states_of, tables_of
 from rlgen.study.aims import aim_shown, aims
 from rlgen.study.config import Study
-from rlgen.study.shown_dictionaries import compared, nulls, pairs, shared_recipes, titles
-from rlgen.study.shown_models import made
-from rlgen.training.settings import SFT
+from rlgen.study.shown_dictionaries import arm_dictionaries, compared, nulls, pairs, shared_recipes, titles
+from rlgen.study.shown_models import chance, made, published_accuracy, taught_again
 
 PAGES = {  # page -> what it shows; the script, the rule and the module of a page carry its name
     "fig1_behaviour": "Accuracy of all models in and out of the trained domain",
@@ -121,33 +120,14 @@ def table1_accuracies(study: Study) -> Slice:
 
 def fig1_behaviour(study: Study) -> Slice:
     """Every model at the end of its training, and step by step where the study asks how fast one learns."""
-    again = {name: _relearning(study, study.models[name]) for name in study.relearning}
+    again = {name: taught_again(study, name) for name in study.relearning}
     return table1_accuracies(study) | {
         "models": study.by_role(),
         "made": {name: words for name in study.by_role() if (words := made(study, name))},
         "relearning": again,
-        "chance": _chance(study),
-        "published": _published_accuracy(study),
+        "chance": chance(study),
+        "published": published_accuracy(study),
     }
-
-
-def _relearning(study: Study, model: SFT) -> Slice:
-    return {"parent": study.label(model.parent), "steps": model.examples // model.batch_size}
-
-
-def _chance(study: Study) -> dict[str, float]:
-    """Task -> accuracy of guessing among the options of a benchmark; the organism's tables hold a better guess."""
-    if study.organism:
-        return {}
-    options = {task: study.data.benchmarks[task].options for task in study.tasks.role_of()}
-    return {task: 1 / n for task, n in options.items() if n}
-
-
-def _published_accuracy(study: Study) -> dict[str, dict[str, float]] | None:
-    """Published accuracies as shares."""
-    if study.published is None:
-        return None
-    return {m: {task: v / 100 for task, v in values.items()} for m, values in study.published.accuracy.items()}
 
 
 def fig2_nrn(study: Study) -> Slice:
@@ -246,8 +226,10 @@ table5_sensitivity = fig9_sensitivity
 
 def fig10_arms(study: Study) -> Slice:
     """The arms and where their training texts come from."""
-    taken = study.procedures[study.arms.watch].away if study.arms.watch else []
+    watched = study.procedures[study.arms.watch] if study.arms.watch else None
+    taken, recipe = (watched.away, watched.recipe) if watched else ([], None)
     told = {"arms": study.arms.listed(), "prompts": study.arms.prompts, "watch": study.arms.watch}
+    told |= {"dictionaries": arm_dictionaries(study), "recipe": recipe}
     return page(study) | told | {"taken": [study.label(state) for state in taken]}
 
 

@@ -21,6 +21,19 @@ def pairs(study: Study) -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda pair: pair[1] not in compared(study)))
 
 
+def arm_dictionaries(study: Study) -> dict[str, str]:
+    """Dictionary over the reference and the end of an arm, by the recipe of the watched procedure -> that arm."""
+    if study.arms is None or study.arms.watch is None:
+        return {}
+    recipe, ends = study.procedures[study.arms.watch].recipe, pairs(study)
+    found = {}
+    for arm, _ in study.arms.listed():
+        own = [d for d in ends if study.tuned_state(d) == study.state(arm)]
+        own = [d for d in own if recipe in study.dictionaries[d].recipes]
+        found |= {own[0]: arm} if own else {}
+    return found
+
+
 def compared(study: Study) -> list[str]:
     """The models that are set beside each other: contrast and target."""
     return [m for m in (study.roles.contrast, study.roles.target) if m]

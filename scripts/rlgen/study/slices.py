@@ -568,6 +568,16 @@ def foretell_arms(study: Study) -> Slice:
     return summarise_arms(study) | {"random_sets": study.interventions.random_sets}
 
 
+def compare_arms(study: Study) -> Slice:
+    names = study.arms.sets
+    return {
+        "threads": 1,
+        "arms": study.arms.listed(),
+        "seeds": study.seeds,
+        "sets": [(study.arm_of(name), study.procedures[name].readout) for name in names],
+    }
+
+
 def summarise_arms(study: Study) -> Slice:
     return {
         "arms": study.arms.listed(),

@@ -1,10 +1,12 @@
 """Figure 10: what its title says follows from the tables."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import synthetic_tables as made
 
 from rlgen.figures import fig10_arms as fig10
-from rlgen.figures import taken_out
+from rlgen.figures import shared_change, taken_out
 
 SEED = made.SEEDS[0]
 PAGE = fig10.Settings.model_validate(made.SETTINGS["fig10_arms"])
@@ -77,3 +79,34 @@ def test_the_third_page_has_the_set_taken_out_of_arms_beside_its_rivals():
     assert taken_out.answer(PAGE, by_hand) == told
     assert taken_out.draw(PAGE, effects).subfigs
     assert taken_out.draw(PAGE.model_copy(update={"taken": []}), effects) is None
+
+
+def test_the_fourth_page_says_who_has_moved_where_the_target_has(arms):
+    shared, features = made.shared(), made.features()
+    told = shared_change.answer(PAGE, arms, shared)
+    assert told.endswith("a cosine with rl's of .90 where other tasks are as before; -.40 where other tasks are worse")
+    found = shared_change.finding(PAGE, shared, features)
+    assert "Sets chosen on 1 other arms add what rl's set adds with a cosine of .80; random sets of their" in found
+    cosine = shared_change.matrix(shared, "change", ["rl", "own", "sft"])
+    assert cosine[0, 1] == cosine[1, 0] == pytest.approx(0.8) and np.isnan(cosine[2]).all() and np.isnan(cosine[0, 0])
+    assert shared_change.draw(PAGE, arms, shared, features).subfigs
+
+
+def test_a_tail_is_of_the_dictionary_over_the_arm_by_the_watched_recipe():
+    latents = pd.DataFrame(
+        [("base-rl", "batchtopk", 3, i, i != 9, nrn, nu, nu) for i, (nrn, nu) in enumerate([(0.9, 0.1), (0.8, 0.9)])]
+        + [("base-rl", "batchtopk", 3, i, i != 9, 0.5, 0.1, 0.1) for i in range(2, 11)]
+        + [("base-rl", "l1", 3, 0, True, 0.9, 0.1, 0.1), ("null-more", "batchtopk", 3, 0, True, 0.9, 0.1, 0.1)],
+        columns=shared_change.FEATURES,
+    )
+    row = shared_change.tails(PAGE, latents).iloc[0]
+    assert len(shared_change.tails(PAGE, latents)) == 1
+    assert (row["arm"], row["tail"], row["own"]) == ("rl", 0.2, 0.1)
+
+
+def test_a_study_with_neither_dictionaries_nor_sets_of_arms_is_drawn(arms):
+    shared = made.shared().query("kind == 'shift'")
+    page = PAGE.model_copy(update={"dictionaries": {}})
+    figure = shared_change.draw(page, arms, shared, made.features().iloc[:0])
+    said = [text.get_text() for part in figure.subfigs for ax in part.get_axes() for text in ax.texts]
+    assert "no set was chosen on another arm" in said and "no dictionary over the reference and one arm" in said

@@ -1,0 +1,81 @@
+"""Do arms share what changed in them? Cosines of their mean shifts, and of what the sets chosen on them add.
+
+A shift is of the residual stream on texts that the reference wrote; a set's change is what its exchange adds to the
+reference on the texts of the arm that it was chosen on. All arms have one reference, so that directions can be
+compared. (docs/method.md, section 13.)
+
+Shapes: K samples, d width of the residual stream.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rlgen.activations.completions import Completions
+from rlgen.arms.settings import CompareArms
+from rlgen.arms.table import Drifts, mean_shift
+from rlgen.dictionaries.crosscoder import Crosscoder
+from rlgen.interventions.mean_change import Direction, cosine, exchange_of, measured
+from rlgen.interventions.procedure import Chosen
+from rlgen.names import Readout
+from rlgen.seeds import stream_seed
+
+SHIFT, CHANGE = "shift", "change"
+COLUMNS = ["seed", "kind", "model", "other", "value", "lo", "hi", "chance_lo", "chance", "chance_hi", "p"]
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The set that a procedure chose on one arm in one seed, its dictionary, and the arm's answers."""
+
+    crosscoder: Crosscoder
+    chosen: Chosen
+    completions: Completions
+    readout: Readout
+
+
+def shared_table(drifts: Drifts, found: Mapping[tuple[str, int], Found], cfg: CompareArms) -> pd.DataFrame:
+    """One row per seed, kind and ordered pair of arms: `value` is the cosine of `model` with `other`.
+
+    `shift`: of the mean shifts at the last checkpoints. `change`: of what the sets add; lo and hi resample the samples
+    of `model`, chance is random sets of as many of its latents against the set of `other` as it is.
+    """
+    rows = [row for seed in cfg.seeds for row in (*_shifts(drifts, seed, cfg), *_changes(found, seed, cfg))]
+    return pd.DataFrame(rows).reindex(columns=COLUMNS)
+
+
+def _shifts(drifts: Drifts, seed: int, cfg: CompareArms) -> Iterator[Row]:
+    shift_of = {model: mean_shift(drifts[model, seed], last=True) for model, _ in cfg.arms}
+    for model, other in permutations(shift_of, 2):
+        named = {"seed": seed, "kind": SHIFT, "model": model, "other": other}
+        yield named | {"value": float(cosine(shift_of[model][None], shift_of[other])[0])}
+
+
+def _changes(found: Mapping[tuple[str, int], Found], seed: int, cfg: CompareArms) -> Iterator[Row]:
+    """Empty sets add nothing that could be compared and are left out."""
+    directions = {model: direction_of(found[model, seed], seed, model) for model, _ in cfg.sets}
+    for model, other in permutations([model for model, direction in directions.items() if direction], 2):
+        named = {"seed": seed, "kind": CHANGE, "model": model, "other": other}
+        other_d = directions[other].vector_d
+        yield measured(named, directions[model], lambda rows_Rd, other_d=other_d: cosine(rows_Rd, other_d))
+
+
+def direction_of(found: Found, seed: int, model: str) -> Direction | None:
+    """What a set adds to the reference on the arm's answers to selection tasks; None for an empty set."""
+    if not len(found.chosen.latents):
+        return None
+    exchange = exchange_of(found.crosscoder, found.chosen, found.completions, found.readout)
+    rng = np.random.default_rng(stream_seed(seed, "arms", "shared", model))
+    return exchange.direction(selection_samples(found.completions), exchange.random_sets(rng), rng)
+
+
+def selection_samples(completions: Completions) -> NDArray[np.bool_]:
+    """Which samples that have positions are of selection tasks, (K,)."""
+    present_K = completions.sample_N.unique().numpy()
+    tasks = [completions.tasks[task] for task in completions.sample_task_I[present_K]]
+    return np.array([completions.role_of[task] == "selection" for task in tasks])
