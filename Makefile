@@ -1,6 +1,7 @@
 # make figures             every figure and table of the default study
 # make help                this list
 # make replication         the ledger of claims of the default study on eight seeds, which can decide them
+# make sensitivity         fig9 with other layers, token streams and backbones: eight more studies first (config/siblings/)
 # make site                pages of every latent, set and procedure: results/<study>/site/index.html
 # make test                every check but the kill drills, the cluster and the browser
 # make test-cluster        the SLURM profile on a SLURM that it starts on this machine (root on Debian; skipped elsewhere)
@@ -47,7 +48,7 @@ TESTS = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --di
 READ_STUDIES ?= testbed replication
 RESULTS = results/$(shell sed -n "s/^study: *//p" $(CONFIG))
 
-.PHONY: figures replication smollm2 monitor pass-rates help plan why pin pin-check accept-packages site test test-all real-weights test-cluster test-browser check format speed benchmark timings benchmarks-summary describe lock readme
+.PHONY: figures replication sensitivity smollm2 monitor pass-rates help plan why pin pin-check accept-packages site test test-all real-weights test-cluster test-browser check format speed benchmark timings benchmarks-summary describe lock readme
 
 figures: $(INSTALLED)
 	$(SNAKEMAKE) figures --configfile $(CONFIG) --cores $(CORES)
@@ -61,6 +62,16 @@ help:
 
 replication: $(INSTALLED)
 	$(SNAKEMAKE) results/replication/figures/claims.pdf --configfile config/replication.yaml --cores $(CORES)
+
+# Each is the default study with one change.
+SIBLINGS := $(filter-out all,$(basename $(notdir $(wildcard config/siblings/*.yaml))))
+
+sensitivity: $(INSTALLED)
+	for name in $(SIBLINGS); do \
+	  $(SNAKEMAKE) --configfile config/config.yaml config/siblings/$$name.yaml --cores $(CORES) \
+	    -- results/testbed-$$name/sensitivity/sensitivity.csv || exit 1; \
+	done
+	$(SNAKEMAKE) --configfile config/sensitivity.yaml config/siblings/all.yaml --cores $(CORES) -- figures/fig9.pdf
 
 plan: $(INSTALLED)
 	$(VENV)/bin/python scripts/tools/plan_study.py --configfile $(CONFIG) $(if $(GPUS),--gpus $(GPUS)) $(ASSUME) $(TARGET)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from pydantic import Field
-from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from rlgen.organism.language import draw_document
 from rlgen.organism.settings import Architecture, ContinuePretraining, OrganismData, Pretrain
@@ -37,9 +37,10 @@ class ContinueModel(_Documents):
 
 
 def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """A randomly initialised Qwen3 model with tied embeddings, float32."""
+    """A randomly initialised model with tied embeddings, float32."""
     torch.manual_seed(stream_seed(seed, "model-init"))
-    config = Qwen3Config(
+    config = AutoConfig.for_model(
+        architecture.kind,
         vocab_size=len(tokenizer),
         hidden_size=architecture.hidden_size,
         num_hidden_layers=architecture.layers,
@@ -53,7 +54,7 @@ def new_model(architecture: Architecture, tokenizer: PreTrainedTokenizerFast, se
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return Qwen3ForCausalLM(config)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
 
 
 def document_batch(

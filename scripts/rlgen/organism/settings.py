@@ -56,8 +56,9 @@ class OrganismData(Strict):
 
 
 class Architecture(Strict):
-    """A small Qwen3 language model."""
+    """A small language model."""
 
+    kind: Literal["qwen3", "llama", "qwen2"] = Field("qwen3", description="family that its blocks are built like")
     hidden_size: int = Field(64, ge=1, description="width of the residual stream")
     layers: int = Field(4, ge=1, description="number of blocks")
     heads: int = Field(4, ge=1, description="attention heads")

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from rlgen.models.checkpoints import load_model, save_checkpoint
+from rlgen.models.residual import residual_stream
 from rlgen.organism.pretraining import document_batch, new_model, train
 from rlgen.organism.settings import Architecture, ContinuePretraining, OrganismData, Pretrain
 from rlgen.progress import Progress
@@ -44,6 +46,21 @@ def test_the_same_seed_gives_the_same_model(tokenizer):
     assert torch.equal(runs[0][0], runs[1][0]) and runs[0][1] == runs[1][1]
     assert not torch.equal(runs[0][0], runs[2][0])
     assert [(row["step"], row["metric"]) for row in runs[0][1]] == [(1, "loss"), (4, "loss")]
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama", "qwen2"])
+def test_a_model_is_of_the_family_that_is_asked_for(tokenizer, kind, tmp_path):
+    sizes = TINY.model_copy(update={"kind": kind, "layers": 2})
+    model = new_model(sizes, tokenizer, 0)
+    assert type(model).__name__.lower() == f"{kind}forcausallm" and model.dtype == torch.float32
+    assert model.config.tie_word_embeddings and model.lm_head.weight is model.model.embed_tokens.weight
+    assert len(model.model.layers) == 2 and model.config.head_dim == 16
+    train(model, tokenizer, Pretrain(steps=1, batch_documents=2), DATA, "s", 0, QUIET, NOTHING)
+    save_checkpoint(model, tokenizer, tmp_path)
+    ids_BT = torch.tensor([[1, 2, 3, 4]])
+    again = load_model(tmp_path, "cpu")
+    assert torch.equal(again(ids_BT).logits, model.eval()(ids_BT).logits)
+    assert torch.equal(residual_stream(again, ids_BT, 1), residual_stream(model, ids_BT, 1))
 
 
 def test_the_learning_rate_rises_and_falls_from_scratch_and_stays_later(tokenizer, monkeypatch):

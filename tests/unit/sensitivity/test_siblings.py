@@ -6,6 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import synthetic_tables
+import yaml
+from snakemake.utils import update_config
 from studies import content_of, refused
 
 from rlgen.figures import fig9_sensitivity as fig9
@@ -17,6 +19,8 @@ from rlgen.study.load import load
 
 THEIRS = Path("results/other/sensitivity/sensitivity.csv")
 WHOLE = content_of("sensitivity")
+SHIPPED = {path.stem: path for path in (Path(__file__).parents[3] / "config/siblings").glob("*.yaml")}
+ALL = SHIPPED.pop("all")
 
 
 def main_rows(effect: float, half: float, seeds=(0, 1), state: str = "base") -> pd.DataFrame:
@@ -94,3 +98,32 @@ def test_a_study_names_its_siblings_and_claims_may_be_about_them():
 )
 def test_bad_siblings_are_refused_in_words(siblings, message):
     assert message in refused(WHOLE, variants=WHOLE["variants"] | {"siblings": siblings})
+
+
+def over(name: str, overlay: Path) -> dict:
+    """A study with another file over it, as Snakemake puts them together."""
+    content = content_of(name)
+    update_config(content, yaml.safe_load(overlay.read_text()))
+    return content
+
+
+def test_shipped_siblings_are_the_default_study_with_one_change():
+    usual, seen = content_of("config"), set()
+    for name, path in SHIPPED.items():
+        content = over("config", path)
+        study = load(content)
+        assert study.study == f"testbed-{name}" and study.compared_procedures() == ["elimination"]
+        changed = {field for field in usual if content[field] != usual[field]}
+        assert changed <= {"study", "stream", "models"}
+        assert content["stream"]["layer"] < study.architecture("base").layers
+        main, ours = (s.procedures["elimination"] for s in (load(WHOLE), study))
+        assert main == ours and study.seeds == load(WHOLE).seeds
+        seen.add(str([content["stream"], content["models"]["base"]]))
+    assert len(seen) == len(SHIPPED)
+
+
+def test_all_shipped_siblings_stand_beside_the_study_of_variants():
+    study = load(over("sensitivity", ALL))
+    assert {entry["name"]: entry["study"] for entry in study.siblings()} == {n: f"testbed-{n}" for n in SHIPPED}
+    claimed = {claim.factor for claim in study.claims.values() if claim.statistic == "robustness"}
+    assert claimed >= set(study.variants.siblings)
