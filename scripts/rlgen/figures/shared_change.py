@@ -25,7 +25,7 @@ def draw(page: Settings, arms: pd.DataFrame, shared: pd.DataFrame, features: pd.
     if compared:
         names = [f"{arm}  {page.number_of[arm]}" for arm in compared]
         _matrix(axes[2], matrix(shared, "change", compared), names, [page.number_of[arm] for arm in compared], 8.5)
-        axes[2].set_title("of what sets chosen on each add", loc="left", fontweight="bold")
+        axes[2].set_title("of what their sets add", loc="left", fontweight="bold")
     else:
         style.say(axes[2], "no set was chosen on another arm")
     note = (
@@ -65,7 +65,7 @@ def answer(page: Settings, arms: pd.DataFrame, shared: pd.DataFrame) -> str:
     parts = []
     for kind, names in sorts(page, arms).items():
         found = means.reindex([name for name in names if name != target]).dropna()
-        parts += [f"{_range(found)} where other tasks are {kind}"] if len(found) else []
+        parts += [f"{_range(found)} where other tasks are then {kind}"] if len(found) else []
     told = "; ".join(parts) or "nothing to compare"
     return f"Mean shifts of arms that learnt their task have a cosine with {target}'s of {told}"
 
@@ -116,6 +116,8 @@ def _tails(ax: Axes, page: Settings, shares: pd.DataFrame) -> None:
     ax.set_ylim(len(names), 0)
     ax.tick_params(axis="y", length=0)
     ax.grid(True, axis="x")
+    most = max(0.01, ax.get_xlim()[1])
+    ax.set_xlim(-0.02 * most, most)  # marks at 0 are whole
     ax.set_xlabel("share of alive latents")
     ax.set_title("latents of the arm's own", loc="left", fontweight="bold")
 
