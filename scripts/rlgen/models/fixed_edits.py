@@ -39,8 +39,9 @@ class FixedEdit:
         if not self.reads:
             return self.tensors[VECTOR].expand(h_BTd.shape)
         W_dF, bias_F, floor_F, direction_Fd = (self.tensors[name] for name in LATENTS)
-        pre_BTF = torch.nn.functional.linear(h_BTd.float(), W_dF.T, bias_F)
-        return (pre_BTF * (pre_BTF > floor_F)) @ direction_Fd
+        with torch.autocast(h_BTd.device.type, enabled=False):  # a trainer's
+            pre_BTF = torch.nn.functional.linear(h_BTd.float(), W_dF.T, bias_F)
+            return (pre_BTF * (pre_BTF > floor_F)) @ direction_Fd
 
     def __call__(self, h_BTd: torch.Tensor) -> torch.Tensor:
         """The edited stream."""

@@ -26,13 +26,14 @@ class UnderEdit(DistillationTrainer):
 
     def __init__(self, *, edit: FixedEdit, **named) -> None:
         super().__init__(**named)
-        self.edit, self.edited_model = edit, self.accelerator.unwrap_model(self.teacher_model)
+        self.edit = edit.to(self.accelerator.device)
+        self.edited_model = self.accelerator.unwrap_model(self.teacher_model)
 
     def _get_last_hidden_state(self, unwrapped_model, input_ids, attention_mask, logits_to_keep, **inputs):
         """Prompts are padded on the left, so the last token of each is in one column, before the completions."""
         hook, first = None, 0
         if unwrapped_model is self.edited_model:
-            hook = Hook(self.edit.to(input_ids.device), self.edit.layer)
+            hook = Hook(self.edit, self.edit.layer)
             first = input_ids.shape[1] - logits_to_keep - 1
             if self.edit.everywhere:
                 hook, first = hook.but_first(attention_mask.argmax(1)), 0
@@ -49,23 +50,26 @@ class Held(SFTTrainer):
 
     def __init__(self, *, edit: FixedEdit, weight: float, parent: PreTrainedModel, **named) -> None:
         super().__init__(**named)
-        self.edit, self.weight, self.parent = edit, weight, parent
+        device = self.accelerator.device
+        self.edit, self.weight, self.parent = edit.to(device), weight, parent.to(device)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The loss of SFT plus the price, which the log calls `held`."""
-        predicting_BT = inputs["labels"][:, 1:] != UNSEEN
         with stream_of(self.accelerator.unwrap_model(model), self.edit.layer) as seen:
             found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        held = changed_share(self.edit, seen[0][:, :-1], self._parents(inputs["input_ids"])[:, :-1], predicting_BT)
+        held = self.changed(seen[0], inputs["input_ids"], inputs["labels"])
         self._metrics["train" if self.model.training else "eval"]["held"].append(held.item())
         price = self.weight * held
         if num_items_in_batch is not None:  # losses of a step's passes are added, not averaged
             price = price / self.args.gradient_accumulation_steps
         return (found[0] + price, found[1]) if return_outputs else found + price
 
-    def _parents(self, ids_BT: torch.Tensor) -> torch.Tensor:
-        """The parent's stream; a copy, as gradients cannot go through what inference made."""
-        return residual_stream(self.parent, ids_BT, self.edit.layer).to(ids_BT.device).clone()
+    def changed(self, h_BTd: torch.Tensor, ids_BT: torch.Tensor, labels_BT: torch.Tensor) -> torch.Tensor:
+        """The share by which what the edit reads in a stream of texts differs from what it reads in the parent's."""
+        with self.accelerator.autocast():  # as the model itself: rounding is no change
+            parent_BTd = residual_stream(self.parent, ids_BT, self.edit.layer)
+        parent_BTd = parent_BTd.to(ids_BT.device).clone()  # gradients cannot go through what inference made
+        return changed_share(self.edit, h_BTd[:, :-1], parent_BTd[:, :-1], labels_BT[:, 1:] != UNSEEN)
 
 
 def changed_share(

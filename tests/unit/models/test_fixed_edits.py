@@ -16,7 +16,10 @@ def test_what_it_adds_by_hand():
     # latent 0 opens above .5, latent 1 above 0: 2 h - 1
     assert edit.change(h_BTd).tolist() == [[[0.0, 3.0], [10.0, 0.0], [20.0, 0.0]]]
     assert edit(h_BTd).tolist() == [[[0.5, 4.0], [11.0, 0.5], [22.0, -1.0]]]
+    changed = edit.change(h_BTd / 3)
     assert edit.reads and edit(h_BTd.bfloat16()).dtype == torch.bfloat16
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(edit.change(h_BTd / 3), changed) and changed[0, 2, 0] != changed[0, 2, 0].bfloat16()
     vector = FixedEdit({VECTOR: torch.tensor([1.0, 2.0])}, 1, False, 1.0, "shift-selection")
     assert not vector.reads and vector(h_BTd).tolist() == [[[1.5, 3.0], [2.0, 2.5], [3.0, 1.0]]]
 

@@ -1,11 +1,15 @@
 """Training that aims at a set: the teacher's states under the edit, and the price of a change, each by a second way."""
 
 import copy
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
 from datasets import Dataset
+from elsewhere import elsewhere
 from fixed_edits import random_edit, random_vector
+from trl import SFTTrainer
 
 from rlgen.files import ArtifactError
 from rlgen.models.checkpoints import blocks
@@ -77,10 +81,10 @@ def left_padded():
 
 @pytest.fixture
 def held(tiny_model, moved, tokenizer, tmp_path):
-    """make(weight, accumulation): a trainer that holds a moved copy to the tiny model."""
+    """make(weight, accumulation, model, bf16): a trainer that holds a copy of a model to the tiny model."""
     from trl import SFTConfig
 
-    def make(weight, accumulation=1):
+    def make(weight, accumulation=1, model=moved, bf16=False):
         rows = [
             {"input_ids": p + c, "labels": [UNSEEN] * len(p) + c} for p, c in zip(PROMPTS, COMPLETIONS, strict=True)
         ]
@@ -88,13 +92,13 @@ def held(tiny_model, moved, tokenizer, tmp_path):
             edit=of_width(tiny_model, random_edit),
             weight=weight,
             parent=tiny_model,
-            model=copy.deepcopy(moved),
+            model=copy.deepcopy(model),
             processing_class=tokenizer,
             train_dataset=Dataset.from_list(rows),
             args=SFTConfig(
                 output_dir=str(tmp_path),
                 use_cpu=True,
-                bf16=False,
+                bf16=bf16,
                 gradient_checkpointing=False,
                 report_to="none",
                 per_device_train_batch_size=3,
@@ -127,6 +131,47 @@ def test_the_price_is_that_of_what_the_edit_reads_at_the_completions_positions(h
     gradients = [p.grad for p in blocks(trainer.model)[LAYER].parameters()]
     assert all(g is not None and g.abs().sum() > 0 for g in gradients)
     assert all(p.grad is None for p in tiny_model.parameters())
+
+
+def test_a_model_whose_activations_are_computed_again_has_the_same_gradients(held):
+    grown = {}
+    for again in (False, True):
+        trainer = held(3.0)
+        if again:
+            trainer.model.activation_checkpointing_enable()
+        batch = next(iter(trainer.get_train_dataloader()))
+        trainer.compute_loss(trainer.model.train(), batch).backward()
+        grown[again] = {name: p.grad for name, p in trainer.model.named_parameters()}
+    for name, gradient in grown[False].items():
+        torch.testing.assert_close(grown[True][name], gradient, rtol=1e-5, atol=1e-7)
+
+
+def test_in_bfloat16_rounding_is_no_change(held, tiny_model):
+    """Model and parent compute in the same precision; the edit in float32."""
+    trainer = held(3.0, model=tiny_model, bf16=True)
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.compute_loss(trainer.accelerator.prepare_model(trainer.model.train()), batch)
+    assert trainer._metrics["train"]["held"][0] < 1e-9
+    with torch.no_grad():
+        h_BTd = tiny_model(batch["input_ids"], output_hidden_states=True).hidden_states[LAYER + 1]
+    assert trainer.changed(h_BTd, batch["input_ids"], batch["labels"]) > 1e-5  # a stream in float32 is another one
+
+
+def test_edit_and_parent_are_where_the_trainer_computes(tiny_model, moved, monkeypatch):
+    """The trainer chooses its device itself; here one that is not there."""
+    edit = of_width(tiny_model, random_edit)
+    ids_BT, labels_BT = torch.tensor([[1, 5, 6, 7, 2]]), torch.tensor([[UNSEEN, UNSEEN, 6, 7, 2]])
+    with torch.no_grad():
+        h_BTd, parent_BTd = (m(ids_BT, output_hidden_states=True).hidden_states[LAYER + 1] for m in (moved, tiny_model))
+    expected = changed_share(edit, h_BTd[:, :-1], parent_BTd[:, :-1], labels_BT[:, 1:] != UNSEEN)
+    with elsewhere() as device:
+        accelerator = SimpleNamespace(device=device, autocast=nullcontext)
+        monkeypatch.setattr(SFTTrainer, "__init__", lambda self, **_: setattr(self, "accelerator", accelerator))
+        trainer = Held(edit=edit, weight=1.0, parent=copy.deepcopy(tiny_model))
+        found = trainer.changed(*(tensor.to(device) for tensor in (h_BTd, ids_BT, labels_BT)))
+        assert found.device == device
+    assert expected > 0
+    torch.testing.assert_close(found.here, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_over_several_passes_of_a_step_the_price_is_paid_once(held):
