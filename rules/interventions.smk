@@ -171,6 +171,33 @@ else:
             " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
             " --tasks {input.tasks} --docs {input.docs} --output {output.table} --controls {output.controls}"
 
+    rule export_edit_benchmarks:
+        input:
+            **EDITING
+            | {
+                "models": lambda w: exchanged_checkpoints(w.procedure, w.seed),
+                "tasks": at.samples(slices.choosing_tasks(study)),
+            },
+            docs=at.docs(slices.choosing_tasks(study)),
+            edited=at.intervention("{procedure}", "{seed}"),
+        output:
+            at.fixed_edit("{procedure}", "{set}", "{seed}"),
+        log:
+            "<logs>/export_edit_benchmarks/{procedure}_{set}_seed{seed}.log",
+        conda:
+            "../envs/benchmarks.yaml"
+        threads: study.threads
+        resources:
+            **asks("export_edit_benchmarks", gpu=GPU, mem_mb=2000, runtime=60),
+        params:
+            **job("export_edit_benchmarks", "benchmarks"),
+        message:
+            "The edit of {wildcards.procedure} by {wildcards.set} on its own, seed {wildcards.seed}"
+        shell:
+            "{params.job} --log {log} -- --cfg {params.cfg:q} --dictionary $(dirname {input.dictionary} | uniq)"
+            " --set {input.chosen} --completions {input.completions} --models $(dirname {input.models} | uniq)"
+            " --tasks {input.tasks} --docs {input.docs} --edited {input.edited} --output {output}"
+
     rule steer_benchmarks:
         input:
             completions=at.completions(study.roles.target, "{seed}"),

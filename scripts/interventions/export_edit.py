@@ -7,7 +7,7 @@ from rlgen.interventions.command import editing_options
 
 
 def arguments() -> argparse.Namespace:
-    parser = editing_options(__doc__, "rlgen.interventions.exports.ExportEdit")
+    parser = editing_options(__doc__, "rlgen.interventions.subjects.ExportEdit")
     parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
     parser.add_argument("--edited", required=True, type=Path, help="the procedure's table of interventions (Parquet)")
     parser.add_argument("--output", required=True, type=Path, help="edit to write (safetensors)")
@@ -20,25 +20,22 @@ def main() -> None:
     from rlgen.compute import start
     from rlgen.dictionaries.crosscoder import Crosscoder
     from rlgen.files import read_parquet
-    from rlgen.interventions.exports import ExportEdit, fixed_edit
-    from rlgen.interventions.procedure import ProcedureEffects
+    from rlgen.interventions.exports import export_edit
     from rlgen.interventions.runs import read_chosen
-    from rlgen.interventions.subjects import OrganismBench
+    from rlgen.interventions.subjects import ExportEdit, OrganismBench
     from rlgen.tasks.samples import read_samples
 
     cfg = ExportEdit.model_validate_json(args.cfg)
     start(cfg.threads)
-    bench = OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks))
-    effects = ProcedureEffects(
+    edit = export_edit(
         cfg,
         Crosscoder.load(args.dictionary, cfg.readout),
         read_chosen(args.set, args.dictionary / "features.parquet"),
         Completions.load(args.completions),
-        bench.runner(cfg.reference),
-        cfg.reference,
-        bench.goal(cfg.tuned),
+        OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks)),
+        read_parquet(args.edited),
     )
-    fixed_edit(effects, read_parquet(args.edited), cfg.set).save(args.output)
+    edit.save(args.output)
 
 
 if __name__ == "__main__":

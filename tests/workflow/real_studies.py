@@ -222,6 +222,22 @@ def varied(study: dict) -> dict:
     return study | {"procedures": procedures, "interventions": interventions, "extended": extended}
 
 
+def aiming(study: dict) -> dict:
+    """A study that also trains two models on problems, aiming at what a procedure's set does to the base."""
+    aim, small = {"procedure": "contribution"}, {"parent": "base", "checkpoints": 1}
+    scale = {"precision": "bf16", "per_device_batch": 2, "max_length": 256}
+    models = {
+        "aim": small | {"method": "distil", "teacher": "base", "under": aim, "scale": scale}
+        | {"prompts": 4, "prompts_per_step": 4, "max_new_tokens": 8},
+        "held": small | {"method": "sft", "holds": aim | {"set": "alive"}, "scale": scale | {"end_token": "<|im_end|>"}}
+        | {"examples": 12, "batch_size": 4},
+    }  # fmt: skip
+    problems = {"kind": "problem", "prompt": "{{ q }}", "answer": "{{ a }}", "completion": "It is {{ a }}."}
+    sources = study["data"]["sources"] | {"problems": {"files": ["data/problems.jsonl"], "format": problems}}
+    data = study["data"] | {"problems": "problems", "sources": sources}
+    return study | {"data": data, "models": study["models"] | models}
+
+
 def write_study(folder: Path, study: dict) -> str:
     """Write a config beside the project's own; its path there."""
     path = f"config/{study['study']}.yaml"

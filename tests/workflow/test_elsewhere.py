@@ -41,7 +41,8 @@ def write_miniature(folder: Path) -> str:
 
 def write_own(folder: Path) -> str:
     studies.write_own_models(folder / "data")
-    return studies.write_study(folder, studies.varied(studies.bring_your_own()))
+    studies.write_problems(folder / "data")
+    return studies.write_study(folder, studies.aiming(studies.varied(studies.bring_your_own())))
 
 
 def write_training(folder: Path) -> str:

@@ -33,6 +33,12 @@ class InterveneBenchmarks(OnBenchmarks, Intervening):
     """The slice that `scripts/interventions/intervene_benchmarks.py` receives."""
 
 
+class ExportEditBenchmarks(InterveneBenchmarks):
+    """The slice that `scripts/interventions/export_edit_benchmarks.py` receives."""
+
+    set: str = Field(description="name in the procedure's table of interventions")
+
+
 class SteerBenchmarks(OnBenchmarks, Steering):
     """The slice that `scripts/interventions/steer_benchmarks.py` receives."""
 

@@ -4,24 +4,38 @@ Sets are those of the procedure's job of interventions, drawn again from the sam
 chose, by the same criterion for all, and its table says them.
 """
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import torch
-from pydantic import Field
 
+from rlgen.activations.completions import Completions
 from rlgen.files import ArtifactError
 from rlgen.interventions.edits import VectorEdits
-from rlgen.interventions.procedure import ProcedureEffects
+from rlgen.interventions.procedure import Chosen, ProcedureEffects
 from rlgen.interventions.rivals import Mechanics, Rival
-from rlgen.interventions.subjects import Intervene
+from rlgen.interventions.subjects import Bench, ExportEdit
 from rlgen.models.fixed_edits import LATENTS, VECTOR, FixedEdit
+
+if TYPE_CHECKING:
+    from rlgen.dictionaries.crosscoder import Crosscoder
+    from rlgen.interventions.benchmarks import ExportEditBenchmarks
 
 KIND = "exchange"
 
 
-class ExportEdit(Intervene):
-    """The slice that `scripts/interventions/export_edit.py` receives."""
-
-    set: str = Field(description="name in the procedure's table of interventions")
+def export_edit(
+    cfg: "ExportEdit | ExportEditBenchmarks",
+    crosscoder: "Crosscoder",
+    chosen: Chosen,
+    completions: Completions,
+    bench: Bench,
+    table: pd.DataFrame,
+) -> FixedEdit:
+    """The edit of the reference by the set that the settings name; see `fixed_edit`."""
+    runner, goal = bench.runner(cfg.reference), bench.goal(cfg.tuned)
+    effects = ProcedureEffects(cfg, crosscoder, chosen, completions, runner, cfg.reference, goal)
+    return fixed_edit(effects, table, cfg.set)
 
 
 def fixed_edit(effects: ProcedureEffects, table: pd.DataFrame, name: str) -> FixedEdit:

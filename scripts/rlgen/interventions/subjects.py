@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from pydantic import Field
+
 from rlgen.behaviour.evaluator import Evaluator
 from rlgen.behaviour.settings import Evaluation
 from rlgen.interventions.runner import Goal, Runner
@@ -20,6 +22,12 @@ class Intervene(Intervening):
     """The slice that `scripts/interventions/intervene.py` receives."""
 
     evaluation: Evaluation
+
+
+class ExportEdit(Intervene):
+    """The slice that `scripts/interventions/export_edit.py` receives."""
+
+    set: str = Field(description="name in the procedure's table of interventions")
 
 
 class Steer(Steering):

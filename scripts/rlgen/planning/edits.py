@@ -1,6 +1,6 @@
 """Estimates of jobs in which models answer under edits of their stream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from math import comb
 
 from rlgen.planning.arithmetic import hours
@@ -34,6 +34,10 @@ class Edits(Quantities):
         conditions = len(cfg["states"]) * (1 + SHIFTS * len(settings.doses) + settings.random_directions / 2)
         return self._edited(self.study.roles.reference, conditions, len(cfg["states"]))
 
+    def _export_edit_benchmarks(self, cfg: Settings) -> Work:
+        """The explained model answers the tasks that choose doses, and the reference reads that."""
+        return self._edited(self.study.roles.reference, 1, 2, only=cfg["selection"])
+
     def _edit_alone_benchmarks(self, cfg: Settings) -> Work:
         """Every latent of a set alone, and the set, on a few test prompts per task; first what the goals say of all."""
         procedure, model = self.study.procedures[cfg["procedure"]], self.study.roles.reference
@@ -59,12 +63,23 @@ class Edits(Quantities):
         )
 
     _intervene, _steer = _intervene_benchmarks, _steer_benchmarks
-    _edit_alone, _vary_sets = _edit_alone_benchmarks, _vary_sets_benchmarks
+    _edit_alone, _vary_sets, _export_edit = _edit_alone_benchmarks, _vary_sets_benchmarks, _export_edit_benchmarks
 
-    def _edited(self, model: str, conditions: float, states: int, some: Share = lambda prompts: prompts) -> Work:
-        """`some` samples of every task answered under `conditions` edits; prompts are read once per running state."""
+    def _edited(
+        self,
+        model: str,
+        conditions: float,
+        states: int,
+        some: Share = lambda prompts: prompts,
+        only: Collection[str] | None = None,
+    ) -> Work:
+        """`some` samples of tasks answered under `conditions` edits; prompts are read once per running state.
+
+        Of every task that is not left out, or of `only` these.
+        """
         size, e = self.size(model), self.study.evaluation
         tasks = [t for t in self.study.tasks.role_of() if t not in self.study.interventions.leave_out]
+        tasks = [task for task in tasks if only is None or task in only]
         asked = [(some(number), choices) for number, choices in map(self._asked, tasks)]
         prompts = sum(number for number, _ in asked) * self.assumed.prompt_tokens * states
         # The goal's text is read, too: of an answer to choose, as many tokens as one of these has.

@@ -37,9 +37,12 @@ class Trainings(Quantities):
         length = self._learnt(model, scale)
         tokens = model.examples * length
         flops = size.training(tokens, length, scale.gradient_checkpointing)
-        memory = self._training_bytes(size, scale)
+        memory, models = self._training_bytes(size, scale), 1
+        if model.holds:  # the parent reads every text up to the edited block, on the same GPU
+            flops += size.forward(tokens, length, self.study.stream.layer + 1)
+            memory, models = memory + FLOAT32 * size.parameters, 2
         time = hours(flops, self._dense(precision_of(scale.precision)), scale.gpus)
-        return Work(time, tokens, scale.gpus, memory, FLOAT32 * size.parameters)
+        return Work(time, tokens, scale.gpus, memory, models * FLOAT32 * size.parameters)
 
     def _train_dpo(self, cfg: Settings) -> Work:
         """Both solutions of a pair are trained on, and read by the parent, whose weights are shared, too."""

@@ -437,6 +437,10 @@ def export_edit(study: Study, procedure: str, set: str, seed: str) -> Slice:
     }
 
 
+def export_edit_benchmarks(study: Study, procedure: str, set: str, seed: str) -> Slice:
+    return export_edit(study, procedure, set, seed) | {"benchmarks": _benchmarks(study, choosing_tasks(study))}
+
+
 def measure_recovery(study: Study, seed: str) -> Slice:
     return {
         "seed": int(seed),
@@ -631,6 +635,11 @@ def summarise_seeds(study: Study) -> Slice:
 def edited_tasks(study: Study) -> list[str]:
     """Tasks that edited models answer."""
     return [task for task in study.tasks.role_of() if task not in study.interventions.leave_out]
+
+
+def choosing_tasks(study: Study) -> list[str]:
+    """Those of them that choose doses."""
+    return [task for task in edited_tasks(study) if task in study.tasks.selection]
 
 
 def edited_procedures(study: Study) -> list[str]:

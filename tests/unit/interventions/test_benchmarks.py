@@ -11,9 +11,16 @@ from crosscoders import random_crosscoder
 from tiny_runs import completions
 
 from rlgen.interventions import benchmarks as module
-from rlgen.interventions.benchmarks import BenchmarkBench, BenchmarkRunner, InterveneBenchmarks, SteerBenchmarks
+from rlgen.interventions.benchmarks import (
+    BenchmarkBench,
+    BenchmarkRunner,
+    ExportEditBenchmarks,
+    InterveneBenchmarks,
+    SteerBenchmarks,
+)
 from rlgen.interventions.controls import role_shift
 from rlgen.interventions.edits import FeatureEdits, VectorEdits, directions, mean_norms
+from rlgen.interventions.exports import export_edit
 from rlgen.interventions.procedure import Chosen
 from rlgen.interventions.runner import Condition
 from rlgen.interventions.runs import COLUMNS, run_procedure, run_steering
@@ -53,15 +60,19 @@ N, TEST = 2 * PER_HALF * len(ROLES), PER_HALF * len(ROLES)
 
 @pytest.fixture(scope="module")
 def bench_of(tmp_path_factory):
-    """bench_of(cfg): two random models on three tasks of different roles, as the scripts make it."""
+    """bench_of(cfg): two random models on tasks of different roles, the settings' own, as the scripts make it."""
     root = tmp_path_factory.mktemp("bench")
     for seed, name in enumerate(("base", "rl")):
         save_checkpoint(model_of("qwen3", seed), tokenizer_of("qwen3"), root / name)
     found = [(made(task, root, PER_HALF)[0].samples, role) for task, role in ROLES.items()]
     samples = [replace(sample, role=role) for some, role in found for sample in some]
-    docs = [root / f"{task}.docs.jsonl" for task in ROLES]
     folders = {name: root / name for name in ("base", "rl")}
-    return lambda cfg: BenchmarkBench(cfg, folders, samples, docs, torch.device("cpu"))
+
+    def bench(cfg):
+        own, docs = [s for s in samples if s.task in cfg.benchmarks], [root / f"{t}.docs.jsonl" for t in cfg.benchmarks]
+        return BenchmarkBench(cfg, folders, own, docs, torch.device("cpu"))
+
+    return bench
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +161,28 @@ def test_the_edit_is_the_sets_exchange(effects, bench_of, crosscoder):
         choosing = [i for i, s in enumerate(bench.samples) if s.half == "discovery" and s.task == "arc_challenge"]
         norm = 2 * mean_norms(replace(edits, dose_C=torch.ones(1)), 1, running.stream_on_goal(choosing, goal))[0]
         np.testing.assert_allclose(curve["delta_norm"], norm, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["selected", "random-01", "along", "shift-in_domain"])
+def test_an_exported_edit_is_that_of_the_table_although_only_tasks_that_choose_doses_are_asked(
+    effects, bench_of, crosscoder, name
+):
+    table = effects.assign(chosen=effects["chosen"].astype(bool))
+    facts = INTERVENE.model_dump() | {"edits": {"base": ["exchange"]}, "set": name}
+    some = ExportEditBenchmarks(**facts | {"benchmarks": {"arc_challenge": {"revision": "r"}}})
+    every = ExportEditBenchmarks(**facts)
+    edit, same = (
+        export_edit(cfg, crosscoder, chosen(), completions(0, 32), bench_of(cfg), table) for cfg in (some, every)
+    )
+    assert (edit.layer, edit.everywhere, edit.set) == (LAYER, False, name) and edit.dose > 0
+    assert all(torch.equal(tensor, same.tensors[part]) for part, tensor in edit.tensors.items())
+    own = table.query("state == 'base' and edit == 'exchange' and form == 'own_dose' and set == @name and chosen")
+    assert edit.dose == same.dose == own["dose"].unique().item()
+    bench = bench_of(every)
+    choosing = [i for i, s in enumerate(bench.samples) if s.task == "arc_challenge" and s.half == "discovery"]
+    stream_Nd = bench.runner("base").stream_on_goal(choosing, bench.goal("rl"))
+    added_Nd = edit.change(stream_Nd[None])[0]
+    assert float(added_Nd.norm(dim=1).mean()) == pytest.approx(own["delta_norm"].iloc[0], rel=1e-4, abs=1e-6)
 
 
 def test_the_nrn_rival_is_the_most_specific_latents(effects, bench_of, crosscoder):

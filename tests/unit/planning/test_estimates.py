@@ -19,6 +19,7 @@ from rlgen.features.causes import GATE_SAMPLES, GATE_STEPS
 from rlgen.features.elimination import NEIGHBOURS, rounds
 from rlgen.interventions.procedure import FAMILY_PROMPTS
 from rlgen.interventions.settings import LISTED_BY, Procedure
+from rlgen.models.settings import Hold
 from rlgen.planning import causes, disk, edits
 from rlgen.planning.arithmetic import (
     Assumptions,
@@ -345,6 +346,19 @@ def test_distillation_by_hand(more):
     assert found.host_bytes == 4 * 6000
 
 
+def test_sft_held_to_an_edit_by_hand(more):
+    """The parent, in float32 beside the model, reads all texts up to the edited block, the second of four."""
+    free = more.study.models["again"].model_copy(update={"solutions": None})
+    held = free.model_copy(update={"holds": Hold(procedure="own")})
+    study = more.study.model_copy(update={"models": more.study.models | {"free": free, "held": held}})
+    found, plain = (
+        work(Estimator(study, PLAIN, more.results), "train_sft", model=name, seed="0") for name in ("held", "free")
+    )
+    gpus, length = plain.gpus, plain.tokens / free.examples
+    assert (found.hours - plain.hours) * 3600 == pytest.approx(SMALL.forward(plain.tokens, length, 2) / 1e12 / gpus)
+    assert (found.gpu_bytes - plain.gpu_bytes, found.host_bytes - plain.host_bytes) == (4 * 1000, 4 * 1000)
+
+
 def test_rloo_reads_its_samples_once_more_than_grpo(more):
     of_rloo, of_grpo = (work(more, "train_grpo", model=model, seed="0") for model in ("rloo", "grpo"))
     assert of_grpo.hours == pytest.approx(5 * SMALL.forward(3200, 100) / 1e12 / 3600)  # written, and four passes
@@ -432,6 +446,14 @@ def test_single_edits_for_the_pages_by_hand(estimator):
     study = estimator.study.model_copy(update={"procedures": {"own": few}})
     counted = work(Estimator(study, PLAIN, estimator.results), "edit_alone_benchmarks", procedure="own", seed="0")
     assert found.tokens - counted.tokens == 3 * (32 - 4) * 30 * (5 + 3) * 5
+
+
+def test_an_edit_on_its_own_by_hand(estimator):
+    """The explained model answers 100 prompts of sciq, which chooses doses, and the reference reads prompts, too."""
+    found = work(estimator, "export_edit_benchmarks", procedure="own", set="selected", seed="0")
+    assert found.tokens == 2 * 100 * 10 + 100 * (4 + 1) * 5
+    assert found.hours == pytest.approx(SMALL.forward(found.tokens, 15) / 1e12 / 3600)
+    assert (found.gpu_bytes, found.host_bytes) == (2 * 1000, 2 * 1000)
 
 
 def test_varied_sets_by_hand(tmp_path):

@@ -81,12 +81,41 @@ def test_a_model_cannot_aim_at_an_edit_that_it_shapes():
         load(content)
 
 
-def test_published_models_export_no_edits():
+def published(**models) -> dict:
+    """The study of a small published model with other models beside its own."""
     content = content_of("smollm2")
-    procedure = next(iter(content["procedures"]))
-    content["models"]["x"] = HELD | {"holds": {"procedure": procedure}}
-    with pytest.raises(ConfigError, match=r"models\.x: aims at selected of .*, expected an organism"):
+    return content | {"models": content["models"] | models}
+
+
+def test_published_models_aim_as_the_organism_does_and_their_edits_need_the_tasks_that_choose_doses():
+    aim, scale = {"procedure": "contribution", "set": "size"}, content_of("smollm2")["models"]["sft"]["scale"]
+    towards = {"method": "distil", "parent": "base", "teacher": "base", "under": aim, "scale": scale}
+    study = load(published(towards=towards, held=HELD | {"holds": aim, "scale": scale}))
+    assert {*aims.aims(study)} == {"towards", "held"}
+    told = slices.export_edit_benchmarks(study, "contribution", "size", "0")
+    assert told["models"] == ["base", "rl"] and (told["layer"], told["set"]) == (14, "size")
+    assert list(told["benchmarks"]) == ["large_sums", "lcm"]  # of the selection tasks, long_sums is left out
+
+
+@pytest.mark.parametrize(
+    ("model", "line"),
+    [
+        ({"parent": "base@1"}, "models.x.parent: base@1, expected the reference base: edits are of that model"),
+        ({"scale": {"gpus": 2, "per_device_batch": 16}}, "models.x.scale.gpus: 2 with holds, expected 1"),
+    ],
+)
+def test_what_published_models_cannot_aim_at(model, line):
+    content = published(x=HELD | {"holds": {"procedure": "contribution"}} | model)
+    content["models"]["base"]["earlier"] = [{"from": content["models"]["base"]["from"]}]
+    with pytest.raises(ConfigError) as refused:
         load(content)
+    assert line in str(refused.value)
+
+
+def test_the_reference_may_be_named_by_its_number():
+    content = aimed(x=UNDER | {"parent": "base@1", "teacher": "base@1"})
+    content["procedures"]["elimination"]["edits"]["base@1"] = content["procedures"]["elimination"]["edits"].pop("base")
+    assert aims.aims(load(content))
 
 
 @pytest.mark.parametrize(

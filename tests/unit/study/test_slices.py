@@ -46,6 +46,7 @@ SOURCED_JOB = {
     "window": "80",
     "shard": "15",
     "procedure": "contribution",
+    "set": "selected",
 }
 SETTINGS = re.compile(r"([\w.]+)\.model_validate_json\(args\.cfg\)")
 OF_SCRIPT = {rule.slice: rule.script for rule in all_rules()}  # settings -> the script that obeys them
