@@ -84,7 +84,9 @@ def test_the_third_page_has_the_set_taken_out_of_arms_beside_its_rivals():
 def test_the_fourth_page_says_who_has_moved_where_the_target_has(arms):
     shared, features = made.shared(), made.features()
     told = shared_change.answer(PAGE, arms, shared)
-    assert told.endswith("a cosine with rl's of .90 where other tasks are then as before; -.40 where other tasks are then worse")
+    assert told.endswith(
+        "a cosine with rl's of .90 where other tasks are then as before; -.40 where other tasks are then worse"
+    )
     found = shared_change.finding(PAGE, shared, features)
     assert "Sets chosen on 1 other arms add what rl's set adds with a cosine of .80; random sets of their" in found
     cosine = shared_change.matrix(shared, "change", ["rl", "own", "sft"])
