@@ -279,5 +279,5 @@ def best_dose(kl_DI: np.ndarray, tasks: Sequence[str], doses: Sequence[float]) -
     Mean over a task's prompts, then over tasks; ties go to the smaller dose. One criterion for enabling and for
     disabling, that a destructive dose cannot win.
     """
-    by_task = pd.DataFrame(kl_DI.T, columns=list(doses)).groupby(list(tasks)).mean().mean(0).sort_index()
+    by_task = pd.DataFrame(kl_DI.T, columns=list(doses)).groupby(list(tasks)).mean().mean(axis=0).sort_index()
     return float(by_task.idxmin())
