@@ -83,7 +83,7 @@ def test_a_broken_study_is_refused_before_anything_is_written(clone, field, valu
 def test_another_study_is_read_from_its_file_alone(clone):
     content = yaml.safe_load((clone / "miniature.yaml").read_text())
     content["procedures"] = content["claims"] = {}
-    del content["extended"], content["arms"]["watch"]
+    del content["extended"], content["arms"]["watch"], content["arms"]["sets"]
     (clone / "other.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     run = snakemake(clone, "-n", "--configfile", "other.yaml", "--", "all")
     jobs = planned(run)
