@@ -20,7 +20,6 @@ class Arms(Strict):
     watch: str | None = Field(
         None, description="procedure whose set is read in every arm: does it tell early who will generalize?"
     )
-
     sets: list[str] = Field(
         default_factory=list,
         description="procedures that each chose a set on one arm, by a dictionary of the reference and this arm: do "

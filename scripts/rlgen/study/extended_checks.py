@@ -57,7 +57,7 @@ def _check_explains_arm(study: Study, name: str, arms: list[str]) -> None:
     members = study.dictionaries[procedure.dictionary].members
     if any(member.partition("@")[0] not in study.models for member in members):
         return
-    ends = {study.state(arm): arm for arm in arms if arm in study.models}
+    ends = {study.state(arm) for arm in arms if arm in study.models}
     if len(members) != 2 or study.state(members[0]) != study.state(study.roles.reference):
         expected = f"the reference {study.roles.reference} and an arm"
         raise ValueError(f"{name} reads {', '.join(members)}, expected {expected}")
