@@ -1,21 +1,10 @@
 """Write one of a procedure's edits of a published reference as a file without a dictionary (docs/method.md, 14)."""
 
-import argparse
-from pathlib import Path
-
-from rlgen.interventions.command import editing_options
-
-
-def arguments() -> argparse.Namespace:
-    parser = editing_options(__doc__, "rlgen.interventions.benchmarks.ExportEditBenchmarks", docs=True)
-    parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
-    parser.add_argument("--edited", required=True, type=Path, help="the procedure's table of interventions (Parquet)")
-    parser.add_argument("--output", required=True, type=Path, help="edit to write (safetensors)")
-    return parser.parse_args()
+from rlgen.interventions.command import exporting_options
 
 
 def main() -> None:
-    args = arguments()
+    args = exporting_options(__doc__, "rlgen.interventions.benchmarks.ExportEditBenchmarks", docs=True).parse_args()
     from rlgen.activations.completions import Completions
     from rlgen.compute import start
     from rlgen.dictionaries.crosscoder import Crosscoder

@@ -66,3 +66,7 @@ class Completions:
         """Which positions belong to tasks of a role, bool (N,)."""
         in_role_I = torch.tensor([self.role_of[self.tasks[task]] == role for task in self.sample_task_I.tolist()])
         return in_role_I[self.sample_N]
+
+    def samples_of_role(self, role: str) -> NDArray[np.bool_]:
+        """Which samples that have positions are of tasks of a role, in the order of their numbers (K,)."""
+        return np.isin(self.sample_N.unique().numpy(), self.sample_N[self.of_role(role)].unique().numpy())

@@ -13,7 +13,6 @@ from itertools import permutations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from rlgen.activations.completions import Completions
 from rlgen.arms.settings import CompareArms
@@ -71,11 +70,4 @@ def direction_of(found: Found, seed: int, model: str) -> Direction | None:
         return None
     exchange = exchange_of(found.crosscoder, found.chosen, found.completions, found.readout)
     rng = np.random.default_rng(stream_seed(seed, "arms", "shared", model))
-    return exchange.direction(selection_samples(found.completions), exchange.random_sets(rng), rng)
-
-
-def selection_samples(completions: Completions) -> NDArray[np.bool_]:
-    """Which samples that have positions are of selection tasks, (K,)."""
-    present_K = completions.sample_N.unique().numpy()
-    tasks = [completions.tasks[task] for task in completions.sample_task_I[present_K]]
-    return np.array([completions.role_of[task] == "selection" for task in tasks])
+    return exchange.direction(found.completions.samples_of_role("selection"), exchange.random_sets(rng), rng)

@@ -17,3 +17,12 @@ def editing_options(description: str, cfg: str, docs: bool = False) -> argparse.
     if docs:
         parser.add_argument("--docs", required=True, nargs="+", type=Path, help="documents of the tasks (JSONL)")
     return parser
+
+
+def exporting_options(description: str, cfg: str, docs: bool = False) -> argparse.ArgumentParser:
+    """The same with what says an edit's dose, and where the edit is written."""
+    parser = editing_options(description, cfg, docs)
+    parser.add_argument("--completions", required=True, type=Path, help="completions of the dictionary's tuned model")
+    parser.add_argument("--edited", required=True, type=Path, help="the procedure's table of interventions (Parquet)")
+    parser.add_argument("--output", required=True, type=Path, help="edit to write (safetensors)")
+    return parser

@@ -90,8 +90,7 @@ def _pointing(shift: OneSided, exchange: Exchange, random: Sequence[np.ndarray],
     kept_N = completions.of_role("selection")
     made_Nd = shift.pre(completions.reference_Nd[kept_N])
     mean_d = sample_means(made_Nd, completions.sample_N[kept_N]).mean(0).numpy()
-    kept_K = np.isin(completions.sample_N.unique().numpy(), completions.sample_N[kept_N].unique().numpy())
-    mean_S = exchange.z_KS[kept_K].mean(0)
+    mean_S = exchange.z_KS[completions.samples_of_role("selection")].mean(0)
     sets = [exchange.latents, *random]
     vectors_Rd = np.stack([mean_S[latents] @ exchange.value_Sd[latents] for latents in sets])
     square = made_Nd.double().square().sum()

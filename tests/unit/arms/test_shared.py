@@ -10,7 +10,7 @@ from studies import content_of
 from tiny_runs import completions
 
 from rlgen.arms.settings import CompareArms
-from rlgen.arms.shared import Found, direction_of, selection_samples, shared_table
+from rlgen.arms.shared import Found, direction_of, shared_table
 from rlgen.files import canonical_json
 from rlgen.interventions.procedure import Chosen
 from rlgen.study import slices
@@ -74,7 +74,7 @@ def test_a_change_is_the_mean_exchange_on_selection_tasks_alone():
     means_KS = np.stack([codes_NS[data.sample_N.numpy() == i].mean(0) for i in kept])
     decoder = one.crosscoder.decoder_raw_SMd.double().numpy()
     expected_d = means_KS.mean(0)[[1, 4]] @ (decoder[[1, 4], 1] - decoder[[1, 4], 0])
-    assert ours == pytest.approx(expected_d, rel=1e-5) and 0 < selection_samples(data).sum() < len(tasks)
+    assert ours == pytest.approx(expected_d, rel=1e-5) and 0 < data.samples_of_role("selection").sum() < len(tasks)
 
 
 def test_an_empty_set_has_no_direction():
