@@ -48,6 +48,12 @@ def test_jobs_of_seconds_share_slurm_jobs(study):
     assert planned(study)["total"] > 70
 
 
+def test_no_group_is_wider_than_the_profile_says(study):
+    pages = [job for job in study.jobs if job.comment.startswith("group_pages")]
+    assert pages and {job.processors for job in pages} <= {1, 2, 3, 4}
+    assert max(job.processors for job in pages) == 4  # there are more pages than that
+
+
 def test_a_second_run_submits_nothing(study, on_cluster):
     run = on_cluster(study.folder, "--configfile", STUDY, "--", "all")
     assert run.returncode == 0 and "Nothing to be done" in run.stdout, run.stdout

@@ -34,6 +34,7 @@ class Job(NamedTuple):
     limit: str  # hours:minutes:seconds
     asked: str  # GPUs that it asked for, such as gres:gpu:1; empty for none
     given: str  # GPUs that it was given, such as gpu:fake:1; empty for none
+    processors: int
 
 
 def why_not() -> str:
@@ -103,7 +104,7 @@ class ToyCluster:
                 values = [has[key] for key in ("JobId", "JobState", "Partition", "WorkDir")]
                 values += [has.get("Comment", ""), has["MinMemoryNode"], has["TimeLimit"]]
                 given = has.get("JOB_GRES", "")  # a job that waits has been given nothing
-                found.append(Job(*values, asked, given))
+                found.append(Job(*values, asked, given, int(has["NumCPUs"].partition("-")[0])))
         return found
 
     def jobs_in(self, folder: Path) -> list[Job]:
