@@ -89,7 +89,8 @@ def answer(page: Settings, comparisons: pd.DataFrame, controls: pd.DataFrame, ga
         return f"{name} has no set to amplify in {base}"
     closed, other = (wording.share(rivals.changes(cells, of, gap).mean()) for of in (None, found.strongest))
     said = f"{rivals.sizes(controls, name)} features close {closed} of the gap from {base} to {target}"
-    return f"{said}, {rivals.against(page, cells, found.strongest, base)} {rivals.NAMES[found.strongest]} ({other})"
+    rival = rivals.IN_A_SENTENCE[found.strongest]
+    return f"{said}, {rivals.against(page, cells, found.strongest, base)} {rival} ({other})"
 
 
 def _numbers(page: Settings, comparisons: pd.DataFrame, gap: pd.Series) -> str:

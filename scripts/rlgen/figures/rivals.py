@@ -27,6 +27,16 @@ NAMES = {  # rivals that could have been used in the set's place; the others are
     SHIFT: "mean shift, selection",
     SHIFT_IN_DOMAIN: "mean shift, in-domain",
 }
+IN_A_SENTENCE = {  # after `more than` and the like
+    "random": "random sets do",
+    "size": "as many features chosen by size do",
+    "noncritical": "as many features of samples that both get right do",
+    "nrn": "as many features chosen by NRN do",
+    "rotated": "the set, rotated, does",
+    "direction": "random directions do",
+    SHIFT: "one vector does, the mean shift on selection tasks",
+    SHIFT_IN_DOMAIN: "one vector does, the mean shift in-domain",
+}
 ALWAYS = ("size", SHIFT_IN_DOMAIN, "random")  # drawn beside the strongest one
 
 

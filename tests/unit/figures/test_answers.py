@@ -96,7 +96,7 @@ def test_title_of_fig6():
     table, controls = made.comparisons(), made.controls()
     said = fig6_selection.answer(PAGE, table, controls, GAP)
     assert said.startswith("12 features close .51 of the gap from base to rl")  # .36 / .7
-    assert said.endswith(", less than mean shift, selection (.57)")
+    assert said.endswith(", less than one vector does, the mean shift on selection tasks (.57)")
     assert "Amplified in base the set is behind some rival in each of 3 seeds" in fig6_selection._numbers(
         PAGE, table, GAP
     )
