@@ -35,6 +35,7 @@ class Job(NamedTuple):
     asked: str  # GPUs that it asked for, such as gres:gpu:1; empty for none
     given: str  # GPUs that it was given, such as gpu:fake:1; empty for none
     processors: int
+    reason: str  # why it waits or failed
 
 
 def why_not() -> str:
@@ -104,7 +105,8 @@ class ToyCluster:
                 values = [has[key] for key in ("JobId", "JobState", "Partition", "WorkDir")]
                 values += [has.get("Comment", ""), has["MinMemoryNode"], has["TimeLimit"]]
                 given = has.get("JOB_GRES", "")  # a job that waits has been given nothing
-                found.append(Job(*values, asked, given, int(has["NumCPUs"].partition("-")[0])))
+                processors = int(has["NumCPUs"].partition("-")[0])
+                found.append(Job(*values, asked, given, processors, has["Reason"]))
         return found
 
     def jobs_in(self, folder: Path) -> list[Job]:

@@ -1,5 +1,6 @@
 """Checkpoints: `from_pretrained` folders, written whole and checked before they are used."""
 
+import json
 import os
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from transformers.utils import logging
 from rlgen.files import ArtifactError, move
 
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}  # name in a safetensors file -> dtype
+OF_NO_CLASS = ("TokenizersBackend", "PreTrainedTokenizerFast")  # what transformers 5 and 4 call such a tokenizer
 
 
 logging.disable_progress_bar()  # ours say what is going on
@@ -66,10 +68,17 @@ def weights_last(name: str) -> tuple[bool, str]:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a checkpoint folder, padding on the left."""
+    """The tokenizer of a checkpoint folder, padding on the left.
+
+    One of no class of its own is read as its file says: for some kinds of model, Qwen2 among them, transformers would
+    take that kind's rules and add its tokens.
+    """
     if not (Path(folder) / "tokenizer.json").exists():
         raise ArtifactError(f"{folder}: no tokenizer.json; expected a checkpoint folder with its tokenizer")
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    settings = Path(folder) / "tokenizer_config.json"
+    named = json.loads(settings.read_text(encoding="utf-8")).get("tokenizer_class") if settings.exists() else None
+    read = PreTrainedTokenizerFast if named in OF_NO_CLASS else AutoTokenizer
+    tokenizer = read.from_pretrained(folder, local_files_only=True)
     tokenizer.padding_side = "left"
     return tokenizer
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlgen.models.checkpoints import load_model, save_checkpoint
+from rlgen.models.checkpoints import load_model, load_tokenizer, save_checkpoint
 from rlgen.models.residual import residual_stream
 from rlgen.organism.pretraining import document_batch, new_model, train
 from rlgen.organism.settings import Architecture, ContinuePretraining, OrganismData, Pretrain
@@ -61,6 +61,9 @@ def test_a_model_is_of_the_family_that_is_asked_for(tokenizer, kind, tmp_path):
     again = load_model(tmp_path, "cpu")
     assert torch.equal(again(ids_BT).logits, model.eval()(ids_BT).logits)
     assert torch.equal(residual_stream(again, ids_BT, 1), residual_stream(model, ids_BT, 1))
+    theirs, ours = load_tokenizer(tmp_path), tokenizer  # transformers would make Qwen2's of any in its folder
+    assert len(theirs) == len(ours) == model.config.vocab_size
+    assert theirs.backend_tokenizer.to_str() == ours.backend_tokenizer.to_str()
 
 
 def test_the_learning_rate_rises_and_falls_from_scratch_and_stays_later(tokenizer, monkeypatch):
