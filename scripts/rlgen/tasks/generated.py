@@ -5,7 +5,11 @@ metric is `exact_match`: the text found is the answer, character by character. r
 some raise on free text, and some give part of a point for a wrong answer.
 """
 
+import sys
+from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 from pydantic import Field
@@ -23,6 +27,7 @@ FILTERS = {
     "last-line": [{"function": "regex", "regex_pattern": r"([^\n]*\S)\s*$"}],
 }  # name -> lm-eval's filter steps; of several matches or samples the first is taken
 INSTALL = "install reasoning-gym (requirements-smollm2.txt)"
+SOLVER = "pycosat"  # in C and without wheels; reasoning-gym imports it always and needs it for zebra_puzzles alone
 
 
 class ExportTask(Strict):
@@ -40,7 +45,7 @@ def documents(generated: Generated) -> list[dict[str, Any]]:
     refuses its settings.
     """
     try:
-        from reasoning_gym import create_dataset
+        create_dataset = _generator_of_problems()
     except ImportError as error:
         raise ArtifactError(f"family {generated.family}", f"reasoning-gym is missing ({error})", INSTALL) from error
     try:
@@ -74,6 +79,25 @@ def exported_config(name: str, benchmark: Benchmark, docs_path: str, discovery: 
 def generator() -> dict[str, str]:
     """What generates problems, and its version: another one may draw others."""
     return {"reasoning-gym": version("reasoning-gym")}
+
+
+def _generator_of_problems() -> Callable[..., Any]:
+    """reasoning-gym's own, also where the solver is not installed; the family that needs it then says so."""
+    missing = "reasoning_gym" not in sys.modules and find_spec(SOLVER) is None
+    if missing:
+        stand_in = ModuleType(SOLVER)
+        stand_in.__getattr__ = _solver_is_missing
+        sys.modules[SOLVER] = stand_in
+    try:
+        from reasoning_gym import create_dataset
+    finally:
+        if missing:
+            del sys.modules[SOLVER]  # nobody else takes it for the solver
+    return create_dataset
+
+
+def _solver_is_missing(name: str) -> None:
+    raise ImportError(f"{SOLVER} is not installed; `pip install {SOLVER}` builds it with a C compiler")
 
 
 def _document(question: str, answer: str) -> dict[str, Any]:

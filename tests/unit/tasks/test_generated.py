@@ -1,7 +1,9 @@
 """Problems of reasoning-gym: documents, the task over them, and how an answer is read out of a text."""
 
 import json
+import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 import yaml
@@ -20,7 +22,8 @@ ONLY = "{{ question }}\nOnly the number."
 
 @pytest.fixture(autouse=True)
 def installed():
-    pytest.importorskip("reasoning_gym", reason="reasoning-gym IS NOT INSTALLED: generated problems were NOT tested")
+    if find_spec("reasoning_gym") is None:
+        pytest.skip("reasoning-gym IS NOT INSTALLED: generated problems were NOT tested")
 
 
 def sums(**settings) -> Benchmark:
@@ -62,6 +65,22 @@ def test_a_missing_generator_is_told_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     with pytest.raises(ArtifactError, match=r"requirements-smollm2\.txt"):
         documents(Generated(**SUMS, size=3))
+
+
+WITHOUT_SOLVER = """
+import sys
+sys.modules["pycosat"] = None  # as good as not installed
+from rlgen.tasks.generated import documents
+from rlgen.tasks.settings import Generated
+print(len(documents(Generated(family="chain_sum", size=3))), "pycosat" in sys.modules)
+documents(Generated(family="zebra_puzzles", size=1))
+"""
+
+
+def test_problems_need_no_solver_in_c_but_for_the_one_family():
+    run = subprocess.run([sys.executable, "-c", WITHOUT_SOLVER], capture_output=True, text=True)
+    assert run.stdout.split() == ["3", "False"]
+    assert "family zebra_puzzles" in run.stderr and "`pip install pycosat` builds it with a C compiler" in run.stderr
 
 
 @pytest.mark.parametrize(
