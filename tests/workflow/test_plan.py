@@ -1,5 +1,6 @@
 """What `make plan` and `make why` say of studies on real models, offline, before anything has run."""
 
+import base64
 import re
 import shutil
 import subprocess
@@ -119,6 +120,17 @@ def test_the_papers_study_is_planned_offline_without_a_measured_figure(clone):
     assert "565 GB  activations, windows on the disk (2 of 80)" in text
     assert "22.6 GB  activations, kept shards" in text
     assert "stream.disk_gb" not in text  # 587 of 700 GB
+
+
+def test_what_a_killed_job_left_is_planned_again(clone):
+    """Also where it left a file: Snakemake alone would stop there, and `make smollm2` plans first."""
+    target = "results/testbed/data/tasks/add.jsonl"
+    mark = clone / ".snakemake/incomplete" / base64.b64encode(target.encode()).decode()  # as Snakemake notes it
+    for path, text in {clone / target: "{}", mark: '{"external_jobid": null}'}.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert jobs_in(say(clone, "plan_study", target)) == {"make_task": 1}
+    assert "an earlier attempt was killed: what it left may not be whole" in say(clone, "why", target)
 
 
 def test_what_does_not_fit_is_said(clone):

@@ -37,7 +37,7 @@ def planned(targets: list[str], configfile: Path | None) -> "DAG":
         try:
             config = ConfigSettings(configfiles=[configfile] if configfile else [])
             workflow = api.workflow(ResourceSettings(cores=1), config, snakefile=Path("Snakefile"))
-            workflow.dag(DAGSettings(targets=set(targets))).execute_workflow(executor="dryrun")
+            workflow.dag(DAGSettings(targets=set(targets), force_incomplete=True)).execute_workflow(executor="dryrun")
         except Exception as error:
             missing = isinstance(error, MissingRuleException | MissingInputException)
             if told := _not_of_the_study(targets, configfile, missing):
@@ -88,8 +88,8 @@ def title(job: "Job") -> str:
 def reasons(dag: "DAG", job: "Job") -> Iterator[str]:
     """Why one job would run, a line each."""
     reason = dag.reason(job)
-    if reason.forced:
-        yield "it is forced"
+    if reason.forced:  # a plan forces nothing else
+        yield "an earlier attempt was killed: what it left may not be whole"
     if reason.missing_output:
         yield f"missing: {_listed(reason.missing_output)}"
     if reason.incomplete_output:
