@@ -7,19 +7,17 @@ import numpy as np
 import pandas as pd
 
 from rlgen.activations.completions import Completions
-from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.interventions.controls import mean_shift, sample_means
 from rlgen.interventions.mean_change import (
     DRAWS,
     Direction,
     Exchange,
+    Found,
     bootstrap_means,
     carried,
     cosine,
-    exchange_of,
     measured,
 )
-from rlgen.interventions.procedure import Chosen
 from rlgen.names import Readout
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
@@ -71,22 +69,20 @@ def _set_rows(
     return rows
 
 
-def recovery_table(
-    truth_d: np.ndarray, sets: dict[str, tuple[Crosscoder, Chosen, Completions, str]], seed: int
-) -> pd.DataFrame:
-    """All quantities of one seed. `sets`: procedure -> dictionary, set, completions, readout.
+def recovery_table(truth_d: np.ndarray, sets: dict[str, tuple[Found, Completions]], seed: int) -> pd.DataFrame:
+    """All quantities of one seed. `sets`: procedure -> what it found, and the tuned model's completions.
 
     The first procedure's completions give the mean-shift rivals. An empty set has a size and nothing else.
     """
     rows = []
-    for name, (crosscoder, chosen, completions, readout) in sets.items():
+    for name, (found, completions) in sets.items():
         rng = np.random.default_rng(stream_seed(seed, "recovery", name))
-        rows.append({"procedure": name, "quantity": "set_size", "task": ROLE_MEAN, "value": len(chosen.latents)})
-        exchange = exchange_of(crosscoder, chosen, completions, readout)
-        if len(chosen.latents) and len(exchange.pool):
+        rows.append({"procedure": name, "quantity": "set_size", "task": ROLE_MEAN, "value": len(found.chosen.latents)})
+        exchange = found.exchange(completions)
+        if len(found.chosen.latents) and len(exchange.pool):
             rows += _set_rows(name, exchange, completions, truth_d, rng)
     rng = np.random.default_rng(stream_seed(seed, "recovery"))
-    first = next(iter(sets.values()))[2]
+    first = next(iter(sets.values()))[1]
     for role in ("selection", "in_domain"):
         rows.append(alignment(f"shift-{role}", shift_direction(first, role, rng), truth_d))
     return pd.DataFrame(rows).assign(seed=seed).reindex(columns=COLUMNS)

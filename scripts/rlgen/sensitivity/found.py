@@ -3,7 +3,7 @@
 Everything is read from the discovery half. Each quantity stands beside what chance reaches: random sets of as many of
 the variant's own latents, or a dictionary of random directions. (docs/method.md, section 11.)
 
-Shapes: K samples, S latents, d width of the residual stream, R random sets or resamples, X members * d.
+Shapes: K samples, S latents, d width of the residual stream, R random sets or resamples.
 """
 
 from dataclasses import dataclass
@@ -14,37 +14,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rlgen.activations.completions import Completions
-from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.features.matching import Matching, match, overlap_row
 from rlgen.features.mediation import populations
 from rlgen.interventions.controls import sample_means
-from rlgen.interventions.mean_change import DRAWS, Exchange, cosine, exchange_of, measured
-from rlgen.interventions.procedure import Chosen
-from rlgen.names import Readout
+from rlgen.interventions.mean_change import DRAWS, Exchange, Found, cosine, measured
 from rlgen.seeds import stream_seed
 from rlgen.stats import rank_correlation
 
 RANDOM_DICTIONARIES = 5
 FEWEST_SAMPLES = 3  # critical samples, for a rank correlation
 Row = dict[str, object]
-
-
-@dataclass(frozen=True)
-class Found:
-    """What one procedure found in one seed."""
-
-    crosscoder: Crosscoder
-    chosen: Chosen
-    readout: Readout
-
-    @property
-    def alive(self) -> NDArray[np.intp]:
-        """Latents that can be matched."""
-        return np.flatnonzero(self.chosen.alive_S)
-
-    def decoder_SX(self) -> NDArray[np.float32]:
-        """Decoder rows of all members side by side, raw units."""
-        return self.crosscoder.decoder_raw_SMd.flatten(1).numpy()
 
 
 @dataclass(frozen=True)
@@ -79,7 +58,7 @@ def found_rows(
     if not len(latents) or not len(main.chosen.latents):
         return rows
     rng = np.random.default_rng(stream_seed(seed, "sensitivity"))
-    exchanges = [exchange_of(f.crosscoder, f.chosen, completions, f.readout) for f in (ours, main)]
+    exchanges = [side.exchange(completions) for side in (ours, main)]
     size = _by_size(exchanges[0], samples.selection_K)
     rows.append({"quantity": "overlap"} | overlap_row(matching, latents, main.chosen.latents))
     rows.append({"quantity": "overlap", "rival": "size"} | overlap_row(matching, size, main.chosen.latents))
