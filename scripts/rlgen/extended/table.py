@@ -110,7 +110,10 @@ def curves(by_state: Mapping[str, Effects], seed: int) -> pd.DataFrame:
 
 
 def areas(by_state: Mapping[str, Effects], own_score: str, seed: int) -> pd.DataFrame:
-    """AREAS: mean effect over the logarithm of the size, and its paired difference from the procedure's own score."""
+    """AREAS: mean effect over the logarithm of the size, and its paired difference from the procedure's own score.
+
+    No differences where the own score ranks no latent of a state and so has no set.
+    """
     found = []
     for state, effects in by_state.items():
         facts = effects.facts(["score", "size"])
@@ -118,11 +121,12 @@ def areas(by_state: Mapping[str, Effects], own_score: str, seed: int) -> pd.Data
         mine_C = mixes.get(own_score)
         for role, tasks in effects.roles().items():
             for score, mix_C in mixes.items():
-                against_C = mix_C - mine_C if mine_C is not None else np.full(len(mix_C), np.nan)
-                value, lo, hi = (x.tolist() for x in effects.mean(tasks, np.stack([mix_C, against_C], axis=1)))
+                columns = [mix_C] if mine_C is None else [mix_C, mix_C - mine_C]
+                value, lo, hi = (x.tolist() for x in effects.mean(tasks, np.stack(columns, axis=1)))
                 row = {"score": score, "area": value[0], "lo": lo[0], "hi": hi[0], "n": effects.n(tasks)}
-                row |= {"difference": value[1], "difference_lo": lo[1], "difference_hi": hi[1]}
-                found.append(pd.DataFrame([row | {"seed": seed, "state": state, "role": role}]))
+                if mine_C is not None:
+                    row |= {"difference": value[1], "difference_lo": lo[1], "difference_hi": hi[1]}
+                found.append(pd.DataFrame([row | {"seed": seed, "state": state, "role": role}], columns=AREAS))
     return _table(found, AREAS)
 
 

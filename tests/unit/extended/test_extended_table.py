@@ -64,6 +64,13 @@ def test_an_area_is_the_mean_over_doublings_and_differences_are_paired():
     assert table.loc["worse", "difference"] == pytest.approx(-0.125)
 
 
+def test_an_own_score_that_ranks_nothing_has_no_set_to_differ_from():
+    rows = pd.concat([varied("twin", size, first(max=1 + size)) for size in (1, 3)])
+    table = varied_tables(rows, steering(), CFG, 0)[1]
+    assert len(table) == 2 and set(table["score"]) == {"twin"} and table["area"].notna().all()
+    assert table[["difference", "difference_lo", "difference_hi"]].isna().all(axis=None)
+
+
 def test_areas_agree_with_resampling_prompts_one_by_one():
     """The interval's spread against a bootstrap written out with loops."""
     rng = np.random.default_rng(0)
