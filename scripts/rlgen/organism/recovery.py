@@ -55,13 +55,13 @@ def _set_rows(
     name: str, exchange: Exchange, completions: Completions, truth_d: np.ndarray, rng: np.random.Generator
 ) -> list[dict]:
     """All quantities of one set: on the selection tasks, and the share it carries of every task's own shift."""
-    task_K = [completions.tasks[task] for task in completions.sample_task_I]
-    role_K = np.array([completions.role_of[task] for task in task_K])
+    task_K = np.array([completions.tasks[task] for task in completions.sample_task_I])
+    selection_K = completions.samples_of_role("selection")
     shift_Kd = sample_means(completions.tuned_Nd - completions.reference_Nd, completions.sample_N).double().numpy()
     random = exchange.random_sets(rng)
-    direction = exchange.direction(role_K == "selection", random, rng)
+    direction = exchange.direction(selection_K, random, rng)
     rows = [alignment(name, direction, truth_d)]
-    places = {ROLE_MEAN: role_K == "selection"} | {task: np.array(task_K) == task for task in completions.tasks}
+    places = {ROLE_MEAN: selection_K} | {task: task_K == task for task in completions.tasks}
     for task, rows_K in places.items():
         own = direction if task == ROLE_MEAN else exchange.direction(rows_K, random, rng)
         names, shift_d = {"procedure": name, "quantity": "carried_share", "task": task}, shift_Kd[rows_K].mean(0)
