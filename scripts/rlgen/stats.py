@@ -1,4 +1,4 @@
-"""Intervals: the bootstrap over prompts, percentile method. Everything numpy, nothing random but the resamples.
+"""Intervals by the bootstrap over prompts, percentile method, and rank correlation. Nothing random but the resamples.
 
 Prompts are the unit that is resampled, because a task is a population of prompts and each is answered once. All columns
 of one task (edits, doses, random sets) share one matrix of resamples, so an interval costs one matrix product, and a

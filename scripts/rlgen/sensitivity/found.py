@@ -114,13 +114,10 @@ def _rank_rows(
     shares = [_shares(exchange, samples) for exchange in (ours, main)]
     ours_K, main_K = (share_KS[:, e.latents].sum(1) for share_KS, e in zip(shares, (ours, main), strict=True))
     random_RK = np.stack([shares[0][:, latents].sum(1) for latents in random])
-    value, random_R = (
-        float(rank_correlations(ours_K[None], main_K[None])[0]),
-        rank_correlations(random_RK, main_K[None]),
-    )
+    value, random_R = float(rank_correlations(ours_K, main_K)), rank_correlations(random_RK, main_K)
     drawn_RK = rng.integers(0, len(ours_K), size=(DRAWS, len(ours_K)))
-    lo, hi = np.nanquantile(rank_correlations(ours_K[drawn_RK], main_K[drawn_RK]), [0.025, 0.975])
-    chance_lo, chance, chance_hi = np.nanquantile(random_R, [0.025, 0.5, 0.975])
+    lo, hi = np.quantile(rank_correlations(ours_K[drawn_RK], main_K[drawn_RK]), [0.025, 0.975])
+    chance_lo, chance, chance_hi = np.quantile(random_R, [0.025, 0.5, 0.975])
     p = (1 + int((random_R >= value - 1e-12).sum())) / (1 + len(random_R))
     chances = {"chance_lo": chance_lo, "chance": chance, "chance_hi": chance_hi, "p": p}
     return [{"quantity": "carried_rank", "value": value, "lo": lo, "hi": hi} | chances]
@@ -134,7 +131,11 @@ def _shares(exchange: Exchange, samples: Samples) -> NDArray[np.float64]:
 
 
 def rank_correlations(a_RK: NDArray, b_RK: NDArray) -> NDArray[np.float64]:
-    """Spearman's correlation of rows; 0 where a row does not vary: what is the same everywhere ranks nothing."""
+    """Spearman's correlation of rows, or of all rows with one; 0 where a row does not vary.
+
+    `rlgen.stats` says NaN there. Here chance is what random sets reach, and a set that carries the same share of every
+    sample ranks none of them: it counts as a set that reaches 0.
+    """
     return np.nan_to_num(rank_correlation(*np.broadcast_arrays(a_RK, b_RK)))
 
 
