@@ -49,11 +49,6 @@ def mean_interval(values_NC: ArrayLike, weights_DN: NDArray, level: float = 0.95
     return task_mean_interval([values_NC], [weights_DN], level)
 
 
-def difference_interval(a_NC: ArrayLike, b_NC: ArrayLike, weights_DN: NDArray, level: float = 0.95) -> Interval:
-    """Mean of a - b over prompts, paired: both sides answered the same prompts, which are resampled together."""
-    return mean_interval(np.asarray(a_NC, dtype=np.float64) - np.asarray(b_NC, dtype=np.float64), weights_DN, level)
-
-
 def task_mean_interval(
     values_by_task: Sequence[ArrayLike], weights_by_task: Sequence[NDArray], level: float = 0.95
 ) -> Interval:
