@@ -19,28 +19,22 @@ def main() -> None:
     args = arguments()
     from rlgen.activations.completions import Completions
     from rlgen.arms.settings import CompareArms
-    from rlgen.arms.shared import Found, shared_table
+    from rlgen.arms.shared import shared_table
     from rlgen.compute import start
-    from rlgen.dictionaries.crosscoder import Crosscoder
     from rlgen.files import read_parquet, write_csv
-    from rlgen.interventions.runs import read_chosen
+    from rlgen.interventions.mean_change import Found
 
     cfg = CompareArms.model_validate_json(args.cfg)
     start(cfg.threads)
     drifts = [(model, seed) for model, _ in cfg.arms for seed in cfg.seeds]
     runs = [(model, seed, readout) for model, readout in cfg.sets for seed in cfg.seeds]
     files = zip(runs, args.dictionaries, args.sets, args.completions, strict=True)
-    found = {
-        (model, seed): Found(
-            Crosscoder.load(folder, readout),
-            read_chosen(chosen, folder / "features.parquet"),
-            Completions.load(completions),
-            readout,
-        )
+    sets = {
+        (model, seed): (Found.load(folder, chosen, readout), Completions.load(completions))
         for (model, seed, readout), folder, chosen, completions in files
     }
     moved = {run: read_parquet(path) for run, path in zip(drifts, args.drifts, strict=True)}
-    write_csv(args.output, shared_table(moved, found, cfg))
+    write_csv(args.output, shared_table(moved, sets, cfg))
 
 
 if __name__ == "__main__":

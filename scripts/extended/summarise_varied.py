@@ -19,15 +19,16 @@ def main() -> None:
     args = arguments()
     import pandas as pd
 
-    from rlgen.extended.table import SummariseVaried, areas, curves, rotation
+    from rlgen.extended.table import SummariseVaried, varied_tables
     from rlgen.files import read_parquet, write_csv
 
     cfg = SummariseVaried.model_validate_json(args.cfg)
-    read = [
-        (seed, *map(read_parquet, paths)) for seed, *paths in zip(cfg.seeds, args.varied, args.steering, strict=True)
+    by_seed = [
+        varied_tables(*map(read_parquet, paths), cfg, seed)
+        for seed, *paths in zip(cfg.seeds, args.varied, args.steering, strict=True)
     ]
-    for table, output in ((curves, args.curves), (areas, args.areas), (rotation, args.rotation)):
-        write_csv(output, pd.concat([table(rows, steering, cfg, seed) for seed, rows, steering in read]))
+    for output, parts in zip((args.curves, args.areas, args.rotation), zip(*by_seed, strict=True), strict=True):
+        write_csv(output, pd.concat(parts))
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ def main() -> None:
     args = arguments()
     from rlgen.activations.completions import Completions
     from rlgen.compute import start
-    from rlgen.dictionaries.crosscoder import Crosscoder
     from rlgen.files import read_tensors, write_csv
-    from rlgen.interventions.runs import read_chosen
+    from rlgen.interventions.mean_change import Found
     from rlgen.organism.recovery import MeasureRecovery, recovery_table
 
     cfg = MeasureRecovery.model_validate_json(args.cfg)
@@ -31,8 +30,7 @@ def main() -> None:
     sets = {}
     columns = (cfg.procedures, args.dictionaries, args.sets, args.completions, cfg.readouts)
     for name, dictionary, set_file, completions, readout in zip(*columns, strict=True):
-        chosen = read_chosen(set_file, dictionary / "features.parquet")
-        sets[name] = (Crosscoder.load(dictionary, readout), chosen, Completions.load(completions), readout)
+        sets[name] = (Found.load(dictionary, set_file, readout), Completions.load(completions))
     write_csv(args.output, recovery_table(truth_d, sets, cfg.seed))
 
 

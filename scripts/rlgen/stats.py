@@ -1,4 +1,4 @@
-"""Intervals: the bootstrap over prompts, percentile method. Everything numpy, nothing random but the resamples.
+"""Intervals by the bootstrap over prompts, percentile method, and rank correlation. Nothing random but the resamples.
 
 Prompts are the unit that is resampled, because a task is a population of prompts and each is answered once. All columns
 of one task (edits, doses, random sets) share one matrix of resamples, so an interval costs one matrix product, and a
@@ -47,11 +47,6 @@ def mean_interval(values_NC: ArrayLike, weights_DN: NDArray, level: float = 0.95
     wrong answer, and what it counts is for the caller to say.
     """
     return task_mean_interval([values_NC], [weights_DN], level)
-
-
-def difference_interval(a_NC: ArrayLike, b_NC: ArrayLike, weights_DN: NDArray, level: float = 0.95) -> Interval:
-    """Mean of a - b over prompts, paired: both sides answered the same prompts, which are resampled together."""
-    return mean_interval(np.asarray(a_NC, dtype=np.float64) - np.asarray(b_NC, dtype=np.float64), weights_DN, level)
 
 
 def task_mean_interval(

@@ -22,9 +22,8 @@ def main() -> None:
     from rlgen.activations.completions import Completions
     from rlgen.activations.shards import Shards
     from rlgen.compute import start
-    from rlgen.dictionaries.crosscoder import Crosscoder
     from rlgen.files import write_csv
-    from rlgen.interventions.runs import read_chosen
+    from rlgen.interventions.mean_change import Found
     from rlgen.interventions.subjects import OrganismBench
     from rlgen.sensitivity.mapped import MeasureMaps, maps_table
     from rlgen.tasks.samples import read_samples
@@ -32,10 +31,9 @@ def main() -> None:
     cfg = MeasureMaps.model_validate_json(args.cfg)
     start(cfg.threads)
     bench = OrganismBench(cfg, dict(zip(cfg.models, args.models, strict=True)), read_samples(args.tasks))
-    chosen = read_chosen(args.set, args.dictionary / "features.parquet")
-    dictionary = Crosscoder.load(args.dictionary, cfg.readout)
+    found = Found.load(args.dictionary, args.set, cfg.readout)
     shards, completions = Shards.open(args.shards, cfg.members), Completions.load(args.completions)
-    write_csv(args.output, maps_table(cfg, shards, dictionary, chosen, completions, bench))
+    write_csv(args.output, maps_table(cfg, shards, found, completions, bench))
 
 
 if __name__ == "__main__":

@@ -28,20 +28,15 @@ def main() -> None:
     args = arguments()
     from rlgen.activations.completions import Completions
     from rlgen.compute import start
-    from rlgen.dictionaries.crosscoder import Crosscoder
     from rlgen.files import read_csv, read_parquet, write_csv
-    from rlgen.interventions.runs import read_chosen
+    from rlgen.interventions.mean_change import Found
     from rlgen.sensitivity.effects import Edited
-    from rlgen.sensitivity.found import Found
     from rlgen.sensitivity.table import MeasureSensitivity, sensitivity_table
 
     cfg = MeasureSensitivity.model_validate_json(args.cfg)
     start(cfg.threads)
-    folders, sets = (args.dictionary, args.main_dictionary), (args.set, args.main_set)
-    found = tuple(
-        Found(Crosscoder.load(folder, readout), read_chosen(chosen, folder / "features.parquet"), readout)
-        for folder, chosen, readout in zip(folders, sets, cfg.readouts, strict=True)
-    )
+    files = ((args.dictionary, args.set), (args.main_dictionary, args.main_set))
+    found = tuple(Found.load(*some, readout) for some, readout in zip(files, cfg.readouts, strict=True))
     runs = ((args.edited, args.controls), (args.main_edited, args.main_controls))
     edited = tuple(Edited(read_parquet(rows), read_csv(controls)) for rows, controls in runs)
     tables = read_parquet(args.steering), read_csv(args.quality)

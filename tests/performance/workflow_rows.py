@@ -1,6 +1,5 @@
 """The engine around a finished study: what a dry run costs, and how long the study took. Only as measured."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import yaml
 from measure import Measurement, medians
 
-from rlgen.jobs.manifests import FOLDER, RUN
+from rlgen.jobs.manifests import FOLDER, runs
 from rlgen.planning.timings import summary
 
 ALLOWED_S, LIMIT_S, REPETITIONS = 1.5, 15 * 60, 5
@@ -21,9 +20,8 @@ def span(folder: Path) -> float:
 
     Pauses between two runs count, so a study that was finished in pieces seems slower than it is, never faster.
     """
-    noted = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob(f"*{RUN}")]
-    ends = [max(job["written_ns"].values()) / 1e9 for job in noted]
-    return max(ends) - min(end - job["wall_s"] for end, job in zip(ends, noted, strict=True))
+    jobs = [(max(noted.dates.values()) / 1e9, noted.wall_s) for _, noted in runs(folder)]
+    return max(end for end, _ in jobs) - min(end - wall_s for end, wall_s in jobs)
 
 
 def measurements(config: Path) -> list[Measurement]:

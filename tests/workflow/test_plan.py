@@ -163,6 +163,7 @@ def test_times_of_jobs_that_ran_take_the_place_of_assumptions(clone):
     text = say(clone, "plan_study", "--configfile", QWEN, ACCURACY)
     # one of 16 equal shards took 10 h on 2 GPUs
     assert table(text)["write_trajectories"][2:5] == ["10", "320", "measured (1 job)"]
+    assert "jobs of this study that ran and were timed: 1\n" in text
     assert re.search(r"GPU-hours: \d+ \(measured and assumed\)", text)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from rlgen.models.passes import padded
 from rlgen.tasks.samples import Sample
 
 Ids = list[int]
@@ -32,9 +33,8 @@ class Forced(NamedTuple):
     @classmethod
     def of(cls, pairs: Sequence[tuple[Ids, Ids]]) -> "Forced":
         """Pairs of prompt and text."""
-        rows = [torch.tensor(prompt + text) for prompt, text in pairs]
         return cls(
-            torch.nn.utils.rnn.pad_sequence(rows, batch_first=True),
+            padded([prompt + text for prompt, text in pairs]),
             torch.tensor([len(prompt) - 1 for prompt, _ in pairs]),
             torch.tensor([len(text) for _, text in pairs]),
         )

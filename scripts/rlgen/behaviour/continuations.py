@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from rlgen.files import ArtifactError
 from rlgen.models.generation import Prompts
-from rlgen.models.passes import Padding
+from rlgen.models.passes import Padding, padded
 from rlgen.tasks.samples import Sample
 
 Ids = list[int]
@@ -67,16 +67,10 @@ def encode_answer(
 
 def prompts_of(rows: list[Ids], device: torch.device | str = "cpu", padding: Padding | None = None) -> Prompts:
     """Tokenized prompts of mixed lengths, padded on the left; `padding` counts what is read of that."""
-    width = max(map(len, rows))
-    ids_BP = torch.tensor([[0] * (width - len(ids)) + ids for ids in rows], device=device)
-    column_P = torch.arange(width, device=device)
-    length_B = torch.tensor([len(ids) for ids in rows], device=device)
-    attention_BP = (column_P >= width - length_B[:, None]).long()
+    ids_BP, attention_BP = padded(rows, "left").to(device), padded([[1] * len(ids) for ids in rows], "left").to(device)
     return Prompts(ids_BP, attention_BP, mixed=Padding("prompts and texts") if padding is None else padding)
 
 
 def texts_of(rows: list[Ids], device: torch.device | str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
     """Tokenized texts text_NL, padded on the right, and their lengths (N,)."""
-    width = max(map(len, rows))
-    text_NL = torch.tensor([ids + [0] * (width - len(ids)) for ids in rows], device=device)
-    return text_NL, torch.tensor([len(ids) for ids in rows], device=device)
+    return padded(rows).to(device), torch.tensor([len(ids) for ids in rows], device=device)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from rlgen.behaviour.continuations import Ids, texts_of
@@ -73,10 +73,7 @@ class BenchmarkGoal:
     def kl(self, model: PreTrainedModel, reading: Reading, texts_R: torch.Tensor, hook: Hook | None) -> torch.Tensor:
         """Mean over a text's positions of KL(goal || model), nats (R,). `reading` holds this goal's texts, in order."""
         hidden_RTd, _, mask_RT = reading.hidden(model, texts_R, hook)
-        columns = hidden_RTd.shape[1]
-        goal_RTd = torch.stack(
-            [pad(h, (0, 0, 0, columns - len(h))) for h in (self.hidden[i] for i in texts_R.tolist())]
-        )
+        goal_RTd = pad_sequence([self.hidden[i] for i in texts_R.tolist()], batch_first=True)
         return mean_kl(self.head, goal_RTd.to(hidden_RTd.device), output_head(model), hidden_RTd, mask_RT).cpu()
 
 

@@ -5,7 +5,7 @@ Effects are changes of accuracy against the unedited model, prompt by prompt. A 
 Shapes: N prompts of a task, C conditions, D draws of the bootstrap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ class SummariseVaried(Strict):
 class Effects:
     """Per-prompt effects of one state: task -> (N, C), with one matrix of resamples and one gap per task."""
 
+    rows: pd.DataFrame  # the state's answers, with a column `condition`
     conditions: list[str]
     effect_NC: dict[str, NDArray[np.float64]]
     weights_DN: dict[str, NDArray[np.float64]]
@@ -45,7 +46,7 @@ class Effects:
 
     @classmethod
     def of(cls, rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, seed: int) -> "Effects":
-        """`rows` are one state's, with a column `condition`; `steering` holds the unedited models."""
+        """`steering` holds the answers of the unedited models."""
         unedited = steering[(steering["edit"] == UNEDITED) & (steering["half"] == HALF)]
         [state] = rows["state"].unique()
         other = cfg.reference if state == cfg.tuned else cfg.tuned
@@ -56,7 +57,16 @@ class Effects:
             effects[task] = wide.to_numpy() - before_N[:, None]
             weights[task] = task_resamples(len(wide), cfg.bootstrap, seed, task, HALF, "half")
             gaps[task] = float(after_N.mean() - before_N.mean())
-        return cls(list(wide.columns), effects, weights, gaps)
+        return cls(rows, list(wide.columns), effects, weights, gaps)
+
+    def facts(self, columns: Sequence[str]) -> pd.DataFrame:
+        """What is the same in all answers under a condition, one row per condition."""
+        return self.rows.groupby("condition")[list(columns)].first().loc[self.conditions]
+
+    def roles(self) -> dict[str, list[str]]:
+        """Tasks by role."""
+        tasks = self.rows.groupby("role", sort=False)["task"]
+        return {role: list(dict.fromkeys(some)) for role, some in tasks}
 
     def mean(self, tasks: Sequence[str], mix_CK: NDArray) -> Interval:
         """Mean over tasks of weighted sums of conditions, each with its interval; `mix_CK`: conditions to columns."""
@@ -75,13 +85,23 @@ def _answers(unedited: pd.DataFrame, state: str, task: str, prompts: pd.Index) -
     return found_N
 
 
-def curves(rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, seed: int) -> pd.DataFrame:
+def varied_tables(
+    rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """CURVES, AREAS and ROTATION of one seed, from answers under varied sets and of unedited models."""
+    sizes, rotations = (
+        {state: Effects.of(own, steering, cfg, seed) for state, own in _states(rows, kind)}
+        for kind in ("size", "rotation")
+    )
+    return curves(sizes, seed), areas(sizes, cfg.score, seed), rotation(rotations, seed)
+
+
+def curves(by_state: Mapping[str, Effects], seed: int) -> pd.DataFrame:
     """CURVES: one row per state, role, score and size; `gap`: what the whole way to the other model would change."""
     found = []
-    for state, own in _states(rows, "size"):
-        effects = Effects.of(own, steering, cfg, seed)
-        facts = own.groupby("condition")[["score", "size", "latents", "dose"]].first().loc[effects.conditions]
-        for role, tasks in _roles(own).items():
+    for state, effects in by_state.items():
+        facts = effects.facts(["score", "size", "latents", "dose"])
+        for role, tasks in effects.roles().items():
             interval = effects.mean(tasks, np.eye(len(facts)))
             table = facts.assign(effect=interval.value, lo=interval.lo, hi=interval.hi)
             gap = float(np.mean([effects.gap[task] for task in tasks]))
@@ -89,22 +109,24 @@ def curves(rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, see
     return _table(found, CURVES).sort_values(["state", "role", "score", "size"], ignore_index=True)
 
 
-def areas(rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, seed: int) -> pd.DataFrame:
-    """AREAS: mean effect over the logarithm of the size, and its paired difference from the procedure's own score."""
+def areas(by_state: Mapping[str, Effects], own_score: str, seed: int) -> pd.DataFrame:
+    """AREAS: mean effect over the logarithm of the size, and its paired difference from the procedure's own score.
+
+    No differences where the own score ranks no latent of a state and so has no set.
+    """
     found = []
-    for state, own in _states(rows, "size"):
-        own = own[own["score"] != ALIVE]
-        effects = Effects.of(own, steering, cfg, seed)
-        facts = own.groupby("condition")[["score", "size"]].first().loc[effects.conditions]
-        mixes = {score: area_weights(facts, score) for score in facts["score"].unique()}
-        mine_C = mixes.get(cfg.score)
-        for role, tasks in _roles(own).items():
+    for state, effects in by_state.items():
+        facts = effects.facts(["score", "size"])
+        mixes = {score: area_weights(facts, score) for score in facts["score"].unique() if score != ALIVE}
+        mine_C = mixes.get(own_score)
+        for role, tasks in effects.roles().items():
             for score, mix_C in mixes.items():
-                against_C = mix_C - mine_C if mine_C is not None else np.full(len(mix_C), np.nan)
-                value, lo, hi = (x.tolist() for x in effects.mean(tasks, np.stack([mix_C, against_C], axis=1)))
+                columns = [mix_C] if mine_C is None else [mix_C, mix_C - mine_C]
+                value, lo, hi = (x.tolist() for x in effects.mean(tasks, np.stack(columns, axis=1)))
                 row = {"score": score, "area": value[0], "lo": lo[0], "hi": hi[0], "n": effects.n(tasks)}
-                row |= {"difference": value[1], "difference_lo": lo[1], "difference_hi": hi[1]}
-                found.append(pd.DataFrame([row | {"seed": seed, "state": state, "role": role}]))
+                if mine_C is not None:
+                    row |= {"difference": value[1], "difference_lo": lo[1], "difference_hi": hi[1]}
+                found.append(pd.DataFrame([row | {"seed": seed, "state": state, "role": role}], columns=AREAS))
     return _table(found, AREAS)
 
 
@@ -126,12 +148,11 @@ def area_weights(facts: pd.DataFrame, score: str) -> NDArray[np.float64]:
     return weight_C
 
 
-def rotation(rows: pd.DataFrame, steering: pd.DataFrame, cfg: SummariseVaried, seed: int) -> pd.DataFrame:
+def rotation(by_state: Mapping[str, Effects], seed: int) -> pd.DataFrame:
     """ROTATION: a task's effect under sets that it had a say in, and under sets that it had none in, paired."""
     found = []
-    for state, own in _states(rows, "rotation"):
-        effects = Effects.of(own, steering, cfg, seed)
-        out_of = [set(names.split()) for names in own.groupby("condition")["left_out"].first().loc[effects.conditions]]
+    for state, effects in by_state.items():
+        out_of = [set(names.split()) for names in effects.facts(["left_out"])["left_out"]]
         rotating = [task for task in effects.effect_NC if any(task in out for out in out_of)]
         inside, outside = {}, {}
         for task in rotating:
@@ -154,10 +175,6 @@ def _states(rows: pd.DataFrame, kind: str) -> list[tuple[str, pd.DataFrame]]:
     own = rows[(rows["kind"] == kind) & (rows["half"] == HALF)]
     own = own.assign(condition=own["score"] + " " + own["size"].astype(str) + " " + own["left_out"])
     return [(state, some) for state, some in own.groupby("state", sort=False)]
-
-
-def _roles(rows: pd.DataFrame) -> dict[str, list[str]]:
-    return {role: list(dict.fromkeys(some["task"])) for role, some in rows.groupby("role", sort=False)}
 
 
 def _table(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -154,6 +154,7 @@ def _rotated(rotation: pd.DataFrame) -> str:
 def _finding(page: Settings, areas: pd.DataFrame, sign: int) -> str:
     """The procedure's own score beside the others: areas under the curves, paired; `sign`: where edits are to lead."""
     parts = []
+    areas = areas.dropna(subset="difference")  # seeds in which the own score has no set
     for score, some in areas[(areas["role"] == "selection") & (areas["score"] != page.score)].groupby("score"):
         below, above = (some["difference_hi"] < 0).sum(), (some["difference_lo"] > 0).sum()
         ahead, behind = (below, above) if sign > 0 else (above, below)

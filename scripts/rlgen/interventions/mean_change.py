@@ -4,20 +4,24 @@ What an exchange adds is linear in the latents: sum_F E[f_k] v_k, with f_k the r
 completions and v_k what one unit of the latent adds. So every set, chosen or random, is one matrix product, and what a
 set reaches always stands beside what random sets of as many latents reach.
 
-Shapes: K samples, S latents, d width of the residual stream, R random sets or resamples.
+Shapes: K samples, S latents, d width of the residual stream, R random sets or resamples, X members * d.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rlgen.activations.completions import Completions
 from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.interventions.controls import sample_means
 from rlgen.interventions.edits import directions
 from rlgen.interventions.procedure import Chosen
+from rlgen.interventions.runs import read_chosen
+from rlgen.names import Readout
 
 DRAWS = 1000  # random sets of the chance range, and bootstrap draws over samples
 EXCHANGE = "exchange"
@@ -55,17 +59,40 @@ class Exchange:
         return [rng.choice(self.pool, size, replace=False) for _ in range(DRAWS)]
 
 
-def exchange_of(crosscoder: Crosscoder, chosen: Chosen, completions: Completions, readout: str) -> Exchange:
-    """Reading the reference on every sample of the completions, in their order."""
+@dataclass(frozen=True)
+class Found:
+    """What one procedure found in one seed."""
 
-    def code(h_Bd: torch.Tensor) -> torch.Tensor:
-        return crosscoder.encode_one(h_Bd, 0, readout)
+    crosscoder: Crosscoder
+    chosen: Chosen
+    readout: Readout
 
-    rows = max(1, LARGEST_CODE // crosscoder.n_latents)
-    z_KS = sample_means(completions.reference_Nd, completions.sample_N, code, rows).numpy()
-    value_Sd = directions(crosscoder, EXCHANGE, towards_tuned=True).double().numpy()
-    pool = np.flatnonzero(chosen.alive_S & crosscoder.free_S.numpy())
-    return Exchange(z_KS, value_Sd, chosen.latents, pool)
+    @classmethod
+    def load(cls, dictionary: Path, set_file: Path, readout: Readout) -> "Found":
+        """Read a dictionary's folder and the set.json of what was chosen in it."""
+        chosen = read_chosen(set_file, dictionary / "features.parquet")
+        return cls(Crosscoder.load(dictionary, readout), chosen, readout)
+
+    @property
+    def alive(self) -> NDArray[np.intp]:
+        """Latents that can be matched."""
+        return np.flatnonzero(self.chosen.alive_S)
+
+    def decoder_SX(self) -> NDArray[np.float32]:
+        """Decoder rows of all members side by side, raw units."""
+        return self.crosscoder.decoder_raw_SMd.flatten(1).numpy()
+
+    def exchange(self, completions: Completions) -> Exchange:
+        """Reading the reference on every sample of the completions, in their order."""
+
+        def code(h_Bd: torch.Tensor) -> torch.Tensor:
+            return self.crosscoder.encode_one(h_Bd, 0, self.readout)
+
+        rows = max(1, LARGEST_CODE // self.crosscoder.n_latents)
+        z_KS = sample_means(completions.reference_Nd, completions.sample_N, code, rows).numpy()
+        value_Sd = directions(self.crosscoder, EXCHANGE, towards_tuned=True).double().numpy()
+        pool = np.flatnonzero(self.chosen.alive_S & self.crosscoder.free_S.numpy())
+        return Exchange(z_KS, value_Sd, self.chosen.latents, pool)
 
 
 def cosine(a_Rd: np.ndarray, b_d: np.ndarray) -> np.ndarray:

@@ -36,9 +36,11 @@ class Noted(NamedTuple):
     dates: dict[str, int]  # of each output when it was written, ns
     again: list[str] | None  # inputs that its rule names again, once per further time
     wall_s: float | None  # seconds it took, to a tenth
+    cpu_s: float | None  # seconds of processor time, of it and of what it started
+    peak_mb: float | None  # largest memory of one of its processes, MiB
 
 
-NOTHING_NOTED = Noted({}, None, None)
+NOTHING_NOTED = Noted({}, None, None, None, None)
 
 
 def manifests(results: Path) -> Iterable[tuple[Path, dict]]:
@@ -81,16 +83,27 @@ def outputs(paths: Iterable[str]) -> dict[str, dict]:
 
 
 def noted(manifest: Path) -> Noted:
-    """What lies beside a manifest about its run; `NOTHING_NOTED` where that is not there or not whole."""
+    """What lies beside a manifest about its run, each fact by itself: earlier versions noted fewer of them."""
     try:
         found = json.loads(manifest.with_suffix(RUN).read_text(encoding="utf-8"))
-        dates, again, wall_s = found["written_ns"], found["inputs_again"], float(found["wall_s"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return NOTHING_NOTED
-    if not isinstance(dates, dict) or not isinstance(again, list):
+    if not isinstance(found, dict):
         return NOTHING_NOTED
-    dates = {name: date for name, date in dates.items() if isinstance(date, int)}
-    return Noted(dates, list(map(str, again)), wall_s)
+    dates, again = found.get("written_ns"), found.get("inputs_again")
+    numbers = (found.get(name) for name in ("wall_s", "cpu_s", "peak_mb"))
+    return Noted(
+        {name: date for name, date in dates.items() if isinstance(date, int)} if isinstance(dates, dict) else {},
+        list(map(str, again)) if isinstance(again, list) else None,
+        *(float(number) if isinstance(number, int | float) else None for number in numbers),
+    )
+
+
+def runs(folder: Path) -> Iterable[tuple[Path, Noted]]:
+    """What the jobs noted whose manifests lie in a folder, by the manifest's path."""
+    for path in sorted(folder.rglob(f"[!.]*{RUN}")):
+        manifest = path.with_name(path.name.removesuffix(RUN) + ".json")
+        yield manifest, noted(manifest)
 
 
 def whole(entries: dict[str, dict], names: Iterable[str]) -> bool:

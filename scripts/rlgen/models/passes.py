@@ -10,8 +10,10 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from rlgen.models.residual import TOKENS_PER_PASS
 from rlgen.progress import LOG
@@ -58,6 +60,17 @@ def passes_on(
     for places in passes(lengths, tokens_per_pass(length_B.device), most):
         padding.see([lengths[place] for place in places])
         yield torch.tensor(places, device=length_B.device), lengths[places[0]]
+
+
+def padded(rows: Sequence[Sequence[int]], side: Literal["left", "right"] = "right") -> torch.Tensor:
+    """Token ids of texts as one int64 tensor (B, T) as wide as the longest, zeros on a side of the others.
+
+    Zero is no token here: a text's length, or a mask, says which columns hold one.
+
+    >>> padded([[5, 6], [], [7]]).tolist(), padded([[5, 6], [7]], "left").tolist()
+    ([[5, 6], [0, 0], [7, 0]], [[5, 6], [0, 7]])
+    """
+    return pad_sequence([torch.tensor(ids, dtype=torch.long) for ids in rows], batch_first=True, padding_side=side)
 
 
 def put_together(

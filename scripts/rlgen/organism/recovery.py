@@ -7,19 +7,17 @@ import numpy as np
 import pandas as pd
 
 from rlgen.activations.completions import Completions
-from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.interventions.controls import mean_shift, sample_means
 from rlgen.interventions.mean_change import (
     DRAWS,
     Direction,
     Exchange,
+    Found,
     bootstrap_means,
     carried,
     cosine,
-    exchange_of,
     measured,
 )
-from rlgen.interventions.procedure import Chosen
 from rlgen.names import Readout
 from rlgen.seeds import stream_seed
 from rlgen.strict import Strict
@@ -57,13 +55,13 @@ def _set_rows(
     name: str, exchange: Exchange, completions: Completions, truth_d: np.ndarray, rng: np.random.Generator
 ) -> list[dict]:
     """All quantities of one set: on the selection tasks, and the share it carries of every task's own shift."""
-    task_K = [completions.tasks[task] for task in completions.sample_task_I]
-    role_K = np.array([completions.role_of[task] for task in task_K])
+    task_K = np.array([completions.tasks[task] for task in completions.sample_task_I])
+    selection_K = completions.samples_of_role("selection")
     shift_Kd = sample_means(completions.tuned_Nd - completions.reference_Nd, completions.sample_N).double().numpy()
     random = exchange.random_sets(rng)
-    direction = exchange.direction(role_K == "selection", random, rng)
+    direction = exchange.direction(selection_K, random, rng)
     rows = [alignment(name, direction, truth_d)]
-    places = {ROLE_MEAN: role_K == "selection"} | {task: np.array(task_K) == task for task in completions.tasks}
+    places = {ROLE_MEAN: selection_K} | {task: task_K == task for task in completions.tasks}
     for task, rows_K in places.items():
         own = direction if task == ROLE_MEAN else exchange.direction(rows_K, random, rng)
         names, shift_d = {"procedure": name, "quantity": "carried_share", "task": task}, shift_Kd[rows_K].mean(0)
@@ -71,22 +69,20 @@ def _set_rows(
     return rows
 
 
-def recovery_table(
-    truth_d: np.ndarray, sets: dict[str, tuple[Crosscoder, Chosen, Completions, str]], seed: int
-) -> pd.DataFrame:
-    """All quantities of one seed. `sets`: procedure -> dictionary, set, completions, readout.
+def recovery_table(truth_d: np.ndarray, sets: dict[str, tuple[Found, Completions]], seed: int) -> pd.DataFrame:
+    """All quantities of one seed. `sets`: procedure -> what it found, and the tuned model's completions.
 
     The first procedure's completions give the mean-shift rivals. An empty set has a size and nothing else.
     """
     rows = []
-    for name, (crosscoder, chosen, completions, readout) in sets.items():
+    for name, (found, completions) in sets.items():
         rng = np.random.default_rng(stream_seed(seed, "recovery", name))
-        rows.append({"procedure": name, "quantity": "set_size", "task": ROLE_MEAN, "value": len(chosen.latents)})
-        exchange = exchange_of(crosscoder, chosen, completions, readout)
-        if len(chosen.latents) and len(exchange.pool):
+        rows.append({"procedure": name, "quantity": "set_size", "task": ROLE_MEAN, "value": len(found.chosen.latents)})
+        exchange = found.exchange(completions)
+        if len(found.chosen.latents) and len(exchange.pool):
             rows += _set_rows(name, exchange, completions, truth_d, rng)
     rng = np.random.default_rng(stream_seed(seed, "recovery"))
-    first = next(iter(sets.values()))[2]
+    first = next(iter(sets.values()))[1]
     for role in ("selection", "in_domain"):
         rows.append(alignment(f"shift-{role}", shift_direction(first, role, rng), truth_d))
     return pd.DataFrame(rows).assign(seed=seed).reindex(columns=COLUMNS)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from rlgen.models.passes import padded
 from rlgen.models.residual import residual_stream
 from rlgen.organism.families import FAMILIES, HEADERS
 from rlgen.organism.language import author_completion, draw_problem
@@ -65,5 +66,5 @@ def _read(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[list[str]], layer: int
 ) -> torch.Tensor:
     """The stream of texts as lists of words, after <bos>, float32 (B, T, d)."""
-    ids = [torch.tensor(tokenizer.convert_tokens_to_ids([tokenizer.bos_token, *words])) for words in texts]
-    return residual_stream(model, torch.nn.utils.rnn.pad_sequence(ids, batch_first=True), layer).float()
+    ids = [tokenizer.convert_tokens_to_ids([tokenizer.bos_token, *words]) for words in texts]
+    return residual_stream(model, padded(ids), layer).float()

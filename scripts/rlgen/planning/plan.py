@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlgen.jobs.manifests import noted
 from rlgen.planning import why
 from rlgen.planning.arithmetic import Assumptions
 from rlgen.planning.disk import activations_gb
 from rlgen.planning.estimates import Work
 from rlgen.planning.measured import Correction, Timed, correction, dictionary_rates
 from rlgen.planning.sizes import NotEstimated, Sizes
-from rlgen.planning.timings import seconds
 from rlgen.planning.work import Estimator
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Plan:
             return Work(), str(error)
 
     def _timed(self, jobs: Iterable["Job"], works: dict["Job", Work]) -> list[Timed]:
-        found = [(job, seconds(manifest)) for job in jobs if (manifest := why.manifest_of(job))]
+        found = [(job, noted(manifest).wall_s) for job in jobs if (manifest := why.manifest_of(job))]
         return [Timed(s, works[job].hours, not self.dag.needrun(job)) for job, s in found if s is not None]
 
     def _entry(self, job: "Job", script: str, work: Work, why: str, measured: Correction | None) -> Entry:

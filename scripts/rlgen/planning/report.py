@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from rlgen.jobs.manifests import FOLDER, runs
 from rlgen.planning.disk import activations_gb, disk_parts
 from rlgen.planning.plan import Plan, Row, announcement
 from rlgen.planning.sizes import NotEstimated
@@ -141,8 +142,8 @@ def assumptions(plan: Plan) -> Iterator[str]:
     yield "benchmarks that are not there yet have 2*prompts_per_half prompts; edited models write as much as others"
     timed = [f"{kind} {rate / 1e12:.3g} TFLOP/s on {machine}" for kind, (rate, machine) in plan.rates.items()]
     yield f"dictionary steps measured on a GPU (docs/speed.csv): {'; '.join(timed) or 'none'}"
-    tables = len(list((plan.estimator.results / "benchmarks").rglob("*.tsv")))
-    yield f"jobs of this study that ran and were timed: {tables or 'none'}"
+    ran = sum(noted.wall_s is not None for _, noted in runs(plan.estimator.results / FOLDER))
+    yield f"jobs of this study that ran and were timed: {ran or 'none'}"
 
 
 def _disk_warnings(plan: Plan) -> Iterator[str]:

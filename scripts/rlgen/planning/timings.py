@@ -4,37 +4,13 @@ The engine's `benchmark:` tables are not used: they measure the process that the
 stands for a fork of another (rlgen.jobs.warm) it only waits.
 """
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from rlgen.jobs.manifests import RUN
+from rlgen.jobs.manifests import runs
 
-if TYPE_CHECKING:  # planning needs `seconds` alone, and no pandas
+if TYPE_CHECKING:  # late: planning has no pandas
     import pandas as pd
-
-
-class Measured(NamedTuple):
-    """What one job took. None: noted by a version that did not measure it."""
-
-    wall_s: float
-    cpu_s: float | None
-    peak_mb: float | None
-
-
-def measured(noted: Path) -> Measured | None:
-    """What a job noted in `noted`, a `.run.json`; None without a readable one."""
-    try:
-        content = json.loads(noted.read_text(encoding="utf-8"))
-        return Measured(float(content["wall_s"]), content.get("cpu_s"), content.get("peak_mb"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def seconds(manifest: Path) -> float | None:
-    """Seconds that the job of a manifest took; None where it is not known."""
-    found = measured(manifest.with_suffix(RUN))
-    return found and found.wall_s
 
 
 def summary(folder: Path) -> "pd.DataFrame":
@@ -46,13 +22,13 @@ def summary(folder: Path) -> "pd.DataFrame":
     import pandas as pd
 
     jobs = [
-        (path.relative_to(folder).parts[0].removesuffix(RUN), *found)
-        for path in sorted(folder.rglob(f"*{RUN}"))
-        if (found := measured(path))
+        (manifest.relative_to(folder).with_suffix("").parts[0], noted.wall_s, noted.cpu_s, noted.peak_mb)
+        for manifest, noted in runs(folder)
+        if noted.wall_s is not None
     ]
     if not jobs:
         return pd.DataFrame(columns=["rule", "jobs", "seconds", "longest", "peak_mb", "cpu_seconds"])
-    table = pd.DataFrame(jobs, columns=["rule", *Measured._fields])
+    table = pd.DataFrame(jobs, columns=["rule", "wall_s", "cpu_s", "peak_mb"])
     columns = {
         "jobs": ("wall_s", "size"),
         "seconds": ("wall_s", "sum"),

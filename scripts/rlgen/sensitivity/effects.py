@@ -45,7 +45,7 @@ def effect_rows(ours: Edited, main: Edited, steering: pd.DataFrame, size: int, j
     """Effects, differences from rivals and from the main set, and the verdicts that the claims would have."""
     kept = _compared(ours.rows, judging)
     tables = _tables(kept, ours.controls, steering, size, judging)
-    rows = [*_effects(tables, judging), *_refusals(ours.controls, judging)]
+    rows = [*_effects(tables), *_refusals(ours.controls, judging)]
     rows += _against_main(kept, _compared(main.rows, judging), judging)
     return rows + list(_verdicts(tables, judging))
 
@@ -84,7 +84,7 @@ def _tables(
     }
 
 
-def _effects(tables: dict[str, pd.DataFrame], judging: Judging) -> Iterator[Row]:
+def _effects(tables: dict[str, pd.DataFrame]) -> Iterator[Row]:
     """Means over a role's tasks: the set's change, that of its rivals, and the paired difference of both."""
     effects = tables["effects"]
     where = (effects["set_kind"] == SELECTED) & (effects["subset"] == "half") & (effects["task"] == ROLE_MEAN)

@@ -3,7 +3,7 @@
 Everything is read from the discovery half. Each quantity stands beside what chance reaches: random sets of as many of
 the variant's own latents, or a dictionary of random directions. (docs/method.md, section 11.)
 
-Shapes: K samples, S latents, d width of the residual stream, R random sets or resamples, X members * d.
+Shapes: K samples, S latents, d width of the residual stream, R random sets or resamples.
 """
 
 from dataclasses import dataclass
@@ -14,37 +14,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rlgen.activations.completions import Completions
-from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.features.matching import Matching, match, overlap_row
 from rlgen.features.mediation import populations
 from rlgen.interventions.controls import sample_means
-from rlgen.interventions.mean_change import DRAWS, Exchange, cosine, exchange_of, measured
-from rlgen.interventions.procedure import Chosen
-from rlgen.names import Readout
+from rlgen.interventions.mean_change import DRAWS, Exchange, Found, cosine, measured
 from rlgen.seeds import stream_seed
 from rlgen.stats import rank_correlation
 
 RANDOM_DICTIONARIES = 5
 FEWEST_SAMPLES = 3  # critical samples, for a rank correlation
 Row = dict[str, object]
-
-
-@dataclass(frozen=True)
-class Found:
-    """What one procedure found in one seed."""
-
-    crosscoder: Crosscoder
-    chosen: Chosen
-    readout: Readout
-
-    @property
-    def alive(self) -> NDArray[np.intp]:
-        """Latents that can be matched."""
-        return np.flatnonzero(self.chosen.alive_S)
-
-    def decoder_SX(self) -> NDArray[np.float32]:
-        """Decoder rows of all members side by side, raw units."""
-        return self.crosscoder.decoder_raw_SMd.flatten(1).numpy()
 
 
 @dataclass(frozen=True)
@@ -79,7 +58,7 @@ def found_rows(
     if not len(latents) or not len(main.chosen.latents):
         return rows
     rng = np.random.default_rng(stream_seed(seed, "sensitivity"))
-    exchanges = [exchange_of(f.crosscoder, f.chosen, completions, f.readout) for f in (ours, main)]
+    exchanges = [side.exchange(completions) for side in (ours, main)]
     size = _by_size(exchanges[0], samples.selection_K)
     rows.append({"quantity": "overlap"} | overlap_row(matching, latents, main.chosen.latents))
     rows.append({"quantity": "overlap", "rival": "size"} | overlap_row(matching, size, main.chosen.latents))
@@ -135,13 +114,10 @@ def _rank_rows(
     shares = [_shares(exchange, samples) for exchange in (ours, main)]
     ours_K, main_K = (share_KS[:, e.latents].sum(1) for share_KS, e in zip(shares, (ours, main), strict=True))
     random_RK = np.stack([shares[0][:, latents].sum(1) for latents in random])
-    value, random_R = (
-        float(rank_correlations(ours_K[None], main_K[None])[0]),
-        rank_correlations(random_RK, main_K[None]),
-    )
+    value, random_R = float(rank_correlations(ours_K, main_K)), rank_correlations(random_RK, main_K)
     drawn_RK = rng.integers(0, len(ours_K), size=(DRAWS, len(ours_K)))
-    lo, hi = np.nanquantile(rank_correlations(ours_K[drawn_RK], main_K[drawn_RK]), [0.025, 0.975])
-    chance_lo, chance, chance_hi = np.nanquantile(random_R, [0.025, 0.5, 0.975])
+    lo, hi = np.quantile(rank_correlations(ours_K[drawn_RK], main_K[drawn_RK]), [0.025, 0.975])
+    chance_lo, chance, chance_hi = np.quantile(random_R, [0.025, 0.5, 0.975])
     p = (1 + int((random_R >= value - 1e-12).sum())) / (1 + len(random_R))
     chances = {"chance_lo": chance_lo, "chance": chance, "chance_hi": chance_hi, "p": p}
     return [{"quantity": "carried_rank", "value": value, "lo": lo, "hi": hi} | chances]
@@ -155,7 +131,11 @@ def _shares(exchange: Exchange, samples: Samples) -> NDArray[np.float64]:
 
 
 def rank_correlations(a_RK: NDArray, b_RK: NDArray) -> NDArray[np.float64]:
-    """Spearman's correlation of rows; 0 where a row does not vary: what is the same everywhere ranks nothing."""
+    """Spearman's correlation of rows, or of all rows with one; 0 where a row does not vary.
+
+    `rlgen.stats` says NaN there. Here chance is what random sets reach, and a set that carries the same share of every
+    sample ranks none of them: it counts as a set that reaches 0.
+    """
     return np.nan_to_num(rank_correlation(*np.broadcast_arrays(a_RK, b_RK)))
 
 

@@ -15,11 +15,10 @@ from pydantic import Field
 
 from rlgen.activations.completions import Completions
 from rlgen.activations.shards import Shards
-from rlgen.dictionaries.crosscoder import Crosscoder
 from rlgen.dictionaries.encoders import OneSided
 from rlgen.interventions.controls import sample_means
-from rlgen.interventions.mean_change import Exchange, cosine, exchange_of
-from rlgen.interventions.procedure import FAMILY_PROMPTS, Chosen, first_prompts, own_dose
+from rlgen.interventions.mean_change import Exchange, Found, cosine
+from rlgen.interventions.procedure import FAMILY_PROMPTS, first_prompts, own_dose
 from rlgen.interventions.runner import Condition, Goal, Runner
 from rlgen.interventions.subjects import OrganismBench
 from rlgen.seeds import stream_seed
@@ -48,17 +47,12 @@ class MeasureMaps(MainInside):
 
 
 def maps_table(
-    cfg: MeasureMaps,
-    shards: Shards,
-    crosscoder: Crosscoder,
-    chosen: Chosen,
-    completions: Completions,
-    bench: OrganismBench,
+    cfg: MeasureMaps, shards: Shards, found: Found, completions: Completions, bench: OrganismBench
 ) -> pd.DataFrame:
     """COLUMNS: of every map what it explains, where it points, and what it and its parts do in the reference."""
     training, held_out = shards.split(cfg.held_out_shards)
     rows_N2d, judging_N2d = (shards.read(part).activations_NMd.float() for part in (training, held_out))
-    exchange = exchange_of(crosscoder, chosen, completions, cfg.readout)
+    exchange = found.exchange(completions)
     rng = np.random.default_rng(stream_seed(cfg.seed, "maps"))
     random = exchange.random_sets(rng) if len(exchange.latents) and len(exchange.pool) else []
     runner, goal, table = bench.runner(cfg.models[0]), bench.goal(cfg.models[1]), []

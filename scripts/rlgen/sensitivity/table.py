@@ -6,10 +6,11 @@ import pandas as pd
 from pydantic import Field
 
 from rlgen.activations.completions import Completions
+from rlgen.interventions.mean_change import Found
 from rlgen.ledger.settings import Claim
 from rlgen.names import Readout
 from rlgen.sensitivity.effects import Edited, Judging, effect_rows
-from rlgen.sensitivity.found import Found, Samples, found_rows, quality_rows
+from rlgen.sensitivity.found import Samples, found_rows, quality_rows
 from rlgen.strict import Strict
 
 COLUMNS = ["factor", "variant", "seed", "quantity", "state", "role", "metric", "rival", "form", "claim"]

@@ -37,6 +37,7 @@ def train(
     keep = KeepCheckpoints(
         len(rows) // settings.prompts_per_step, settings.checkpoints, tokenizer, into, "distillation"
     )
+    teacher.requires_grad_(False)  # autocast would keep a copy of every weight that asks for a gradient
     with tempfile.TemporaryDirectory() as scratch:
         trainer = (partial(UnderEdit, edit=edit) if edit else DistillationTrainer)(
             model=model,
@@ -55,4 +56,7 @@ def train(
                 beta=settings.beta,
             ),
         )
+        # TRL 1.16 calls both models beside accelerate's autocast, which would leave their passes in float32 with
+        # `bf16`. Logits and the divergence are float32 within it, too.
+        trainer.compute_loss = trainer.accelerator.autocast()(trainer.compute_loss)
         return run(trainer, keep, CURVES)

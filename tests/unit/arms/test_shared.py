@@ -9,9 +9,11 @@ from crosscoders import random_crosscoder
 from studies import content_of
 from tiny_runs import completions
 
+from rlgen.activations.completions import Completions
 from rlgen.arms.settings import CompareArms
-from rlgen.arms.shared import Found, direction_of, shared_table
+from rlgen.arms.shared import direction_of, shared_table
 from rlgen.files import canonical_json
+from rlgen.interventions.mean_change import Found
 from rlgen.interventions.procedure import Chosen
 from rlgen.study import slices
 from rlgen.study.load import ConfigError, load
@@ -38,9 +40,9 @@ def drifts(seeds=(3,)) -> dict:
     return found
 
 
-def found(latents, seed: int = 5) -> Found:
+def found(latents, seed: int = 5) -> tuple[Found, Completions]:
     chosen = Chosen(np.array(latents, dtype=np.int64), np.array([]), np.arange(S) < 20, np.linspace(0, 1, S))
-    return Found(random_crosscoder(seed, S=S, d=D), chosen, completions(0, D, per_task=12), "swap")
+    return Found(random_crosscoder(seed, S=S, d=D), chosen, "swap"), completions(0, D, per_task=12)
 
 
 def table(**sets) -> pd.DataFrame:
@@ -64,15 +66,15 @@ def test_a_set_against_itself_is_one_and_random_sets_are_less():
 def test_a_change_is_the_mean_exchange_on_selection_tasks_alone():
     one, other = found([1, 4]), found([3], seed=8)
     rows = table(rl=one, dpo=other).loc["change"]
-    ours, theirs = (direction_of(side, 3, name).vector_d for side, name in ((one, "rl"), (other, "dpo")))
+    ours, theirs = (direction_of(*side, 3, name).vector_d for side, name in ((one, "rl"), (other, "dpo")))
     by_hand = ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs)
     assert rows.loc[("rl", "dpo"), "value"] == pytest.approx(by_hand) == rows.loc[("dpo", "rl"), "value"]
-    data = one.completions
-    codes_NS = one.crosscoder.encode_one(data.reference_Nd, 0, "swap").double().numpy()
+    side, data = one
+    codes_NS = side.crosscoder.encode_one(data.reference_Nd, 0, "swap").double().numpy()
     tasks = [data.tasks[i] for i in data.sample_task_I]
     kept = [i for i, task in enumerate(tasks) if data.role_of[task] == "selection"]
     means_KS = np.stack([codes_NS[data.sample_N.numpy() == i].mean(0) for i in kept])
-    decoder = one.crosscoder.decoder_raw_SMd.double().numpy()
+    decoder = side.crosscoder.decoder_raw_SMd.double().numpy()
     expected_d = means_KS.mean(0)[[1, 4]] @ (decoder[[1, 4], 1] - decoder[[1, 4], 0])
     assert ours == pytest.approx(expected_d, rel=1e-5) and 0 < data.samples_of_role("selection").sum() < len(tasks)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rlgen.extended.table import SummariseVaried, area_weights, areas, curves, rotation
+from rlgen.extended.table import AREAS, CURVES, ROTATION, SummariseVaried, area_weights, varied_tables
 
 CFG = SummariseVaried(seeds=[0], score="ours", reference="base", tuned="rl", bootstrap=200)
 ROLES = {"max": "selection", "cnt": "selection", "par": "unseen"}
@@ -39,7 +39,7 @@ def varied(score: str, size: int, right: dict, kind: str = "size", left_out: str
 def test_an_effect_is_the_change_of_accuracy_tasks_weigh_the_same_and_the_gap_is_the_others():
     """max .25 -> .75, cnt .25 -> .5: +.375; the gap (.75 + .75) / 2."""
     rows = pd.concat([varied("ours", 1, first(max=3, cnt=4)), varied("alive", 9, first(max=4, cnt=8, par=3))])
-    table = curves(rows, steering(), CFG, 0).set_index(["role", "score"])
+    table = varied_tables(rows, steering(), CFG, 0)[0].set_index(["role", "score"])
     one = table.loc["selection", "ours"]
     assert one["effect"] == pytest.approx(0.375) and one["gap"] == pytest.approx(0.75) and one["n"] == 12
     assert one["lo"] <= one["effect"] <= one["hi"] and one["lo"] < one["hi"]
@@ -57,11 +57,18 @@ def test_an_area_is_the_mean_over_doublings_and_differences_are_paired():
         + [varied("worse", size, first(max=size)) for size in (1, 3)]
         + [varied("alive", 9, first(max=4))]
     )
-    table = areas(rows, steering(), CFG, 0).query("role == 'selection'").set_index("score")
+    table = varied_tables(rows, steering(), CFG, 0)[1].query("role == 'selection'").set_index("score")
     assert set(table.index) == {"ours", "twin", "worse"}
     assert table.loc["ours", "area"] == pytest.approx(((0.25 + 0.75) / 2 - 0.25) / 2)  # cnt loses its .25
     assert table.loc["twin", ["difference", "difference_lo", "difference_hi"]].tolist() == [0, 0, 0]
     assert table.loc["worse", "difference"] == pytest.approx(-0.125)
+
+
+def test_an_own_score_that_ranks_nothing_has_no_set_to_differ_from():
+    rows = pd.concat([varied("twin", size, first(max=1 + size)) for size in (1, 3)])
+    table = varied_tables(rows, steering(), CFG, 0)[1]
+    assert len(table) == 2 and set(table["score"]) == {"twin"} and table["area"].notna().all()
+    assert table[["difference", "difference_lo", "difference_hi"]].isna().all(axis=None)
 
 
 def test_areas_agree_with_resampling_prompts_one_by_one():
@@ -72,7 +79,7 @@ def test_areas_agree_with_resampling_prompts_one_by_one():
     steered = pd.concat([answers(base, state="base", edit="none"), answers(rl, state="rl", edit="none")])
     drawn = {size: (rng.random(40) < 0.2 * size).astype(float) for size in (1, 4)}
     rows = pd.concat([varied("ours", size, {"max": right}) for size, right in drawn.items()])
-    [row] = areas(rows, steered, CFG.model_copy(update={"bootstrap": 4000}), 0).itertuples()
+    [row] = varied_tables(rows, steered, CFG.model_copy(update={"bootstrap": 4000}), 0)[1].itertuples()
     slow = [np.mean([(drawn[1][i] + drawn[4][i]) / 2 for i in rng.integers(0, 40, 40)]) for _ in range(4000)]
     assert row.area == pytest.approx((drawn[1].mean() + drawn[4].mean()) / 2)
     np.testing.assert_allclose([row.lo, row.hi], np.quantile(slow, [0.025, 0.975]), atol=0.015)
@@ -85,7 +92,7 @@ def test_a_task_in_and_out_of_the_choice():
     rows = pd.concat(
         [varied("attribution", 2, right, "rotation", left_out=out) for out, right in sets.items()], ignore_index=True
     )
-    table = rotation(rows, steering(), CFG, 0).set_index("task")
+    table = varied_tables(rows, steering(), CFG, 0)[2].set_index("task")
     par = table.loc["par"]
     assert par["effect_in"] == pytest.approx(0.5) and par["effect_out"] == 0
     assert par["difference"] == pytest.approx(-0.5) and par["sets_in"] == 2 and par["sets_out"] == 1
@@ -97,11 +104,10 @@ def test_a_task_in_and_out_of_the_choice():
 def test_a_prompt_without_an_unedited_answer_is_refused():
     rows = varied("ours", 1, first(max=3))
     with pytest.raises(ValueError, match="base was not run unedited on all prompts of max"):
-        curves(rows, steering().query("sample != 'max2'"), CFG, 0)
+        varied_tables(rows, steering().query("sample != 'max2'"), CFG, 0)
 
 
-@pytest.mark.parametrize("table", [curves, areas, rotation])
-def test_nothing_run_gives_an_empty_table_with_its_columns(table):
+def test_nothing_run_gives_empty_tables_with_their_columns():
     rows = varied("ours", 1, first(max=3)).iloc[:0]
-    found = table(rows, steering(), CFG, 0)
-    assert found.empty and "state" in found.columns
+    found = varied_tables(rows, steering(), CFG, 0)
+    assert [list(table.columns) for table in found] == [CURVES, AREAS, ROTATION] and all(t.empty for t in found)

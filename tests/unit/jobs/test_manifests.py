@@ -48,6 +48,21 @@ def test_host_and_time_lie_beside_and_are_no_manifest(project):
     assert project.copy().status == 0
 
 
+def test_what_a_job_noted_is_read_fact_by_fact(tmp_path):
+    def noted(text: str) -> manifests.Noted:
+        (tmp_path / "a.b.run.json").write_text(text)
+        [(path, found)] = manifests.runs(tmp_path)
+        assert path == tmp_path / "a.b.json" and found == manifests.noted(path)
+        return found
+
+    whole = {"wall_s": 10, "cpu_s": 9.5, "peak_mb": 300.5, "written_ns": {"x": 1, "y": None}, "inputs_again": ["x"]}
+    assert noted(json.dumps(whole)) == ({"x": 1}, ["x"], 10.0, 9.5, 300.5)
+    assert noted('{"wall_s": 0.2}') == manifests.NOTHING_NOTED._replace(wall_s=0.2)  # an earlier version's
+    assert noted('{"written_ns": {"x": 1}, "inputs_again": 5, "wall_s": "?"}') == ({"x": 1}, *[None] * 4)
+    for broken in ("", "cut sh", "[]", "5"):
+        assert noted(broken) == manifests.NOTHING_NOTED
+
+
 def test_the_same_run_writes_the_same_bytes_in_any_folder(project, tmp_path):
     other = Project(tmp_path / "elsewhere")
     for one in (project, other):

@@ -40,7 +40,7 @@ def test_a_checkpoint_has_the_same_bytes_twice(checkpoint, tiny_model, tokenizer
 def test_saving_replaces_an_older_checkpoint(checkpoint, tiny_model, tokenizer):
     (checkpoint / "model.safetensors").write_bytes(b"old")
     save_checkpoint(tiny_model, tokenizer, checkpoint)
-    load_model(checkpoint)
+    assert torch.equal(load_model(checkpoint).lm_head.weight, tiny_model.lm_head.weight)
 
 
 def test_a_folder_without_weights_is_refused(checkpoint):

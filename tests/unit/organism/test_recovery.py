@@ -8,7 +8,7 @@ from crosscoders import random_crosscoder
 from tiny_runs import completions, task_names
 
 from rlgen.interventions.controls import role_shift
-from rlgen.interventions.mean_change import DRAWS, Direction, carried, cosine, exchange_of, measured
+from rlgen.interventions.mean_change import DRAWS, Direction, Found, carried, cosine, measured
 from rlgen.interventions.procedure import Chosen
 from rlgen.organism.recovery import COLUMNS, alignment, recovery_table, shift_direction
 
@@ -36,7 +36,7 @@ def values(table: pd.DataFrame, procedure: str, quantity: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_set_made_of_the_planted_direction_recovers_it(sign):
-    table = recovery_table(TRUTH, {"ours": (dictionary(sign), chosen(SET), completions(0, D), "swap")}, seed=3)
+    table = recovery_table(TRUTH, {"ours": (Found(dictionary(sign), chosen(SET), "swap"), completions(0, D))}, seed=3)
     row = values(table, "ours", "cosine").loc["ALL"]
     assert row[["value", "lo", "hi"]].tolist() == pytest.approx([sign] * 3, abs=1e-6)
     assert -1 < row["chance_lo"] < row["chance"] < row["chance_hi"] < 1
@@ -48,7 +48,8 @@ def test_a_set_made_of_the_planted_direction_recovers_it(sign):
 def test_carried_shares_of_every_task_and_of_random_sets_by_hand():
     """<what the set adds, the task's shift> / ||shift||^2, read and averaged in a loop; chance is no constant."""
     crosscoder, data = dictionary(), completions(0, D)
-    table = values(recovery_table(TRUTH, {"ours": (crosscoder, chosen(SET), data, "swap")}, 0), "ours", "carried_share")
+    sets = {"ours": (Found(crosscoder, chosen(SET), "swap"), data)}
+    table = values(recovery_table(TRUTH, sets, 0), "ours", "carried_share")
     assert table.index.tolist() == ["ALL", *data.tasks]
     raw_S2d, names = crosscoder.decoder_raw_SMd.double(), np.array(task_names(data))
     z_NS = crosscoder.encode_one(data.reference_Nd, 0, "swap").double()
@@ -75,12 +76,12 @@ def test_chance_is_what_random_sets_reach_and_p_counts_them():
 def test_values_beyond_one_are_not_clipped():
     crosscoder = dictionary()
     crosscoder.W_dec_SMd[:, 1] *= 50
-    table = recovery_table(TRUTH, {"ours": (crosscoder, chosen(SET), completions(0, D), "swap")}, 0)
+    table = recovery_table(TRUTH, {"ours": (Found(crosscoder, chosen(SET), "swap"), completions(0, D))}, 0)
     assert values(table, "ours", "carried_share").abs().max().max() > 1
 
 
 def test_an_empty_set_has_a_size_and_nothing_else():
-    table = recovery_table(TRUTH, {"ours": (dictionary(), chosen([]), completions(0, D), "swap")}, seed=0)
+    table = recovery_table(TRUTH, {"ours": (Found(dictionary(), chosen([]), "swap"), completions(0, D))}, seed=0)
     own = table[table["procedure"] == "ours"]
     assert own[["quantity", "value"]].values.tolist() == [["set_size", 0]]
     assert set(table["procedure"]) == {"ours", *RIVALS}
@@ -88,10 +89,10 @@ def test_an_empty_set_has_a_size_and_nothing_else():
 
 def test_the_table_is_reproducible_and_other_procedures_change_no_row_of_a_set():
     data = completions(0, D)
-    ours = (dictionary(), chosen([1, 4, 9]), data, "swap")
+    ours = (Found(dictionary(), chosen([1, 4, 9]), "swap"), data)
     alone = recovery_table(TRUTH, {"ours": ours}, seed=1)
     assert alone.equals(recovery_table(TRUTH, {"ours": ours}, seed=1))
-    both = recovery_table(TRUTH, {"ours": ours, "theirs": (dictionary(), chosen([0]), data, "own")}, seed=1)
+    both = recovery_table(TRUTH, {"ours": ours, "theirs": (Found(dictionary(), chosen([0]), "own"), data)}, seed=1)
     rest = both[both["procedure"] != "theirs"].reset_index(drop=True)
     pd.testing.assert_frame_equal(rest, alone)
 
@@ -109,7 +110,7 @@ def test_direction_of_a_set_against_a_loop(readout):
                 sum(z_S[k] * (raw_S2d[k, 1] - raw_S2d[k, 0]) for k in latents).numpy()
             )
     expected_Kd = np.stack([np.mean(rows, axis=0) for rows in per_sample.values()])
-    exchange = exchange_of(crosscoder, chosen(latents), data, readout)
+    exchange = Found(crosscoder, chosen(latents), readout).exchange(data)
     rows_K = np.array([data.tasks[task] == "max" for task in data.sample_task_I])
     direction = exchange.direction(rows_K, [np.array(latents)], np.random.default_rng(0))
     np.testing.assert_allclose(direction.vector_d, expected_Kd.mean(0), rtol=1e-5, atol=1e-7)
@@ -121,10 +122,10 @@ def test_direction_of_a_set_against_a_loop(readout):
 def test_random_sets_are_alive_and_free_and_as_large_as_the_set():
     """With as many candidates as the set has latents, every random set is those candidates."""
     crosscoder, rng = dictionary(), np.random.default_rng(0)
-    sets = exchange_of(crosscoder, chosen([1, 4]), completions(0, D), "swap").random_sets(rng)
+    sets = Found(crosscoder, chosen([1, 4]), "swap").exchange(completions(0, D)).random_sets(rng)
     assert len(sets) == DRAWS and all(len(set(latents)) == 2 and max(latents) < 18 for latents in sets)
     crosscoder.free_latents = 3
-    few = exchange_of(crosscoder, chosen([0, 1, 2]), completions(0, D), "swap").random_sets(rng)
+    few = Found(crosscoder, chosen([0, 1, 2]), "swap").exchange(completions(0, D)).random_sets(rng)
     assert {tuple(sorted(latents)) for latents in few} == {(0, 1, 2)}
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from rlgen.planning.timings import seconds, summary
+from rlgen.planning.timings import summary
 
 
 def note(folder: Path, job: str, **measured: float) -> None:
@@ -24,9 +24,3 @@ def test_jobs_add_up_per_rule(tmp_path):
     assert table.loc["all", ["jobs", "seconds", "peak_mb"]].to_list() == [3, 22.2, 310.0]
     assert list(table.index) == ["steer", "fig1_behaviour", "all"]
     assert summary(tmp_path / "nothing").empty
-
-
-def test_seconds_of_one_job(tmp_path):
-    note(tmp_path, "steer/seed0", wall_s=10.0)
-    assert seconds(tmp_path / "steer/seed0.json") == 10.0
-    assert seconds(tmp_path / "steer/seed1.json") is None

@@ -10,9 +10,9 @@ from crosscoders import random_crosscoder
 from scipy.stats import spearmanr
 from tiny_runs import completions, task_names
 
-from rlgen.interventions.mean_change import exchange_of
+from rlgen.interventions.mean_change import Found
 from rlgen.interventions.procedure import Chosen
-from rlgen.sensitivity.found import Found, Samples, found_rows, quality_rows, rank_correlations
+from rlgen.sensitivity.found import Samples, found_rows, quality_rows, rank_correlations
 
 S, D = 24, 6
 SET = np.array([1, 4, 9])
@@ -107,7 +107,7 @@ def test_rank_correlation_of_carried_shares_by_hand(data):
     critical = np.flatnonzero((data.sample_task_I == data.tasks.index("max")) & ~data.reference_correct_I)
     shares = []
     for side in (ours, main):
-        exchange = exchange_of(side.crosscoder, side.chosen, data, "swap")
+        exchange = side.exchange(data)
         own = []
         for i in critical:
             shift_d = (data.tuned_Nd - data.reference_Nd)[data.sample_N == i].double().mean(0).numpy()
@@ -128,7 +128,7 @@ def test_rank_correlation_is_spearmans_with_ties_and_none_without_variation():
 
 def test_the_size_only_set_is_the_largest_mean_change(data):
     main = found()
-    exchange = exchange_of(main.crosscoder, main.chosen, data, "swap")
+    exchange = main.exchange(data)
     rows_K = data.sample_task_I == data.tasks.index("max")
     size_S = exchange.z_KS[rows_K].mean(0) * np.linalg.norm(exchange.value_Sd, axis=1)
     largest = sorted(np.flatnonzero(ALIVE), key=lambda k: -size_S[k])[:3]

@@ -17,6 +17,7 @@ from rlgen.behaviour.settings import Evaluation
 from rlgen.figures import fig9_sensitivity as fig9
 from rlgen.figures import mapped as page
 from rlgen.figures.variants import readable
+from rlgen.interventions.mean_change import Found
 from rlgen.interventions.procedure import Chosen
 from rlgen.interventions.subjects import OrganismBench
 from rlgen.models.checkpoints import save_checkpoint
@@ -134,7 +135,7 @@ def measured(tiny_model, tokenizer, tmp_path_factory):
     )
     chosen = Chosen(np.array([1, 4, 9]), np.array([]), np.ones(S, dtype=bool), np.linspace(0, 1, S))
     empty = replace(chosen, latents=np.array([], dtype=np.int64))
-    return [maps_table(CFG, shards, crosscoder, c, completions(0, d), bench) for c in (chosen, empty)]
+    return [maps_table(CFG, shards, Found(crosscoder, c, "swap"), completions(0, d), bench) for c in (chosen, empty)]
 
 
 def test_the_table_holds_every_map_part_and_role(measured):
