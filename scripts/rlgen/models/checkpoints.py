@@ -68,19 +68,23 @@ def weights_last(name: str) -> tuple[bool, str]:
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a checkpoint folder, padding on the left.
+    """The tokenizer of a checkpoint folder, padding on the left."""
+    if not (Path(folder) / "tokenizer.json").exists():
+        raise ArtifactError(f"{folder}: no tokenizer.json; expected a checkpoint folder with its tokenizer")
+    tokenizer = tokenizer_class(folder).from_pretrained(folder, local_files_only=True)
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def tokenizer_class(folder: Path) -> type[AutoTokenizer] | type[PreTrainedTokenizerFast]:
+    """What reads a folder's tokenizer.
 
     One of no class of its own is read as its file says: for some kinds of model, Qwen2 among them, transformers would
     take that kind's rules and add its tokens.
     """
-    if not (Path(folder) / "tokenizer.json").exists():
-        raise ArtifactError(f"{folder}: no tokenizer.json; expected a checkpoint folder with its tokenizer")
     settings = Path(folder) / "tokenizer_config.json"
     named = json.loads(settings.read_text(encoding="utf-8")).get("tokenizer_class") if settings.exists() else None
-    read = PreTrainedTokenizerFast if named in OF_NO_CLASS else AutoTokenizer
-    tokenizer = read.from_pretrained(folder, local_files_only=True)
-    tokenizer.padding_side = "left"
-    return tokenizer
+    return PreTrainedTokenizerFast if named in OF_NO_CLASS else AutoTokenizer
 
 
 def check_weights(folder: Path) -> Path:

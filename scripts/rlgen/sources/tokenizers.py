@@ -5,9 +5,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from rlgen.files import ArtifactError, first_line
+from rlgen.models.checkpoints import tokenizer_class
 
 PARTS = ("normalizer", "pre_tokenizer")
 ONE = "a study's models must share one tokenizer: take a model that was tuned from the reference"
@@ -19,7 +20,7 @@ def read_tokenizer(folder: Path, label: str) -> PreTrainedTokenizerBase:
     if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
         raise ArtifactError(label, "no tokenizer.json, expected a model with its tokenizer", remedy)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        tokenizer = tokenizer_class(folder).from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # broken files, code in the repository, a missing converter
         raise ArtifactError(label, f"its tokenizer cannot be read ({first_line(error)})", remedy) from error
     if not tokenizer.is_fast or not len(tokenizer):
